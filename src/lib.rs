@@ -1,0 +1,1 @@
+//! Copies payment transactions from payment providers' list APIs into PostgreSQL.

@@ -1,0 +1,2 @@
+//! The `paysync` program.
+fn main() {}
