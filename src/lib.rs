@@ -1,1 +1,10 @@
-//! Copies payment transactions from payment providers' list APIs into PostgreSQL.
+//! Copies payment transactions from payment providers' list APIs into PostgreSQL, keeps them up to
+//! date, and proves that nothing is missing.
+//!
+//! Layers, strictly downwards (a test checks it):
+//! `model · clock · telemetry → provider · config → plan → transport · store → engine → http → app
+//! → cli → main`. See `docs/ARCHITECTURE.md`.
+
+pub mod clock;
+pub mod model;
+pub mod provider;

@@ -1,0 +1,8 @@
+//! What every provider's rows have in common: exact money, kinds and statuses, windows of time.
+
+pub mod money;
+pub mod transaction;
+pub mod window;
+
+pub use transaction::{Kind, Status, Transaction};
+pub use window::{IntervalSet, Window};

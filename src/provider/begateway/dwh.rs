@@ -1,0 +1,1 @@
+//! beGateway DWH: keyset paging by date and uid.

@@ -1,0 +1,3 @@
+//! What the two beGateway APIs share: currency decimals, vocabulary, error answers.
+
+pub mod dwh;

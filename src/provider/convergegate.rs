@@ -1,0 +1,1 @@
+//! ConvergeGate: offset paging over an order that moves.

@@ -1,0 +1,118 @@
+//! The payment providers: values that say what to ask and what an answer means.
+//!
+//! No async, no clock, no client, no SQL: the engine drives them. A further provider is one file
+//! here, one folder under `tests/fixtures/`, and one line in [`PROVIDERS`].
+
+pub mod begateway;
+pub mod convergegate;
+pub mod error;
+pub mod exchange;
+pub mod spec;
+pub mod wire;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono_tz::Tz;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use error::{PageError, RecordError, Refusal, RefusalKind, SettingsError};
+pub use exchange::{Checkpoint, Credential, Method, Next, Page, Position, Request, Response};
+pub use spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier};
+
+use crate::model::Transaction;
+
+/// Every provider, by the code an account names it with.
+pub const PROVIDERS: &[Entry] = &[];
+
+/// One line of the table of providers.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The `provider` of an account.
+    pub code: &'static str,
+    /// Reads an account's settings.
+    pub build: fn(&Settings) -> Result<Box<dyn Provider>, SettingsError>,
+}
+
+/// What an account says about its provider.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The zone of times that carry none, and of the provider's calendar days.
+    pub time_zone: Tz,
+    /// The provider's own options, an object.
+    pub options: serde_json::Value,
+}
+
+impl Settings {
+    /// Reads the options as the provider's settings; unknown keys are errors that name them.
+    pub fn options<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
+        serde_json::from_value(self.options.clone())
+            .map_err(|error| SettingsError(format!("options: {error}")))
+    }
+}
+
+/// Makes the provider that an account names.
+pub fn build(code: &str, settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
+    let Some(entry) = PROVIDERS.iter().find(|entry| entry.code == code) else {
+        let known: Vec<&str> = PROVIDERS.iter().map(|entry| entry.code).collect();
+        return Err(SettingsError(format!(
+            "provider: unknown provider \"{code}\", expected one of {}",
+            known.join(", ")
+        )));
+    };
+    (entry.build)(settings)
+}
+
+/// A list API, as pure functions.
+pub trait Provider: Send + Sync {
+    /// What the engine must know of it.
+    fn spec(&self) -> Spec;
+
+    /// The request for one page: a path, never a host.
+    fn request(&self, at: &Position<'_>) -> Result<Request, PageError>;
+
+    /// Reads the envelope of an answer with status 200: items, and where the next page starts.
+    fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError>;
+
+    /// Makes a transaction of one item, redacted or not; gives the same answer years later.
+    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError>;
+
+    /// Adds what proves who asks.
+    fn seal(&self, credential: &Credential, mut request: Request) -> Request {
+        request.authorization = match self.spec().auth {
+            Auth::Basic { user, password } => {
+                let pair = format!(
+                    "{}:{}",
+                    credential.expose(user),
+                    credential.expose(password)
+                );
+                Some(SecretString::from(format!(
+                    "Basic {}",
+                    STANDARD.encode(pair)
+                )))
+            }
+            Auth::Bearer { token } => Some(SecretString::from(format!(
+                "Bearer {}",
+                credential.expose(token)
+            ))),
+            Auth::Signed => None,
+        };
+        request
+    }
+
+    /// Checks an answer's signature, where the provider signs.
+    fn verify(&self, _credential: &Credential, _response: &Response) -> Result<(), PageError> {
+        Ok(())
+    }
+
+    /// What an answer with another status than 200 means, with the provider's own words.
+    fn refusal(&self, response: &Response) -> Refusal;
+}
+
+/// Exposes a secret only here, so that a search for the word finds every place that does.
+impl Credential {
+    pub(crate) fn expose(&self, key: &str) -> &str {
+        self.get(key).map_or("", ExposeSecret::expose_secret)
+    }
+}
