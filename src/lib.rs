@@ -7,4 +7,5 @@
 
 pub mod clock;
 pub mod model;
+pub mod plan;
 pub mod provider;

@@ -1,0 +1,312 @@
+//! Decides which windows to read next: pure functions of (progress, policy, now).
+//!
+//! There is no watermark. A first run, an ordinary poll, a resume, a backfill and an earlier
+//! `start_from` are one path: close the gaps of the coverage.
+
+mod length;
+#[cfg(test)]
+mod tests;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use length::next_length;
+
+use crate::model::window::floor;
+use crate::model::{IntervalSet, Window};
+use crate::provider::Tier;
+
+/// What is younger than this is read in the live lane.
+const LIVE: TimeDelta = TimeDelta::days(1);
+
+/// How a stream wants to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Windows start and end on whole units since the epoch.
+    pub unit: TimeDelta,
+    /// The longest window.
+    pub max_window: TimeDelta,
+    /// How long rows take to become visible.
+    pub lag: TimeDelta,
+    /// How far a poll reads back behind what is covered.
+    pub overlap: TimeDelta,
+    /// How much uncovered time at the head makes a poll worth while.
+    pub poll_interval: TimeDelta,
+    /// When to read old windows again.
+    pub rescan: Vec<Tier>,
+}
+
+impl Policy {
+    /// The end of what can be wanted at `now`.
+    pub fn horizon(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        floor(now - self.lag, self.unit)
+    }
+}
+
+/// Why a window is read. The order is the order of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// The newest day.
+    Live,
+    /// Young windows, read again.
+    Rescan,
+    /// Everything older, newest first.
+    Backfill,
+}
+
+impl Lane {
+    /// The word in the `lane` column.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Rescan => "rescan",
+            Self::Backfill => "backfill",
+        }
+    }
+
+    /// The lane of a word in the `lane` column.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Live, Self::Rescan, Self::Backfill]
+            .into_iter()
+            .find(|lane| lane.as_str() == word)
+    }
+}
+
+/// What a stream has read and is reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// First instant that must be covered.
+    pub wanted_from: DateTime<Utc>,
+    /// What closed windows have covered.
+    pub coverage: IntervalSet,
+    /// Windows being read.
+    pub open: Vec<Planned>,
+    /// How long the next window should be.
+    pub length: TimeDelta,
+    /// Passes over the tiers of age.
+    pub passes: Vec<Pass>,
+}
+
+/// A window to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// The window.
+    pub window: Window,
+    /// Why it is read.
+    pub lane: Lane,
+    /// The tier of a rescan: its `within`.
+    pub tier: Option<TimeDelta>,
+}
+
+/// The latest pass over a tier of age.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pass {
+    /// The tier: its `within`.
+    pub within: TimeDelta,
+    /// When the pass began.
+    pub started_at: DateTime<Utc>,
+    /// What it has not read yet.
+    pub remaining: IntervalSet,
+}
+
+/// How far and how eagerly to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Goal {
+    /// The end of what is wanted, on a whole unit.
+    pub horizon: DateTime<Utc>,
+    /// Whether even less than a poll interval at the head is worth reading.
+    pub eager: bool,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Windows to open, most urgent first.
+    pub open: Vec<Planned>,
+    /// Passes that begin now, with all they have to read.
+    pub begin: Vec<Pass>,
+}
+
+/// Instants that are wanted but neither covered nor being read.
+pub fn gaps(progress: &Progress, horizon: DateTime<Utc>) -> IntervalSet {
+    let wanted: IntervalSet = Window::new(progress.wanted_from, horizon)
+        .into_iter()
+        .collect();
+    let reading = progress
+        .open
+        .iter()
+        .filter(|planned| planned.lane != Lane::Rescan)
+        .map(|planned| planned.window);
+    wanted
+        .without(&progress.coverage)
+        .without(&reading.collect())
+}
+
+/// At most `room` windows to open now, and the passes to begin.
+pub fn plan(
+    progress: &Progress,
+    policy: &Policy,
+    goal: Goal,
+    now: DateTime<Utc>,
+    room: usize,
+) -> Plan {
+    let mut plan = Plan::default();
+    let gaps = due_gaps(progress, policy, goal);
+    let live_from = goal.horizon - LIVE;
+    plan.open
+        .extend(cut(&gaps, progress, policy, live_from, goal.horizon).take(room));
+
+    for tier in &policy.rescan {
+        let pass = progress
+            .passes
+            .iter()
+            .find(|pass| pass.within == tier.within);
+        let remaining = match pass {
+            Some(pass) if pass.remaining.is_empty() && pass.started_at + tier.every <= now => {
+                let pass = begin_pass(progress, *tier, goal.horizon, now);
+                let remaining = pass.remaining.clone();
+                plan.begin.push(pass);
+                remaining
+            }
+            Some(pass) => pass.remaining.clone(),
+            // The first reading of the history is the first pass.
+            None => {
+                plan.begin.push(Pass {
+                    within: tier.within,
+                    started_at: now,
+                    remaining: IntervalSet::default(),
+                });
+                continue;
+            }
+        };
+        let reading = progress
+            .open
+            .iter()
+            .filter(|open| open.tier == Some(tier.within))
+            .map(|open| open.window);
+        let todo = remaining.without(&reading.collect());
+        let room = room.saturating_sub(plan.open.len());
+        let windows = pieces(&todo, progress.length, policy).take(room);
+        plan.open.extend(windows.map(|window| Planned {
+            window,
+            lane: Lane::Rescan,
+            tier: Some(tier.within),
+        }));
+    }
+    plan.open.sort_by_key(|planned| planned.lane);
+    plan
+}
+
+/// When a stream with nothing left to open or read should be looked at again.
+pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
+    let covered = progress
+        .coverage
+        .end()
+        .unwrap_or(progress.wanted_from)
+        .max(progress.wanted_from);
+    let poll = covered + policy.poll_interval + policy.lag;
+    let passes = policy.rescan.iter().filter_map(|tier| {
+        let pass = progress
+            .passes
+            .iter()
+            .find(|pass| pass.within == tier.within)?;
+        Some(pass.started_at + tier.every)
+    });
+    passes.fold(poll, DateTime::min)
+}
+
+/// Whether nothing is left to read up to the goal.
+pub fn is_complete(progress: &Progress, goal: Goal) -> bool {
+    progress.open.is_empty()
+        && gaps(progress, goal.horizon).is_empty()
+        && progress.passes.iter().all(|pass| pass.remaining.is_empty())
+}
+
+/// The gaps, without a head too short to be worth a request yet.
+fn due_gaps(progress: &Progress, policy: &Policy, goal: Goal) -> IntervalSet {
+    let mut gaps = gaps(progress, goal.horizon);
+    let Some(head) = gaps.windows().last().copied() else {
+        return gaps;
+    };
+    let continues = progress.coverage.end() == Some(head.start())
+        || progress
+            .open
+            .iter()
+            .any(|open| open.lane != Lane::Rescan && open.window.end() == head.start());
+    if !goal.eager
+        && head.end() == goal.horizon
+        && continues
+        && head.length() < policy.poll_interval
+    {
+        gaps.remove(head);
+    }
+    gaps
+}
+
+/// The gaps as windows, newest first. A window that follows what is covered at the head reads back
+/// by the overlap, for rows that the provider showed late.
+fn cut<'a>(
+    gaps: &'a IntervalSet,
+    progress: &'a Progress,
+    policy: &'a Policy,
+    live_from: DateTime<Utc>,
+    horizon: DateTime<Utc>,
+) -> impl Iterator<Item = Planned> + 'a {
+    pieces(gaps, progress.length, policy).map(move |window| {
+        let lane = if window.end() > live_from {
+            Lane::Live
+        } else {
+            Lane::Backfill
+        };
+        let follows = progress.coverage.end() == Some(window.start()) && window.end() == horizon;
+        let start = if follows {
+            floor(window.start() - policy.overlap, policy.unit)
+                .max(progress.wanted_from)
+                .max(window.end() - policy.max_window)
+        } else {
+            window.start()
+        };
+        let window = Window::new(start.min(window.start()), window.end()).unwrap_or(window);
+        Planned {
+            window,
+            lane,
+            tier: None,
+        }
+    })
+}
+
+/// Windows of about `length` that tile a set, newest first. A rest of less than half a window is not
+/// left over.
+fn pieces<'a>(
+    set: &'a IntervalSet,
+    length: TimeDelta,
+    policy: &'a Policy,
+) -> impl Iterator<Item = Window> + 'a {
+    let length = length.clamp(policy.unit, policy.max_window);
+    set.windows().iter().rev().flat_map(move |gap| {
+        let mut end = gap.end();
+        std::iter::from_fn(move || {
+            let left = end - gap.start();
+            let start =
+                if left <= length || (left <= length + length / 2 && left <= policy.max_window) {
+                    gap.start()
+                } else {
+                    floor(end - length, policy.unit).max(gap.start())
+                };
+            let window = Window::new(start, end)?;
+            end = start;
+            Some(window)
+        })
+    })
+}
+
+fn begin_pass(progress: &Progress, tier: Tier, horizon: DateTime<Utc>, now: DateTime<Utc>) -> Pass {
+    let young = Window::new(horizon - tier.within, horizon);
+    let remaining = young
+        .map(|young| progress.coverage.within(young))
+        .unwrap_or_default();
+    Pass {
+        within: tier.within,
+        started_at: now,
+        remaining,
+    }
+}
