@@ -9,3 +9,4 @@ pub mod clock;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod store;

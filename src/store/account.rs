@@ -1,0 +1,221 @@
+//! Accounts and their leases, on the database's clock.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{Store, StoreError};
+
+/// The right of this process to work on an account, until another process takes it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The account.
+    pub account_id: String,
+    /// Fencing token: a page is stored only under the newest one.
+    pub token: i64,
+}
+
+/// What is to be known of an account before work on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountState {
+    /// When paysync first started with it.
+    pub first_seen_at: DateTime<Utc>,
+    /// Stopped by an operator.
+    pub paused: bool,
+    /// Why it waits for an operator.
+    pub suspended_reason: Option<String>,
+    /// When it was last found to be refused.
+    pub suspended_at: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Makes an account known, or brings its provider and zone up to date.
+    pub async fn register_account(
+        &self,
+        account_id: &str,
+        provider: &str,
+        time_zone: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            INSERT INTO paysync.accounts (account_id, provider, time_zone)
+            VALUES ($1, $2, $3)
+            ON CONFLICT (account_id) DO UPDATE SET provider = EXCLUDED.provider, time_zone = EXCLUDED.time_zone
+            -- An unchanged row is not written again.
+            WHERE (accounts.provider, accounts.time_zone) IS DISTINCT FROM (EXCLUDED.provider, EXCLUDED.time_zone)
+            "#,
+            account_id,
+            provider,
+            time_zone,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// The state of an account that was registered.
+    pub async fn account(&self, account_id: &str) -> Result<AccountState, StoreError> {
+        let state = sqlx::query_as!(
+            AccountState,
+            "SELECT first_seen_at, paused, suspended_reason, suspended_at FROM paysync.accounts WHERE account_id = $1",
+            account_id,
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(state)
+    }
+
+    /// Takes leases on at most `limit` of these accounts, those free the longest first.
+    pub async fn acquire(
+        &self,
+        accounts: &[String],
+        holder: &str,
+        ttl: Duration,
+        limit: i64,
+    ) -> Result<Vec<Lease>, StoreError> {
+        let leases = sqlx::query_as!(
+            Lease,
+            r#"
+            WITH free AS (
+                SELECT account_id
+                FROM paysync.accounts
+                WHERE account_id = ANY($1) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
+                ORDER BY lease_until NULLS FIRST, account_id
+                LIMIT $4
+                -- Two processes that look at once share the accounts instead of waiting for each other.
+                FOR UPDATE SKIP LOCKED
+            )
+            UPDATE paysync.accounts
+            SET lease_holder = $2,
+                lease_token = lease_token + 1,
+                lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
+            FROM free
+            WHERE accounts.account_id = free.account_id
+            RETURNING accounts.account_id, accounts.lease_token AS token
+            "#,
+            accounts,
+            holder,
+            milliseconds(ttl),
+            limit,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(leases)
+    }
+
+    /// Renews leases; those that are not in the answer are lost, or their account is paused.
+    pub async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, StoreError> {
+        let (accounts, tokens) = columns(leases);
+        let held = sqlx::query_scalar!(
+            r#"
+            UPDATE paysync.accounts
+            SET lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
+            FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
+            WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token AND NOT accounts.paused
+            RETURNING accounts.account_id
+            "#,
+            &accounts,
+            &tokens,
+            milliseconds(ttl),
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(held)
+    }
+
+    /// Gives leases back, so that another process need not wait for their end.
+    pub async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        let (accounts, tokens) = columns(leases);
+        sqlx::query!(
+            r#"
+            UPDATE paysync.accounts
+            SET lease_until = NULL, lease_holder = NULL
+            FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
+            WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token
+            "#,
+            &accounts,
+            &tokens,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Marks an account as waiting for an operator.
+    pub async fn suspend_account(
+        &self,
+        lease: &Lease,
+        reason: &str,
+        hint: &str,
+    ) -> Result<(), StoreError> {
+        let updated = sqlx::query!(
+            r#"
+            UPDATE paysync.accounts
+            SET suspended_reason = $3, hint = $4, suspended_at = clock_timestamp()
+            WHERE account_id = $1 AND lease_token = $2
+            "#,
+            lease.account_id,
+            lease.token,
+            reason,
+            hint,
+        )
+        .execute(self.pool())
+        .await?;
+        if updated.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::LeaseLost)
+        }
+    }
+
+    /// Lifts the suspension of an account, and of its streams if asked to.
+    pub async fn lift_suspension(
+        &self,
+        account_id: &str,
+        streams_too: bool,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            WITH account AS (
+                UPDATE paysync.accounts
+                SET suspended_reason = NULL, hint = NULL, suspended_at = NULL
+                WHERE account_id = $1 AND suspended_reason IS NOT NULL
+            ), retried AS (
+                UPDATE paysync.windows SET retry_at = NULL
+                WHERE account_id = $1 AND outcome IS NULL AND retry_at IS NOT NULL AND $2
+            )
+            UPDATE paysync.streams
+            SET suspended_reason = NULL, hint = NULL, suspended_at = NULL
+            WHERE account_id = $1 AND suspended_reason IS NOT NULL AND $2
+            "#,
+            account_id,
+            streams_too,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Stops or starts an account; false if it is not known.
+    pub async fn set_paused(&self, account_id: &str, paused: bool) -> Result<bool, StoreError> {
+        let updated = sqlx::query!(
+            "UPDATE paysync.accounts SET paused = $2 WHERE account_id = $1",
+            account_id,
+            paused
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(updated.rows_affected() == 1)
+    }
+}
+
+fn columns(leases: &[Lease]) -> (Vec<String>, Vec<i64>) {
+    leases
+        .iter()
+        .map(|lease| (lease.account_id.clone(), lease.token))
+        .unzip()
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

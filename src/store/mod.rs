@@ -1,0 +1,133 @@
+//! PostgreSQL: progress, leases, and the page commit.
+//!
+//! Everything is qualified with the schema and needs no session state, so that it works behind a
+//! pooler in transaction mode.
+
+pub mod account;
+pub mod page;
+mod quarantine;
+mod range;
+pub mod stream;
+mod transaction;
+pub mod window;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use thiserror::Error;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a connection is waited for before the database counts as away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the store could not do what was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process took the account over; whatever was being written is rolled back.
+    #[error("the lease on the account was lost")]
+    LeaseLost,
+    /// The window was taken back by an operator, or closed under another lease.
+    #[error("the window is no longer open")]
+    WindowGone,
+    /// A page whose counts do not add up is a defect; nothing of it is kept.
+    #[error("the page does not add up: {0}")]
+    DoesNotAddUp(String),
+    /// The database cannot be used now: away, shutting down, read-only, full, out of connections.
+    #[error("the database cannot be used")]
+    Away(#[source] sqlx::Error),
+    /// The database refused a statement.
+    #[error("the database refused a statement")]
+    Database(#[source] sqlx::Error),
+    /// A migration failed, or the schema is newer than this program.
+    #[error("migrating the database failed")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_away(&error) {
+            Self::Away(error)
+        } else {
+            Self::Database(error)
+        }
+    }
+}
+
+/// A handle on the database; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A store that connects when it is first used.
+    ///
+    /// # Errors
+    /// If the URL is not one of PostgreSQL.
+    pub fn new(url: &str, max_connections: u32) -> Result<Self, sqlx::Error> {
+        let options = PgConnectOptions::from_str(url)?.application_name("paysync");
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    /// A store on a pool that exists already.
+    pub const fn with_pool(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// The pool, for queries that are not the daemon's own.
+    pub const fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Brings the schema up to date.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        MIGRATIONS
+            .run(&self.pool)
+            .await
+            .map_err(|error| match error {
+                sqlx::migrate::MigrateError::Execute(error) if is_away(&error) => {
+                    StoreError::Away(error)
+                }
+                other => StoreError::Migrate(other),
+            })
+    }
+
+    /// Asks the database for a sign of life, and for its clock.
+    pub async fn ping(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
+        let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(now)
+    }
+}
+
+/// Whether waiting can help.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            // Connection, resources, operator intervention, system errors; serialization and
+            // deadlock; lock timeout; read-only.
+            ["08", "53", "57", "58", "40"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "55P03"
+                || code == "25006"
+        }
+        _ => false,
+    }
+}

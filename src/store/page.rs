@@ -1,0 +1,419 @@
+//! The page commit: rows, versions, quarantine, checkpoint and coverage in one transaction.
+//!
+//! The question which rows are new goes ahead of the transaction: it only spares work, since the
+//! upsert applies the same rule again. A page without news is then two round trips and one small
+//! update. The lease is proven by the statement that moves the window, under a lock that holds a
+//! takeover back until the commit; without it everything is rolled back.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::types::Json;
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+use super::account::Lease;
+use super::transaction::{Answer, Written, ask, count, upsert};
+use super::window::OpenWindow;
+use super::{Store, StoreError, quarantine, range};
+use crate::model::{Transaction, Window};
+use crate::provider::Checkpoint;
+
+/// An item and the transaction made of it.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// The normalized row.
+    pub transaction: Transaction,
+    /// The item as sent, redacted.
+    pub payload: Cow<'a, str>,
+    /// XXH3-128 of `payload`.
+    pub hash: Uuid,
+}
+
+/// An item that cannot become a row.
+#[derive(Debug, Clone)]
+pub struct Quarantined<'a> {
+    /// The provider's id, where it could be read.
+    pub provider_transaction_id: Option<String>,
+    /// Why, one word.
+    pub reason: &'static str,
+    /// Why, in words; no data of the item.
+    pub detail: String,
+    /// The item as sent, redacted.
+    pub payload: Cow<'a, str>,
+    /// XXH3-128 of `payload`.
+    pub hash: Uuid,
+}
+
+/// Where a page comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct PageContext<'a> {
+    /// Code of the provider.
+    pub provider: &'a str,
+    /// The window the page belongs to.
+    pub window: &'a OpenWindow,
+    /// When its request was sent.
+    pub requested_at: DateTime<Utc>,
+    /// Rows whose time lies outside the window.
+    pub outside: u64,
+    /// The provider's own count, if it gave one.
+    pub provider_count: Option<u64>,
+}
+
+/// One page, ready to be stored.
+#[derive(Debug)]
+pub struct PageCommit<'a> {
+    /// Where it comes from.
+    pub context: PageContext<'a>,
+    /// Rows in the order they were sent.
+    pub records: Vec<Record<'a>>,
+    /// Items that cannot become rows.
+    pub quarantined: Vec<Quarantined<'a>>,
+    /// What becomes of the window.
+    pub then: Then,
+}
+
+/// What becomes of a window after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Then {
+    /// It goes on at this checkpoint.
+    More(Checkpoint),
+    /// It has been read to its end.
+    Close {
+        /// Length of the stream's next window.
+        length: TimeDelta,
+    },
+    /// Its halves are read instead.
+    Split {
+        /// The halves.
+        halves: (Window, Window),
+        /// Length of the stream's next window.
+        length: TimeDelta,
+    },
+}
+
+/// What a page brought.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct PageCounts {
+    /// Items of the page: the sum of all below but `outside`.
+    pub items: u64,
+    /// New rows.
+    pub inserted: u64,
+    /// Rows that replaced an older version.
+    pub updated: u64,
+    /// Rows stored already, just so.
+    pub unchanged: u64,
+    /// Rows older than what is stored.
+    pub stale: u64,
+    /// Items that occurred again later in the page.
+    pub duplicate: u64,
+    /// Items put into quarantine.
+    pub quarantined: u64,
+    /// Rows whose time lies outside the window.
+    pub outside: u64,
+}
+
+impl PageCounts {
+    fn adds_up(&self) -> bool {
+        self.items
+            == self.inserted
+                + self.updated
+                + self.unchanged
+                + self.stale
+                + self.duplicate
+                + self.quarantined
+    }
+}
+
+impl Store {
+    /// Stores a page under a lease.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] and [`StoreError::WindowGone`] if this process may not write it any
+    /// more; nothing is kept then, nor after any other error.
+    pub async fn commit_page(
+        &self,
+        lease: &Lease,
+        page: PageCommit<'_>,
+    ) -> Result<PageCounts, StoreError> {
+        let items = count(page.records.len() + page.quarantined.len());
+        let (records, duplicate) = last_of_each(page.records);
+        let mut connection = self.pool().acquire().await?;
+        let answer = ask(
+            &mut connection,
+            &lease.account_id,
+            page.requested_at,
+            &records,
+        )
+        .await?;
+        let wanted: Vec<&Record<'_>> = answer
+            .wanted
+            .iter()
+            .filter_map(|place| records.get(*place))
+            .collect();
+        let news = News {
+            page: &page.context,
+            wanted,
+            answer,
+            items,
+            duplicate,
+        };
+
+        if news.wanted.is_empty() && page.quarantined.is_empty() {
+            // Nothing to write but the window: one statement is its own transaction.
+            let counts = news.counts(Written::default(), 0);
+            move_window(&mut connection, lease, &page.context, &counts, &page.then).await?;
+            return Ok(counts);
+        }
+        let mut transaction = connection.begin().await?;
+        let (mut transaction, written, quarantined) =
+            match news.upsert(&mut transaction, lease).await {
+                Ok(written) => (transaction, written, page.quarantined),
+                Err(error) if refused_data(&error).is_some() => {
+                    transaction.rollback().await?;
+                    let mut transaction = connection.begin().await?;
+                    let mut quarantined = page.quarantined;
+                    let written = news
+                        .isolate(&mut transaction, lease, &mut quarantined)
+                        .await?;
+                    (transaction, written, quarantined)
+                }
+                Err(error) => return Err(error.into()),
+            };
+        let window = page.context.window;
+        quarantine::write(
+            &mut transaction,
+            &lease.account_id,
+            &window.stream,
+            window.planned.window,
+            &quarantined,
+        )
+        .await?;
+        let counts = news.counts(written, count(quarantined.len()));
+        if !counts.adds_up() {
+            return Err(StoreError::DoesNotAddUp(format!("{counts:?}")));
+        }
+        move_window(&mut transaction, lease, &page.context, &counts, &page.then).await?;
+        transaction.commit().await?;
+        Ok(counts)
+    }
+}
+
+/// What a page has to write.
+struct News<'p, 'a> {
+    page: &'p PageContext<'p>,
+    wanted: Vec<&'p Record<'a>>,
+    answer: Answer,
+    items: u64,
+    duplicate: u64,
+}
+
+impl<'a> News<'_, 'a> {
+    async fn upsert(
+        &self,
+        connection: &mut PgConnection,
+        lease: &Lease,
+    ) -> Result<Written, sqlx::Error> {
+        upsert(
+            connection,
+            &lease.account_id,
+            self.page.provider,
+            self.page.requested_at,
+            &self.wanted,
+        )
+        .await
+    }
+
+    /// Writes what PostgreSQL takes: halves are tried under savepoints until only the culprits are
+    /// left; those go to the quarantine.
+    async fn isolate(
+        &self,
+        connection: &mut PgConnection,
+        lease: &Lease,
+        quarantined: &mut Vec<Quarantined<'a>>,
+    ) -> Result<Written, StoreError> {
+        let mut total = Written::default();
+        let mut parts = vec![self.wanted.as_slice()];
+        while let Some(part) = parts.pop() {
+            let mut savepoint = connection.begin().await?;
+            let result = upsert(
+                &mut savepoint,
+                &lease.account_id,
+                self.page.provider,
+                self.page.requested_at,
+                part,
+            )
+            .await;
+            match result {
+                Ok(written) => {
+                    savepoint.commit().await?;
+                    total.inserted += written.inserted;
+                    total.updated += written.updated;
+                    total.unchanged += written.unchanged;
+                    total.stale += written.stale;
+                }
+                Err(error) => {
+                    savepoint.rollback().await?;
+                    let Some(detail) = refused_data(&error) else {
+                        return Err(error.into());
+                    };
+                    if let [culprit] = part {
+                        quarantined.push(Quarantined {
+                            provider_transaction_id: Some(
+                                culprit.transaction.provider_transaction_id.clone(),
+                            ),
+                            reason: "refused_by_database",
+                            detail,
+                            payload: culprit.payload.clone(),
+                            hash: culprit.hash,
+                        });
+                    } else {
+                        let (left, right) = part.split_at(part.len() / 2);
+                        parts.extend([right, left]);
+                    }
+                }
+            }
+        }
+        Ok(total)
+    }
+
+    fn counts(&self, written: Written, quarantined: u64) -> PageCounts {
+        PageCounts {
+            items: self.items,
+            inserted: written.inserted,
+            updated: written.updated,
+            unchanged: self.answer.unchanged + written.unchanged,
+            stale: self.answer.stale + written.stale,
+            duplicate: self.duplicate,
+            quarantined,
+            outside: self.page.outside,
+        }
+    }
+}
+
+/// Keeps the last of rows with one key, and sorts by key.
+fn last_of_each(mut records: Vec<Record<'_>>) -> (Vec<Record<'_>>, u64) {
+    let before = records.len();
+    // A stable sort keeps the page's order among equals; reversed, the last comes first and stays.
+    records.reverse();
+    records.sort_by(|a, b| {
+        a.transaction
+            .provider_transaction_id
+            .cmp(&b.transaction.provider_transaction_id)
+    });
+    records.dedup_by(|later, kept| {
+        later.transaction.provider_transaction_id == kept.transaction.provider_transaction_id
+    });
+    let duplicate = count(before - records.len());
+    (records, duplicate)
+}
+
+/// What PostgreSQL says about data it refuses; none if the error is of another kind.
+fn refused_data(error: &sqlx::Error) -> Option<String> {
+    if let sqlx::Error::Encode(_) = error {
+        return Some("a value cannot be sent to the database".to_owned());
+    }
+    let database = error.as_database_error()?;
+    let code = database.code()?;
+    // Data exceptions, constraint violations, and values past a limit of the program.
+    let is_data = ["22", "23", "54"]
+        .iter()
+        .any(|class| code.starts_with(class));
+    is_data.then(|| format!("SQLSTATE {code}"))
+}
+
+/// Moves the window: checkpoint and counts, and its outcome with the coverage. Proves the lease.
+async fn move_window(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    page: &PageContext<'_>,
+    counts: &PageCounts,
+    then: &Then,
+) -> Result<(), StoreError> {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let (outcome, checkpoint, length, halves) = match then {
+        Then::More(checkpoint) => (None, Some(Json(checkpoint)), None, None),
+        Then::Close { length } => (Some("closed"), None, Some(*length), None),
+        Then::Split { halves, length } => (Some("split"), None, Some(*length), Some(*halves)),
+    };
+    let halves: Vec<_> = halves
+        .into_iter()
+        .flat_map(|(left, right)| [left, right])
+        .map(range::of_window)
+        .collect();
+    let proof = sqlx::query!(
+        r#"
+        WITH lease AS (
+            -- Shared among this process's windows; a takeover has to wait for the commit.
+            SELECT account_id FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE
+        ), moved AS (
+            UPDATE paysync.windows
+            SET checkpoint = $4::jsonb,
+                outcome = $5,
+                closed_at = CASE WHEN $5::text IS NOT NULL THEN now() END,
+                pages = pages + 1,
+                items = items + $6,
+                inserted = inserted + $7,
+                updated = updated + $8,
+                unchanged = unchanged + $9,
+                stale = stale + $10,
+                duplicate = duplicate + $11,
+                quarantined = quarantined + $12,
+                outside = outside + $13,
+                provider_count = coalesce($14, provider_count),
+                failures = 0,
+                error = NULL,
+                hint = NULL,
+                retry_at = NULL
+            FROM lease
+            WHERE windows.account_id = lease.account_id AND window_id = $3 AND outcome IS NULL
+            RETURNING windows.account_id, stream, lane, within_seconds, tstzrange(window_start, window_end) AS span
+        ), halves AS (
+            INSERT INTO paysync.windows (account_id, stream, lane, within_seconds, window_start, window_end)
+            SELECT moved.account_id, stream, lane, within_seconds, lower(half), upper(half)
+            FROM moved CROSS JOIN UNNEST($16::tstzrange[]) AS half
+        ), grown AS (
+            UPDATE paysync.streams
+            SET coverage = CASE WHEN $5 = 'closed' THEN coverage + tstzmultirange(moved.span) ELSE coverage END,
+                window_seconds = coalesce($15, window_seconds),
+                last_error = NULL,
+                last_error_hint = NULL,
+                suspended_reason = NULL,
+                hint = NULL,
+                suspended_at = NULL
+            FROM moved
+            WHERE streams.account_id = moved.account_id AND streams.stream = moved.stream AND $5::text IS NOT NULL
+        ), reread AS (
+            UPDATE paysync.rescans
+            SET remaining = remaining - tstzmultirange(moved.span)
+            FROM moved
+            WHERE rescans.account_id = moved.account_id AND rescans.stream = moved.stream
+              AND rescans.within_seconds = moved.within_seconds AND $5 = 'closed'
+        )
+        SELECT EXISTS (SELECT FROM lease) AS "leased!", EXISTS (SELECT FROM moved) AS "moved!"
+        "#,
+        lease.account_id,
+        lease.token,
+        page.window.id,
+        checkpoint as Option<Json<&Checkpoint>>,
+        outcome,
+        signed(counts.items),
+        signed(counts.inserted),
+        signed(counts.updated),
+        signed(counts.unchanged),
+        signed(counts.stale),
+        signed(counts.duplicate),
+        signed(counts.quarantined),
+        signed(counts.outside),
+        page.provider_count.map(signed),
+        length.map(|length| length.num_seconds().max(1)),
+        &halves,
+    )
+    .fetch_one(connection)
+    .await?;
+    match (proof.leased, proof.moved) {
+        (true, true) => Ok(()),
+        (false, _) => Err(StoreError::LeaseLost),
+        (true, false) => Err(StoreError::WindowGone),
+    }
+}

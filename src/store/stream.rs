@@ -1,0 +1,274 @@
+//! Streams: their progress, and what keeps them from it.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::postgres::types::PgRange;
+
+use super::account::Lease;
+use super::range;
+use super::window::OpenWindow;
+use super::{Store, StoreError};
+use crate::model::Window;
+use crate::plan::{Pass, Plan, Progress};
+
+/// A stream as the database holds it.
+#[derive(Debug, Clone)]
+pub struct StreamState {
+    /// Its name.
+    pub stream: String,
+    /// What it has read and is reading.
+    pub progress: Progress,
+    /// The windows being read, in no order.
+    pub open: Vec<OpenWindow>,
+    /// Whether it waits for an operator, and since when.
+    pub suspended_at: Option<DateTime<Utc>>,
+}
+
+/// What a stream starts from.
+#[derive(Debug, Clone)]
+pub struct NewStream<'a> {
+    /// Its name.
+    pub stream: &'a str,
+    /// `history` or `change`.
+    pub role: &'a str,
+    /// First instant that must be covered.
+    pub wanted_from: DateTime<Utc>,
+    /// Length of the first window.
+    pub length: TimeDelta,
+}
+
+impl Store {
+    /// Makes a stream known. An earlier `wanted_from` opens a gap; a later one forgets nothing.
+    pub async fn register_stream(
+        &self,
+        account_id: &str,
+        new: &NewStream<'_>,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            INSERT INTO paysync.streams (account_id, stream, role, wanted_from, window_seconds)
+            VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (account_id, stream) DO UPDATE SET role = EXCLUDED.role, wanted_from = EXCLUDED.wanted_from
+            WHERE (streams.role, streams.wanted_from) IS DISTINCT FROM (EXCLUDED.role, EXCLUDED.wanted_from)
+            "#,
+            account_id,
+            new.stream,
+            new.role,
+            new.wanted_from,
+            new.length.num_seconds().max(1),
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// All streams of an account with their open windows and passes.
+    pub async fn streams(&self, account_id: &str) -> Result<Vec<StreamState>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT stream, wanted_from, window_seconds, suspended_at,
+                   ARRAY(SELECT unnest(coverage)) AS "coverage!: Vec<PgRange<DateTime<Utc>>>"
+            FROM paysync.streams
+            WHERE account_id = $1
+            ORDER BY stream
+            "#,
+            account_id,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let mut streams: Vec<StreamState> = rows
+            .into_iter()
+            .map(|row| StreamState {
+                stream: row.stream,
+                progress: Progress {
+                    wanted_from: row.wanted_from,
+                    coverage: range::to_set(&row.coverage),
+                    open: Vec::new(),
+                    length: TimeDelta::seconds(row.window_seconds),
+                    passes: Vec::new(),
+                },
+                open: Vec::new(),
+                suspended_at: row.suspended_at,
+            })
+            .collect();
+        for (stream, pass) in self.passes(account_id).await? {
+            if let Some(state) = streams.iter_mut().find(|state| state.stream == stream) {
+                state.progress.passes.push(pass);
+            }
+        }
+        for window in self.open_windows(account_id).await? {
+            if let Some(state) = streams
+                .iter_mut()
+                .find(|state| state.stream == window.stream)
+            {
+                state.progress.open.push(window.planned);
+                state.open.push(window);
+            }
+        }
+        Ok(streams)
+    }
+
+    async fn passes(&self, account_id: &str) -> Result<Vec<(String, Pass)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT stream, within_seconds, started_at,
+                   ARRAY(SELECT unnest(remaining)) AS "remaining!: Vec<PgRange<DateTime<Utc>>>"
+            FROM paysync.rescans
+            WHERE account_id = $1
+            "#,
+            account_id,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        let pass = |within, started_at, remaining: &[_]| Pass {
+            within: TimeDelta::seconds(within),
+            started_at,
+            remaining: range::to_set(remaining),
+        };
+        Ok(rows
+            .into_iter()
+            .map(|row| {
+                (
+                    row.stream,
+                    pass(row.within_seconds, row.started_at, &row.remaining),
+                )
+            })
+            .collect())
+    }
+
+    /// Opens the windows of a plan and begins its passes, in one transaction.
+    pub async fn open(
+        &self,
+        lease: &Lease,
+        stream: &str,
+        wanted_until: DateTime<Utc>,
+        plan: &Plan,
+    ) -> Result<(), StoreError> {
+        let mut transaction = self.pool().begin().await?;
+        let held = sqlx::query_scalar!(
+            r#"SELECT 1 AS "held!" FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE"#,
+            lease.account_id,
+            lease.token,
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        if held.is_none() {
+            return Err(StoreError::LeaseLost);
+        }
+        for pass in &plan.begin {
+            sqlx::query!(
+                r#"
+                INSERT INTO paysync.rescans (account_id, stream, within_seconds, started_at, remaining)
+                VALUES ($1, $2, $3, $4, coalesce((SELECT range_agg(span) FROM unnest($5::tstzrange[]) AS span), '{}'))
+                ON CONFLICT (account_id, stream, within_seconds)
+                DO UPDATE SET started_at = EXCLUDED.started_at, remaining = EXCLUDED.remaining
+                "#,
+                lease.account_id,
+                stream,
+                pass.within.num_seconds(),
+                pass.started_at,
+                &range::of_set(&pass.remaining),
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if !plan.open.is_empty() {
+            let (starts, ends): (Vec<_>, Vec<_>) = plan
+                .open
+                .iter()
+                .map(|p| (p.window.start(), p.window.end()))
+                .unzip();
+            let lanes: Vec<String> = plan
+                .open
+                .iter()
+                .map(|p| p.lane.as_str().to_owned())
+                .collect();
+            let tiers: Vec<Option<i64>> = plan
+                .open
+                .iter()
+                .map(|p| p.tier.map(|t| t.num_seconds()))
+                .collect();
+            sqlx::query!(
+                r#"
+                WITH wanted AS (
+                    UPDATE paysync.streams SET wanted_until = $3 WHERE account_id = $1 AND stream = $2
+                )
+                INSERT INTO paysync.windows (account_id, stream, lane, within_seconds, window_start, window_end)
+                SELECT $1, $2, planned.lane, planned.tier, planned.start_at, planned.end_at
+                FROM UNNEST($4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
+                    AS planned(lane, tier, start_at, end_at)
+                "#,
+                lease.account_id,
+                stream,
+                wanted_until,
+                &lanes,
+                &tiers as &[Option<i64>],
+                &starts,
+                &ends,
+            )
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Marks a stream as waiting for an operator.
+    pub async fn suspend_stream(
+        &self,
+        lease: &Lease,
+        stream: &str,
+        reason: &str,
+        hint: &str,
+    ) -> Result<(), StoreError> {
+        let updated = sqlx::query!(
+            r#"
+            UPDATE paysync.streams
+            SET suspended_reason = $4, hint = $5, suspended_at = clock_timestamp()
+            FROM paysync.accounts
+            WHERE streams.account_id = $1 AND stream = $3
+              AND accounts.account_id = streams.account_id AND accounts.lease_token = $2
+            "#,
+            lease.account_id,
+            lease.token,
+            stream,
+            reason,
+            hint,
+        )
+        .execute(self.pool())
+        .await?;
+        if updated.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(StoreError::LeaseLost)
+        }
+    }
+
+    /// Forgets that an interval was covered, so that it is read again; windows over it are taken back.
+    /// Returns the number of streams concerned.
+    pub async fn forget_coverage(
+        &self,
+        account_id: &str,
+        stream: Option<&str>,
+        span: Window,
+    ) -> Result<u64, StoreError> {
+        let updated = sqlx::query!(
+            r#"
+            WITH dropped AS (
+                UPDATE paysync.windows
+                SET outcome = 'dropped', closed_at = now()
+                WHERE account_id = $1 AND ($2::text IS NULL OR stream = $2) AND outcome IS NULL
+                  AND tstzrange(window_start, window_end) && $3
+            )
+            UPDATE paysync.streams
+            SET coverage = coverage - tstzmultirange($3)
+            WHERE account_id = $1 AND ($2::text IS NULL OR stream = $2) AND coverage && $3
+            "#,
+            account_id,
+            stream,
+            range::of_window(span),
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(updated.rows_affected())
+    }
+}

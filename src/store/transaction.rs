@@ -1,0 +1,309 @@
+//! The bulk write path of transactions: ask first, then upsert only what is new or different.
+
+use std::collections::BTreeSet;
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::page::Record;
+use crate::model::Transaction;
+
+/// How the rows of a page compare with what is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Indexes of rows that are new or different, to be written.
+    pub(crate) wanted: Vec<usize>,
+    /// Rows older than what is stored.
+    pub(crate) stale: u64,
+    /// Rows stored already, just so.
+    pub(crate) unchanged: u64,
+}
+
+/// What a bulk upsert did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) inserted: u64,
+    pub(crate) updated: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) stale: u64,
+}
+
+/// Asks which rows are new or different: one round trip that sends keys, hashes and stamps, no
+/// payloads, and writes nothing.
+pub(crate) async fn ask(
+    connection: &mut PgConnection,
+    account_id: &str,
+    requested_at: DateTime<Utc>,
+    records: &[Record<'_>],
+) -> Result<Answer, sqlx::Error> {
+    let ids: Vec<&str> = records
+        .iter()
+        .map(|r| r.transaction.provider_transaction_id.as_str())
+        .collect();
+    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
+    let stamps: Vec<Option<DateTime<Utc>>> =
+        records.iter().map(|r| r.transaction.updated_at).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT asked.place AS "place!",
+               held.account_id IS NOT NULL
+                   AND paysync.is_older(asked.updated_at, $5, held.updated_at, held.observed_at) AS "stale!"
+        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[]) WITH ORDINALITY
+            AS asked(provider_transaction_id, payload_hash, updated_at, place)
+        LEFT JOIN paysync.transactions AS held
+            ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
+        WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
+        "#,
+        account_id,
+        &ids as &[&str],
+        &hashes,
+        &stamps as &[Option<DateTime<Utc>>],
+        requested_at,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut answer = Answer {
+        unchanged: count(records.len() - rows.len()),
+        ..Answer::default()
+    };
+    for row in rows {
+        match usize::try_from(row.place - 1) {
+            Ok(place) if !row.stale => answer.wanted.push(place),
+            _ => answer.stale += 1,
+        }
+    }
+    // In the order of the keys, so that two lanes never wait for each other in a circle.
+    answer.wanted.sort_unstable();
+    Ok(answer)
+}
+
+/// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
+/// since it was asked for is guarded by the same rule again.
+pub(crate) async fn upsert(
+    connection: &mut PgConnection,
+    account_id: &str,
+    provider: &str,
+    requested_at: DateTime<Utc>,
+    records: &[&Record<'_>],
+) -> Result<Written, sqlx::Error> {
+    if records.is_empty() {
+        return Ok(Written::default());
+    }
+    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
+    let payloads: Vec<&str> = records.iter().map(|r| r.payload.as_ref()).collect();
+    let tests: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
+    let kinds: Vec<&str> = records
+        .iter()
+        .map(|r| r.transaction.kind.as_str())
+        .collect();
+    let statuses: Vec<&str> = records
+        .iter()
+        .map(|r| r.transaction.status.as_str())
+        .collect();
+    let ids: Vec<&str> = records
+        .iter()
+        .map(|r| r.transaction.provider_transaction_id.as_str())
+        .collect();
+    let texts = |field: fn(&Transaction) -> &Option<String>| -> Vec<Option<&str>> {
+        records
+            .iter()
+            .map(|r| field(&r.transaction).as_deref())
+            .collect()
+    };
+    let amounts = |field: fn(&Transaction) -> &Option<BigDecimal>| -> Vec<Option<&BigDecimal>> {
+        records
+            .iter()
+            .map(|r| field(&r.transaction).as_ref())
+            .collect()
+    };
+    let times = |field: fn(&Transaction) -> Option<DateTime<Utc>>| -> Vec<Option<DateTime<Utc>>> {
+        records.iter().map(|r| field(&r.transaction)).collect()
+    };
+    let rows = sqlx::query!(
+        r#"
+        WITH incoming AS (
+            SELECT *
+            FROM UNNEST(
+                $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+                $12::text[], $13::numeric[], $14::text[], $15::numeric[], $16::numeric[], $17::text[], $18::numeric[],
+                $19::text[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
+                $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
+                $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[], $38::text[], $39::text[],
+                $40::bool[], $41::uuid[], $42::text[]
+            ) AS incoming(
+                provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference, shop_id, kind,
+                provider_kind, status, provider_status, amount, currency, paid_amount, converted_amount,
+                converted_currency, fee, fee_currency, created_at, updated_at, paid_at, settled_at, payment_method,
+                card_brand, card_bin, card_last4, card_issuer_country, customer_id, customer_email, customer_ip,
+                error_code, error_message, rrn, arn, auth_code, provider_reference, gateway, description, is_test,
+                payload_hash, payload
+            )
+        ), written AS (
+            INSERT INTO paysync.transactions AS held (
+                account_id, provider, observed_at, provider_transaction_id, parent_transaction_id, payment_group_id,
+                merchant_reference, shop_id, kind, provider_kind, status, provider_status, amount, currency,
+                paid_amount, converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at,
+                settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
+                customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
+                gateway, description, is_test, payload_hash
+            )
+            SELECT $1, $2, $3, provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference,
+                   shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount,
+                   converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at,
+                   settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
+                   customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
+                   gateway, description, is_test, payload_hash
+            FROM incoming
+            ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET
+                provider = EXCLUDED.provider,
+                observed_at = EXCLUDED.observed_at,
+                changed_at = now(),
+                parent_transaction_id = EXCLUDED.parent_transaction_id,
+                payment_group_id = EXCLUDED.payment_group_id,
+                merchant_reference = EXCLUDED.merchant_reference,
+                shop_id = EXCLUDED.shop_id,
+                kind = EXCLUDED.kind,
+                provider_kind = EXCLUDED.provider_kind,
+                status = EXCLUDED.status,
+                provider_status = EXCLUDED.provider_status,
+                amount = EXCLUDED.amount,
+                currency = EXCLUDED.currency,
+                paid_amount = EXCLUDED.paid_amount,
+                converted_amount = EXCLUDED.converted_amount,
+                converted_currency = EXCLUDED.converted_currency,
+                fee = EXCLUDED.fee,
+                fee_currency = EXCLUDED.fee_currency,
+                created_at = EXCLUDED.created_at,
+                updated_at = EXCLUDED.updated_at,
+                paid_at = EXCLUDED.paid_at,
+                settled_at = EXCLUDED.settled_at,
+                payment_method = EXCLUDED.payment_method,
+                card_brand = EXCLUDED.card_brand,
+                card_bin = EXCLUDED.card_bin,
+                card_last4 = EXCLUDED.card_last4,
+                card_issuer_country = EXCLUDED.card_issuer_country,
+                customer_id = EXCLUDED.customer_id,
+                customer_email = EXCLUDED.customer_email,
+                customer_ip = EXCLUDED.customer_ip,
+                error_code = EXCLUDED.error_code,
+                error_message = EXCLUDED.error_message,
+                rrn = EXCLUDED.rrn,
+                arn = EXCLUDED.arn,
+                auth_code = EXCLUDED.auth_code,
+                provider_reference = EXCLUDED.provider_reference,
+                gateway = EXCLUDED.gateway,
+                description = EXCLUDED.description,
+                is_test = EXCLUDED.is_test,
+                payload_hash = EXCLUDED.payload_hash
+            WHERE held.payload_hash <> EXCLUDED.payload_hash
+              AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
+            -- A row version made by an insert has no deleting transaction yet.
+            RETURNING provider_transaction_id, xmax = 0 AS inserted
+        ), kept AS (
+            INSERT INTO paysync.raw_transactions (account_id, provider_transaction_id, payload)
+            SELECT $1, incoming.provider_transaction_id, incoming.payload::json
+            FROM incoming
+            JOIN written USING (provider_transaction_id)
+            ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET payload = EXCLUDED.payload
+        )
+        SELECT provider_transaction_id AS "id!", inserted AS "inserted!" FROM written
+        "#,
+        account_id,
+        provider,
+        requested_at,
+        &ids as &[&str],
+        &texts(|t| &t.parent_transaction_id) as &[Option<&str>],
+        &texts(|t| &t.payment_group_id) as &[Option<&str>],
+        &texts(|t| &t.merchant_reference) as &[Option<&str>],
+        &texts(|t| &t.shop_id) as &[Option<&str>],
+        &kinds as &[&str],
+        &texts(|t| &t.provider_kind) as &[Option<&str>],
+        &statuses as &[&str],
+        &texts(|t| &t.provider_status) as &[Option<&str>],
+        &amounts(|t| &t.amount) as &[Option<&BigDecimal>],
+        &texts(|t| &t.currency) as &[Option<&str>],
+        &amounts(|t| &t.paid_amount) as &[Option<&BigDecimal>],
+        &amounts(|t| &t.converted_amount) as &[Option<&BigDecimal>],
+        &texts(|t| &t.converted_currency) as &[Option<&str>],
+        &amounts(|t| &t.fee) as &[Option<&BigDecimal>],
+        &texts(|t| &t.fee_currency) as &[Option<&str>],
+        &times(|t| t.created_at) as &[Option<DateTime<Utc>>],
+        &times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
+        &times(|t| t.paid_at) as &[Option<DateTime<Utc>>],
+        &times(|t| t.settled_at) as &[Option<DateTime<Utc>>],
+        &texts(|t| &t.payment_method) as &[Option<&str>],
+        &texts(|t| &t.card_brand) as &[Option<&str>],
+        &texts(|t| &t.card_bin) as &[Option<&str>],
+        &texts(|t| &t.card_last4) as &[Option<&str>],
+        &texts(|t| &t.card_issuer_country) as &[Option<&str>],
+        &texts(|t| &t.customer_id) as &[Option<&str>],
+        &texts(|t| &t.customer_email) as &[Option<&str>],
+        &texts(|t| &t.customer_ip) as &[Option<&str>],
+        &texts(|t| &t.error_code) as &[Option<&str>],
+        &texts(|t| &t.error_message) as &[Option<&str>],
+        &texts(|t| &t.rrn) as &[Option<&str>],
+        &texts(|t| &t.arn) as &[Option<&str>],
+        &texts(|t| &t.auth_code) as &[Option<&str>],
+        &texts(|t| &t.provider_reference) as &[Option<&str>],
+        &texts(|t| &t.gateway) as &[Option<&str>],
+        &texts(|t| &t.description) as &[Option<&str>],
+        &tests as &[Option<bool>],
+        &hashes,
+        &payloads as &[&str],
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+
+    let inserted = rows.iter().filter(|row| row.inserted).count();
+    let mut written = Written {
+        inserted: count(inserted),
+        updated: count(rows.len() - inserted),
+        ..Written::default()
+    };
+    if rows.len() < records.len() {
+        // Another lane was quicker with some of them: what are they now?
+        let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let overtaken: Vec<&Record<'_>> = records
+            .iter()
+            .filter(|record| !known.contains(record.transaction.provider_transaction_id.as_str()))
+            .copied()
+            .collect();
+        written.unchanged = still_equal(connection, account_id, &overtaken).await?;
+        written.stale = count(overtaken.len()) - written.unchanged;
+    }
+    Ok(written)
+}
+
+/// How many of these rows are stored just so.
+async fn still_equal(
+    connection: &mut PgConnection,
+    account_id: &str,
+    records: &[&Record<'_>],
+) -> Result<u64, sqlx::Error> {
+    let ids: Vec<&str> = records
+        .iter()
+        .map(|r| r.transaction.provider_transaction_id.as_str())
+        .collect();
+    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
+    let equal = sqlx::query_scalar!(
+        r#"
+        SELECT count(*) AS "count!"
+        FROM UNNEST($2::text[], $3::uuid[]) AS asked(provider_transaction_id, payload_hash)
+        JOIN paysync.transactions AS held
+            ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
+        WHERE held.payload_hash = asked.payload_hash
+        "#,
+        account_id,
+        &ids as &[&str],
+        &hashes,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(equal).unwrap_or(0))
+}
+
+pub(crate) fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
