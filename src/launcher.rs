@@ -25,9 +25,9 @@ use tokio::time::{sleep, timeout};
 const OLDEST_VERSION: u16 = 15;
 
 /// How long a server may take to accept connections, crash recovery included.
-const START_TIMEOUT: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Ports to choose from, below those that systems hand out for outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
