@@ -580,7 +580,9 @@ fn create_throwaway() -> Result<PathBuf, LauncherError> {
 
 /// Removes a directory as far as possible, where there is nobody to tell.
 fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(path) {
+    if let Err(error) = std::fs::remove_dir_all(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
         tracing::warn!(path = %path.display(), %error, "could not remove a throwaway PostgreSQL directory");
     }
 }
@@ -694,6 +696,10 @@ mod tests {
         .await
         .unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
+        let LauncherError::Server { log, .. } = error else {
+            panic!("{error}");
+        };
+        assert!(!log.parent().unwrap().exists());
     }
 
     #[test]
