@@ -6,6 +6,7 @@
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod launcher;
 pub mod model;
 pub mod plan;
 pub mod provider;

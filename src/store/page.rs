@@ -142,7 +142,7 @@ impl Store {
         let answer = ask(
             &mut connection,
             &lease.account_id,
-            page.requested_at,
+            page.context.requested_at,
             &records,
         )
         .await?;
