@@ -1,0 +1,303 @@
+//! HTTP to the providers: seals, sends, verifies, caps.
+//!
+//! One client for the process; a [`Wire`] for each account with its base, credential, budget and
+//! timeout. Nothing secret gets into an error: messages name the failure, never a URL's query, a
+//! header or a body.
+
+pub mod limiter;
+pub mod retry;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use reqwest::redirect::Policy;
+use secrecy::ExposeSecret as _;
+use thiserror::Error;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::provider::{Credential, Method, PageError, Provider, Request, Response};
+use limiter::Limiter;
+
+/// Sent with every request: some providers refuse clients without one.
+pub const USER_AGENT: &str = concat!("paysync/", env!("CARGO_PKG_VERSION"));
+
+/// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
+pub const MAX_BODY_BYTES: usize = 64 << 20;
+
+/// Time allowed for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why no answer came.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TransportError {
+    /// The host name is unknown, or nothing listens there.
+    #[error("cannot connect to {host}: {cause}")]
+    Connect {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// No answer in time.
+    #[error("no answer from {host} within {seconds} s")]
+    Timeout {
+        /// Host and port.
+        host: String,
+        /// The time allowed.
+        seconds: u64,
+    },
+    /// The connection broke, or the body was cut short.
+    #[error("the answer from {host} broke off: {cause}")]
+    Broken {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// More than [`MAX_BODY_BYTES`].
+    #[error("the answer from {host} is larger than {} MiB", MAX_BODY_BYTES >> 20)]
+    TooLarge {
+        /// Host and port.
+        host: String,
+    },
+    /// The request cannot be put into HTTP: a defect of the provider's code or a broken credential.
+    #[error("the request cannot be sent: {0}")]
+    Unsendable(&'static str),
+    /// The answer's signature does not match, and the account requires it.
+    #[error(transparent)]
+    Unverified(#[from] PageError),
+}
+
+/// An answer with what its headers say besides.
+#[derive(Clone)]
+pub struct Answer {
+    /// What the provider's code reads.
+    pub response: Response,
+    /// The wait it asks for.
+    pub retry_after: Option<Duration>,
+    /// The server's clock.
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// The process's HTTP client.
+///
+/// # Errors
+/// If the system's root certificates cannot be read.
+pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    // A second call finds the provider installed already, which is as good.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(Duration::from_secs(90))
+        .tcp_nodelay(true)
+        // A token goes to the configured host and nowhere else.
+        .redirect(Policy::none())
+        .build()
+}
+
+/// The way to one account's provider.
+pub struct Wire {
+    client: reqwest::Client,
+    base_url: Url,
+    credential: Credential,
+    timeout: Duration,
+    limiter: Mutex<Limiter>,
+    started: Instant,
+}
+
+impl Wire {
+    /// A way to `base_url`.
+    pub fn new(
+        client: reqwest::Client,
+        base_url: Url,
+        credential: Credential,
+        timeout: Duration,
+        per_minute: u32,
+    ) -> Self {
+        let limiter = Mutex::new(Limiter::new(per_minute));
+        Self {
+            client,
+            base_url,
+            credential,
+            timeout,
+            limiter,
+            started: Instant::now(),
+        }
+    }
+
+    /// Waits for a place in the account's budget. Returns how long that took.
+    pub async fn wait_for_place(&self) -> Duration {
+        let now = self.started.elapsed();
+        let at = self
+            .limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reserve(now);
+        tokio::time::sleep_until(self.started + at).await;
+        // A pause that began meanwhile holds this request back as well.
+        loop {
+            let until = self
+                .limiter
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .paused_until();
+            if until <= self.started.elapsed() {
+                return self.started.elapsed().saturating_sub(now);
+            }
+            tokio::time::sleep_until(self.started + until).await;
+        }
+    }
+
+    /// Holds the account's requests back, after the provider asked for it.
+    pub fn pause(&self, wait: Duration) {
+        let until = self.started.elapsed() + wait;
+        self.limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pause(until);
+    }
+
+    /// Seals and sends one request, without waiting and without retrying.
+    pub async fn send(
+        &self,
+        provider: &dyn Provider,
+        request: Request,
+        now: DateTime<Utc>,
+    ) -> Result<Answer, TransportError> {
+        let request = provider.seal(&self.credential, request);
+        let answer = self.exchange(request, now).await?;
+        if answer.response.status == 200 {
+            provider.verify(&self.credential, &answer.response)?;
+        }
+        Ok(answer)
+    }
+
+    async fn exchange(
+        &self,
+        request: Request,
+        now: DateTime<Utc>,
+    ) -> Result<Answer, TransportError> {
+        let answer = self
+            .http(request)?
+            .send()
+            .await
+            .map_err(|error| self.error(&error))?;
+        let header = |name| {
+            answer
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+        };
+        let status = answer.status().as_u16();
+        let content_type = header(CONTENT_TYPE)
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let retry_after = header(RETRY_AFTER).and_then(|value| retry::retry_after(value, now));
+        let date = header(DATE)
+            .and_then(|value| httpdate::parse_http_date(value).ok())
+            .map(DateTime::from);
+        let (body, lossy) = match String::from_utf8(self.body(answer).await?) {
+            Ok(body) => (body, false),
+            Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        };
+        Ok(Answer {
+            response: Response {
+                status,
+                content_type,
+                body,
+                lossy,
+            },
+            retry_after,
+            date,
+        })
+    }
+
+    fn http(&self, request: Request) -> Result<reqwest::RequestBuilder, TransportError> {
+        let mut url = self.base_url.clone();
+        let path = format!("{}{}", url.path().trim_end_matches('/'), request.path);
+        url.set_path(&path);
+        if !request.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&request.query);
+        }
+        let mut http = match request.method {
+            Method::Get => self.client.get(url),
+            Method::Post => self.client.post(url),
+        };
+        http = http
+            .timeout(self.timeout)
+            .header(ACCEPT, "application/json");
+        for (name, value) in request.headers {
+            http = http.header(name, value);
+        }
+        if let Some(authorization) = request.authorization {
+            let mut value = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| {
+                TransportError::Unsendable("a credential has characters that no header may have")
+            })?;
+            value.set_sensitive(true);
+            http = http.header(AUTHORIZATION, value);
+        }
+        if let Some(body) = request.body {
+            http = http.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        Ok(http)
+    }
+
+    async fn body(&self, answer: reqwest::Response) -> Result<Vec<u8>, TransportError> {
+        let announced = answer
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok())
+            .unwrap_or(0);
+        if announced > MAX_BODY_BYTES {
+            return Err(TransportError::TooLarge { host: self.host() });
+        }
+        let mut body = Vec::with_capacity(announced);
+        let mut chunks = answer.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| self.error(&error))?;
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(TransportError::TooLarge { host: self.host() });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn host(&self) -> String {
+        let host = self.base_url.host_str().unwrap_or_default();
+        self.base_url
+            .port()
+            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    fn error(&self, error: &reqwest::Error) -> TransportError {
+        let host = self.host();
+        if error.is_timeout() && !error.is_connect() {
+            return TransportError::Timeout {
+                host,
+                seconds: self.timeout.as_secs(),
+            };
+        }
+        let cause = innermost(error);
+        if error.is_connect() {
+            TransportError::Connect { host, cause }
+        } else {
+            TransportError::Broken { host, cause }
+        }
+    }
+}
+
+/// The innermost cause: outer layers repeat the URL.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    let mut text = cause.to_string();
+    text.truncate(text.floor_char_boundary(200));
+    text
+}

@@ -1,0 +1,91 @@
+//! Delays between tries, as pure functions.
+
+use std::time::Duration;
+
+use backoff::{BackoffBuilder, ExponentialBuilder};
+use chrono::{DateTime, Utc};
+
+/// Tries of one request inside a run.
+pub const TRIES: u32 = 4;
+
+/// Upper bounds of the delays inside a run: seconds, few.
+pub fn within_run() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(8))
+        .with_max_times(usize::try_from(TRIES - 1).unwrap_or(0))
+        .build()
+}
+
+/// Upper bound of the delay before a window is read again that failed `failures` times: minutes,
+/// for ever, capped.
+pub fn between_runs(failures: u32) -> Duration {
+    let longest = Duration::from_secs(15 * 60);
+    let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(5))
+        .with_max_delay(longest)
+        .without_max_times()
+        .build()
+        .nth(times)
+        .unwrap_or(longest)
+}
+
+/// Full jitter: any part of the delay, so that clients that failed together do not come back together.
+pub fn jittered(bound: Duration) -> Duration {
+    let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(fastrand::u64(0..=millis))
+}
+
+/// The wait that a `Retry-After` asks for: seconds, or a date. None if it says neither.
+pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
+    let header = header.trim();
+    if let Ok(seconds) = header.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = DateTime::<Utc>::from(httpdate::parse_http_date(header).ok()?);
+    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_to_their_cap() {
+        let seconds: Vec<u64> = (0..10)
+            .map(|failures| between_runs(failures).as_secs())
+            .collect();
+        assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+        assert_eq!(between_runs(u32::MAX).as_secs(), 900);
+        let millis: Vec<u128> = within_run().map(|delay| delay.as_millis()).collect();
+        assert_eq!(millis, [500, 1000, 2000]);
+    }
+
+    #[test]
+    fn jitter_stays_below_the_bound() {
+        let bound = Duration::from_millis(20);
+        let delays: Vec<Duration> = (0..1000).map(|_| jittered(bound)).collect();
+        assert!(delays.iter().all(|delay| *delay <= bound));
+        assert!(
+            delays.iter().any(|delay| *delay < bound / 2)
+                && delays.iter().any(|delay| *delay > bound / 2)
+        );
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = DateTime::from_timestamp(1_445_412_420, 0).unwrap();
+        assert_eq!(retry_after("7", now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("0", now), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now),
+            Some(Duration::from_secs(60))
+        );
+        assert_eq!(
+            retry_after("Wed, 21 Oct 2015 07:26:00 GMT", now),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(retry_after("soon", now), None);
+    }
+}
