@@ -1,1 +1,3 @@
 //! Copies payment transactions from payment providers' list APIs into PostgreSQL.
+
+pub mod simulator;
