@@ -6,9 +6,12 @@
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod engine;
 pub mod launcher;
 pub mod model;
 pub mod plan;
 pub mod provider;
+pub mod simulator;
 pub mod store;
+pub mod telemetry;
 pub mod transport;

@@ -1,0 +1,102 @@
+//! The command line of `paysync simulate`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::clock::Clock;
+use super::settings::Settings;
+
+/// Serves the five provider APIs locally, with generated merchants.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    pub listen: SocketAddr,
+    /// Rows of history per provider.
+    #[arg(long, default_value_t = 10_000)]
+    pub rows: u64,
+    /// Equal seeds give equal merchants.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Days of history before now.
+    #[arg(long, default_value_t = 90)]
+    pub days: u32,
+    /// Rows of the history that share one creation instant.
+    #[arg(long, default_value_t = 0)]
+    pub burst: u32,
+    /// New rows per second and provider.
+    #[arg(long, default_value_t = 1)]
+    pub rate: u32,
+    /// Changes of existing rows per minute and provider.
+    #[arg(long, default_value_t = 60)]
+    pub churn: u32,
+    /// Share of requests that are answered with a fault, such as 0.1.
+    #[arg(long, default_value = "0", value_parser = per_mille, value_name = "SHARE")]
+    pub fail: u32,
+    /// Time that every answer takes, such as 50ms.
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
+    pub latency: Duration,
+    /// Most rows of a page, below what an API itself allows.
+    #[arg(long, value_name = "ROWS")]
+    pub page_cap: Option<u32>,
+}
+
+impl Args {
+    /// The settings of a simulator that starts at `now`.
+    pub fn settings(&self, now: DateTime<Utc>) -> Settings {
+        Settings {
+            rows: self.rows,
+            seed: self.seed,
+            burst: self.burst,
+            rate: self.rate,
+            churn: self.churn,
+            fail_per_mille: self.fail,
+            latency: self.latency,
+            page_cap: self.page_cap,
+            ..Settings::new(now, self.days)
+        }
+    }
+
+    /// The settings of a simulator that starts now.
+    pub fn settings_now(&self) -> Settings {
+        self.settings(Clock::default().now())
+    }
+}
+
+/// A share between 0 and 1 with up to three decimals, in thousandths.
+fn per_mille(text: &str) -> Result<u32, String> {
+    let refused = || format!("`{text}` is not a share between 0 and 1 with up to three decimals");
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let decimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !decimal(whole) || !decimal(fraction) || whole.is_empty() || fraction.len() > 3 {
+        return Err(refused());
+    }
+    format!("{whole}{fraction:0<3}")
+        .parse()
+        .ok()
+        .filter(|share| *share <= 1000)
+        .ok_or_else(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::per_mille;
+
+    #[test]
+    fn shares_are_read_without_floats() {
+        for (text, expected) in [
+            ("0", 0),
+            ("0.1", 100),
+            ("0.025", 25),
+            ("1", 1000),
+            ("1.000", 1000),
+        ] {
+            assert_eq!(per_mille(text), Ok(expected), "{text}");
+        }
+        for text in ["", "-1", "1.001", "0.1234", "10%", ".5", "2"] {
+            assert!(per_mille(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! One provider's side of the counter: its rows, its merchants, its faults to come.
+
+use std::collections::VecDeque;
+
+use super::dice::Dice;
+use super::exchange::{Answer, Call};
+use super::fault::{self, Fault};
+use super::ledger::{self, LedgerRow};
+use super::merchant::{self, Merchant};
+use super::settings::{BetweenPages, Provider, Settings};
+use super::world::World;
+use super::{begateway_dwh, convergegate};
+
+/// What a provider's lock protects.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    provider: Provider,
+    world: World,
+    merchant: Merchant,
+    dice: Dice,
+    requests: u64,
+    pub(crate) between_pages: BetweenPages,
+    pub(crate) faults: VecDeque<Fault>,
+}
+
+impl Desk {
+    pub(crate) fn new(provider: Provider, settings: &Settings) -> Self {
+        Self {
+            provider,
+            world: merchant::history(provider, settings),
+            merchant: Merchant::new(provider, settings.seed.wrapping_add(1)),
+            dice: Dice::new(settings.seed ^ u64::from(provider.position())),
+            requests: 0,
+            between_pages: settings.between_pages,
+            faults: VecDeque::new(),
+        }
+    }
+
+    /// Counts the requests of this provider, from 1.
+    pub(crate) fn next_request(&mut self) -> u64 {
+        self.requests = self.requests.saturating_add(1);
+        self.requests
+    }
+
+    /// The fault that the next answer meets, by order or by chance.
+    pub(crate) fn next_fault(&mut self, per_mille: u32) -> Option<Fault> {
+        let ordered = self.faults.pop_front();
+        ordered.or_else(|| {
+            self.dice
+                .per_mille(per_mille)
+                .then(|| fault::any(&mut self.dice))
+        })
+    }
+
+    /// The answer to a call; after a page, rows move as `between_pages` says.
+    pub(crate) fn answer(&mut self, settings: &Settings, call: &Call) -> Answer {
+        let answer = match self.provider {
+            Provider::Convergegate => convergegate::answer(&self.world, settings, call),
+            Provider::BegatewayDwh => begateway_dwh::answer(&self.world, settings, call),
+            Provider::BegatewayReport | Provider::Ecommpay | Provider::Firekassa => {
+                Answer::refusal(404, "path", "{}".to_owned())
+            }
+        };
+        if let Some(places) = &answer.page {
+            let now = call.now.timestamp_micros();
+            for _ in 0..self.between_pages.insert {
+                self.merchant.act(&mut self.world, now);
+            }
+            let updates = usize::try_from(self.between_pages.update).unwrap_or(usize::MAX);
+            for &place in places.iter().take(updates) {
+                self.merchant.advance(&mut self.world, place, now);
+            }
+        }
+        answer
+    }
+
+    /// Inserts `count` rows created `now`; their identifiers.
+    pub(crate) fn insert(&mut self, count: u32, now: i64) -> Vec<String> {
+        (0..count)
+            .map(|_| self.merchant.act(&mut self.world, now))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|place| self.id(place))
+            .collect()
+    }
+
+    /// Changes `count` rows `now`, open ones first of all; their identifiers.
+    pub(crate) fn touch(&mut self, count: u32, now: i64) -> Vec<String> {
+        (0..count)
+            .map(|_| {
+                let place = self.merchant.choose(&self.world);
+                self.merchant.advance(&mut self.world, place, now);
+                self.id(place)
+            })
+            .collect()
+    }
+
+    /// Changes the row with this identifier `now`; false if there is none.
+    pub(crate) fn touch_one(&mut self, id: &str, now: i64) -> bool {
+        let place = (0..self.world.len()).find(|&place| self.id(place) == id);
+        if let Some(place) = place {
+            self.merchant.advance(&mut self.world, place, now);
+        }
+        place.is_some()
+    }
+
+    /// Up to `count` lines of the ledger from the row at `start` on.
+    pub(crate) fn ledger(&self, start: usize, count: usize) -> Vec<LedgerRow> {
+        (start..start.saturating_add(count))
+            .map_while(|place| self.world.row(place))
+            .map(|row| ledger::line(self.provider, &self.world, row))
+            .collect()
+    }
+
+    fn id(&self, place: usize) -> String {
+        self.world
+            .row(place)
+            .map(|row| ledger::line(self.provider, &self.world, row).provider_transaction_id)
+            .unwrap_or_default()
+    }
+}

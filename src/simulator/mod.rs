@@ -1,0 +1,288 @@
+//! The payment providers' list APIs, seen from the providers' side.
+//!
+//! One local HTTP server with a path prefix per provider, generated merchants whose
+//! payments change while it runs, faults on demand, and a ledger of what is true. It
+//! shares no code with the provider adapters: else a mistake would agree with itself.
+//! It is strict: it does what a provider's page documents and refuses what it forbids.
+//!
+//! Besides the APIs it serves `/_simulator/ledger/<provider>` (NDJSON) and
+//! `/_simulator/requests` (counts).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use args::Args;
+pub use configuration::config_toml;
+pub use fault::Fault;
+pub use ledger::LedgerRow;
+pub use settings::{BetweenPages, Provider, Settings};
+pub use traffic::{Counts, Use};
+
+mod args;
+mod begateway_dwh;
+mod clock;
+mod configuration;
+mod convergegate;
+pub mod credentials;
+mod desk;
+mod dice;
+mod exchange;
+mod facts;
+mod fault;
+mod json;
+mod ledger;
+mod merchant;
+mod money;
+mod server;
+mod settings;
+mod traffic;
+mod world;
+
+/// How long open connections may take to end when the simulator stops.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A running simulator; it stops when told to or when the handle is dropped.
+#[derive(Debug)]
+pub struct Handle {
+    addr: SocketAddr,
+    shared: Arc<server::Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Generates the histories and serves the APIs on `listener`.
+pub async fn start(settings: Settings, listener: TcpListener) -> io::Result<Handle> {
+    let addr = listener.local_addr()?;
+    let shared = tokio::task::spawn_blocking(move || server::Shared::new(settings))
+        .await
+        .map_err(io::Error::other)?;
+    let shared = Arc::new(shared);
+    let router = Router::new()
+        .fallback(server::serve)
+        .with_state(Arc::clone(&shared));
+    let stop = shared.stop.clone();
+    let serving = tokio::spawn(async move {
+        let server = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { stop.cancelled().await });
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the simulator stopped serving");
+        }
+    });
+    let living = tokio::spawn(server::live(Arc::clone(&shared)));
+    Ok(Handle {
+        addr,
+        shared,
+        tasks: vec![serving, living],
+    })
+}
+
+impl Handle {
+    /// Where the simulator listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The `base_url` of a provider's account.
+    pub fn base_url(&self, provider: Provider) -> String {
+        configuration::base_url(self.addr, provider)
+    }
+
+    /// A configuration of paysync for all simulated accounts.
+    pub fn config_toml(&self, database_url: &str) -> String {
+        config_toml(self.addr, database_url, self.shared.settings.from)
+    }
+
+    /// What the simulator was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Ends the server; requests that hang are cut.
+    pub async fn stop(mut self) {
+        self.shared.stop.cancel();
+        for mut task in self.tasks.drain(..) {
+            if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+                task.abort();
+            }
+        }
+    }
+
+    /// The truth about every row of a provider, in the order of creation.
+    pub fn ledger(&self, provider: Provider) -> Vec<LedgerRow> {
+        self.shared
+            .at(provider, |desk, _| desk.ledger(0, usize::MAX))
+    }
+
+    /// Inserts `count` rows, created "now"; their provider transaction ids.
+    pub fn insert_now(&self, provider: Provider, count: u32) -> Vec<String> {
+        self.shared
+            .at(provider, |desk, now| desk.insert(count, now))
+    }
+
+    /// Changes `count` rows "now", mostly pending ones; their ids, one per change.
+    pub fn touch(&self, provider: Provider, count: u32) -> Vec<String> {
+        self.shared.at(provider, |desk, now| desk.touch(count, now))
+    }
+
+    /// Changes the row with this provider transaction id "now"; false if there is none.
+    pub fn touch_one(&self, provider: Provider, id: &str) -> bool {
+        self.shared
+            .at(provider, |desk, now| desk.touch_one(id, now))
+    }
+
+    /// Spoils the next request that has no fault yet; faults wait in a queue.
+    pub fn fail_next(&self, provider: Provider, fault: Fault) {
+        self.shared
+            .at(provider, |desk, _| desk.faults.push_back(fault));
+    }
+
+    /// Forgets the faults that no request has met yet.
+    pub fn clear_faults(&self, provider: Provider) {
+        self.shared.at(provider, |desk, _| desk.faults.clear());
+    }
+
+    /// Sets what moves after every page from now on.
+    pub fn between_pages(&self, provider: Provider, moves: BetweenPages) {
+        self.shared
+            .at(provider, |desk, _| desk.between_pages = moves);
+    }
+
+    /// The requests of a provider so far.
+    pub fn requests(&self, provider: Provider) -> Counts {
+        self.shared.traffic.counts(provider)
+    }
+
+    /// Stops the simulator's clock at `now`.
+    pub fn set_now(&self, now: DateTime<Utc>) {
+        self.shared.clock.set(now);
+    }
+
+    /// Moves a clock that stands still; one that runs is left alone.
+    pub fn advance(&self, by: TimeDelta) {
+        self.shared.clock.advance(by);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Fault, Handle, Provider, Settings, start};
+
+    async fn simulator(settings: Settings) -> Handle {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        start(settings, listener).await.unwrap()
+    }
+
+    fn client() -> reqwest::Client {
+        // Another test may have installed it already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        reqwest::Client::builder()
+            .user_agent("test")
+            .timeout(Duration::from_secs(2))
+            .build()
+            .unwrap()
+    }
+
+    async fn page(client: &reqwest::Client, url: &str) -> reqwest::Result<(u16, String)> {
+        let request = client.get(url).bearer_auth("simulator-token");
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await?))
+    }
+
+    #[tokio::test]
+    async fn pages_ledger_and_counts_are_served() {
+        let simulator = simulator(Settings::for_tests()).await;
+        let base = simulator.base_url(Provider::Convergegate);
+        let client = client();
+        let url = format!("{base}/api/v1/payments?created.gte=2026-01-01T00:00:00&limit=7");
+        let (status, body) = page(&client, &url).await.unwrap();
+        assert_eq!(status, 200);
+        let value: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(value["result"].as_array().unwrap().len(), 7);
+
+        let root = format!("http://{}/_simulator", simulator.addr());
+        let (_, ledger) = page(&client, &format!("{root}/ledger/convergegate"))
+            .await
+            .unwrap();
+        assert_eq!(ledger.lines().count(), 1_000);
+        let first: serde_json::Value =
+            serde_json::from_str(ledger.lines().next().unwrap()).unwrap();
+        let own = serde_json::to_value(&simulator.ledger(Provider::Convergegate)[0]).unwrap();
+        assert_eq!(first, own);
+
+        let (_, counts) = page(&client, &format!("{root}/requests")).await.unwrap();
+        let counts: serde_json::Value = serde_json::from_str(&counts).unwrap();
+        assert_eq!(counts["convergegate"]["rows"], 7);
+        let user = &counts["convergegate"]["credentials"]["simulator-token"];
+        assert_eq!(
+            (&user["highest_concurrent"], &user["concurrent"]),
+            (&1.into(), &0.into())
+        );
+        let inserted = simulator.insert_now(Provider::Convergegate, 3);
+        assert_eq!(simulator.ledger(Provider::Convergegate).len(), 1_003);
+        assert!(simulator.touch_one(Provider::Convergegate, &inserted[0]));
+        simulator.stop().await;
+    }
+
+    #[tokio::test]
+    async fn faults_are_met_in_their_order() {
+        let simulator = simulator(Settings::for_tests()).await;
+        let base = simulator.base_url(Provider::Convergegate);
+        let url = format!("{base}/api/v1/payments?created.gte=2026-01-01T00:00:00");
+        let client = client();
+        let (_, whole) = page(&client, &url).await.unwrap();
+        for fault in [
+            Fault::Status(503),
+            Fault::Html,
+            Fault::RateLimited(Some("1".to_owned())),
+            Fault::Truncated,
+            Fault::WrongJson,
+            Fault::Body("null".to_owned()),
+        ] {
+            simulator.fail_next(Provider::Convergegate, fault);
+        }
+        assert_eq!(page(&client, &url).await.unwrap(), (503, "{}".to_owned()));
+        let (status, html) = page(&client, &url).await.unwrap();
+        assert!(status == 502 && html.starts_with("<html>"));
+        assert_eq!(page(&client, &url).await.unwrap().0, 429);
+        let (status, half) = page(&client, &url).await.unwrap();
+        assert!(status == 200 && half.len() < whole.len());
+        assert!(serde_json::from_str::<serde_json::Value>(&half).is_err());
+        assert!(page(&client, &url).await.unwrap().1.contains("surprise"));
+        assert_eq!(page(&client, &url).await.unwrap().1, "null");
+        simulator.fail_next(Provider::Convergegate, Fault::Reset);
+        assert!(page(&client, &url).await.is_err());
+        simulator.fail_next(Provider::Convergegate, Fault::Timeout);
+        assert!(page(&client, &url).await.unwrap_err().is_timeout());
+        assert_eq!(page(&client, &url).await.unwrap().0, 200);
+        assert_eq!(simulator.requests(Provider::Convergegate).faults, 8);
+        simulator.stop().await;
+    }
+
+    #[tokio::test]
+    async fn merchants_go_on_while_the_simulator_runs() {
+        let simulator = simulator(Settings {
+            rate: 50,
+            churn: 600,
+            ..Settings::for_tests()
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert!(simulator.ledger(Provider::BegatewayDwh).len() > 1_000);
+        simulator.stop().await;
+    }
+}
