@@ -272,6 +272,7 @@ const REDACTION: Redaction = Redaction {
         "id",
         "parentPaymentId",
         "referenceId",
+        "terminalName",
         "withdrawalsAmount",
     ],
     cards: &["customerAccountNumber"],

@@ -3,7 +3,8 @@
 //! A folder under `tests/fixtures/` is named after a provider's code. Its files, by name:
 //! `first`, `middle`, `last`: three pages of one window; `refusal-<status>`: an answer that is no
 //! page; `published-request…`: request bodies from the documentation; `documented`: names from its
-//! tables; all others: further pages (`bad-item`, `published…`: the documentation's own examples).
+//! tables; all others: further pages (`bad-item`; `card-like-ids`: every id, reference and amount
+//! passes Luhn; `published…`: the documentation's own examples).
 
 mod redaction;
 mod show;
@@ -163,7 +164,14 @@ fn every_provider_has_its_fixtures() {
     assert!(!PROVIDERS.is_empty());
     for entry in PROVIDERS {
         let names: BTreeSet<String> = fixtures(entry.code).into_iter().map(|f| f.name).collect();
-        for name in ["first", "middle", "last", "bad-item", "documented"] {
+        for name in [
+            "first",
+            "middle",
+            "last",
+            "bad-item",
+            "card-like-ids",
+            "documented",
+        ] {
             assert!(names.contains(name), "{}: no {name}.json", entry.code);
         }
         for prefix in ["refusal-", "published"] {
@@ -322,6 +330,7 @@ fn redaction_changes_no_transaction() {
         let page = provider.page(&position(&stream, None), &response).unwrap();
         for item in page.items {
             let redacted = redaction::redact(item, &keys);
+            assert!(!redacted.get().contains("4242424242424242"));
             assert_eq!(
                 provider.normalize(&redacted),
                 provider.normalize(item),
