@@ -1,1 +1,499 @@
-//! ConvergeGate: offset paging over an order that moves.
+//! ConvergeGate: `GET /api/v1/payments`, a shop's payments, newest first.
+//!
+//! Page: "Get Payments", <https://developer.convergegate.com/v1/payments/get-payments>.
+//! - Times have no zone and mean UTC; the bounds are half-open, in whole seconds.
+//! - Offsets over an order that moves; `hasMore` tells the end.
+//! - Items do not show when they were updated, though a filter goes by it.
+//! - Newer engines let `created.gte` default to a day ago, which would hide updates of older
+//!   payments: `updated` always sends an old one.
+//! - Amounts are JSON numbers in major units with up to 18 decimals.
+//! - Answers an unnamed client with a web page and 403.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::wire::{self, Raw};
+use super::{
+    Auth, Axis, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider, RecordError,
+    Redaction, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+};
+use crate::model::{Kind, Status, Transaction, window};
+
+/// The line of the table of providers.
+pub const ENTRY: Entry = Entry {
+    code: "convergegate",
+    build: |settings| Ok(Box::new(ConvergeGate::new(settings)?)),
+};
+
+const MAX_PAGE_SIZE: u32 = 1000;
+const MAX_OFFSET: u64 = 1_000_000;
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+const DAY: TimeDelta = TimeDelta::days(1);
+/// Older than any payment.
+const ALWAYS: &str = "2000-01-01T00:00:00";
+
+/// One account's settings: it has none of its own.
+#[derive(Debug)]
+struct ConvergeGate;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+impl ConvergeGate {
+    fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let Options {} = settings.options()?;
+        Ok(Self)
+    }
+}
+
+impl Provider for ConvergeGate {
+    fn spec(&self) -> Spec {
+        let stream = |name: &str, role, axis, rescan| StreamSpec {
+            name: name.to_owned(),
+            role,
+            paging: Paging::Shifting,
+            axis,
+            unit: SECOND,
+            slack: TimeDelta::zero(),
+            max_window: DAY,
+            lag: TimeDelta::seconds(30),
+            overlap: TimeDelta::minutes(10),
+            rescan,
+            short_page_ends: true,
+        };
+        let tier = |within: i32, every: i32| Tier {
+            within: DAY * within,
+            every: DAY * every,
+        };
+        Spec {
+            code: ENTRY.code,
+            documentation: "https://developer.convergegate.com/v1/payments/get-payments",
+            streams: vec![
+                stream(
+                    "created",
+                    Role::History,
+                    Some(Axis::Created),
+                    vec![tier(3, 1), tier(35, 7)],
+                ),
+                stream("updated", Role::Change, None, Vec::new()),
+            ],
+            auth: Auth::Bearer { token: "token" },
+            credentials: &["token"],
+            optional_credentials: &[],
+            page_size: MAX_PAGE_SIZE,
+            max_page_size: MAX_PAGE_SIZE,
+            requests_per_minute: 60,
+            timeout: Duration::from_mins(1),
+            retry_after_floor: Duration::from_secs(1),
+            redaction: REDACTION,
+        }
+    }
+
+    fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
+        let offset = offset(at)?;
+        if offset > MAX_OFFSET {
+            return Err(PageError::Cursor("the API takes offsets up to 1000000"));
+        }
+        let start = time(window::floor(at.window.start(), SECOND));
+        let end = time(window::ceil(at.window.end(), SECOND));
+        let request = Request::get("/api/v1/payments").header("Accept", "application/json");
+        let request = match at.stream {
+            "created" => request
+                .query("created.gte", &start)
+                .query("created.lt", &end),
+            "updated" => request
+                .query("created.gte", &ALWAYS)
+                .query("updated.gte", &start)
+                .query("updated.lt", &end),
+            _ => return Err(PageError::Position("no such stream")),
+        };
+        Ok(request
+            .query("limit", &at.page_size.clamp(1, MAX_PAGE_SIZE))
+            .query("offset", &offset))
+    }
+
+    fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
+        let envelope: Envelope<'_> = wire::envelope(response)?;
+        let items = envelope.result.ok_or(PageError::Missing("result"))?;
+        let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("hasMore"))?;
+        let next = if more {
+            let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
+            Next::More(Checkpoint::Offset {
+                offset: offset(at)?.saturating_add(rows),
+                last_id: None,
+            })
+        } else {
+            Next::End
+        };
+        Ok(Page {
+            items,
+            next,
+            count: None,
+        })
+    }
+
+    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+        normalize(item)
+    }
+
+    fn refusal(&self, response: &Response) -> Refusal {
+        wire::refusal(response, message(&response.body))
+    }
+}
+
+fn offset(at: &Position<'_>) -> Result<u64, PageError> {
+    match at.checkpoint {
+        None => Ok(0),
+        Some(Checkpoint::Offset { offset, .. }) => Ok(*offset),
+        Some(_) => Err(PageError::Position("not an offset")),
+    }
+}
+
+fn time(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
+    let item: Item<'_> = wire::item(item)?;
+    let method: Method<'_> = wire::object(item.payment_method_details);
+    let customer: Customer<'_> = wire::object(item.customer);
+
+    let id = wire::required_id(item.id, "id")?;
+    // The page's own example names itself as its parent.
+    let parent = wire::text(item.parent_payment_id).filter(|parent| *parent != id);
+    let provider_kind = wire::text(item.payment_type);
+    let provider_status = wire::text(item.state);
+    let status = status(provider_status.as_deref());
+    let account = wire::text(method.customer_account_number);
+    let (card_bin, card_last4) = account.as_deref().map_or((None, None), wire::card_digits);
+    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+
+    Ok(Transaction {
+        payment_group_id: parent.clone().or_else(|| Some(id.clone())),
+        provider_transaction_id: id,
+        parent_transaction_id: parent,
+        merchant_reference: wire::text(item.reference_id),
+        shop_id: wire::text(item.shop_name),
+        kind: kind(provider_kind.as_deref()),
+        provider_kind,
+        status,
+        provider_status,
+        amount: wire::major_amount(item.amount, "amount")?,
+        currency: wire::text(item.currency),
+        converted_amount: wire::major_amount(item.customer_amount, "customerAmount")?,
+        converted_currency: wire::text(item.customer_currency),
+        fee: wire::major_amount(item.external_fee_amount, "externalFeeAmount")?,
+        fee_currency: wire::text(item.external_fee_currency),
+        // Documented as UTC, whatever the account's zone.
+        created_at: wire::instant(item.created, "created", Tz::UTC)?,
+        payment_method: wire::text(item.payment_method),
+        card_brand: wire::text(method.card_brand),
+        card_bin,
+        card_last4,
+        card_issuer_country: wire::text(method.card_issuing_country_code),
+        customer_id: wire::text(customer.reference_id),
+        customer_email: wire::text(customer.email),
+        error_code: reason(item.error_code),
+        error_message: reason(item.error_message),
+        gateway: wire::text(item.terminal_name),
+        description: wire::text(item.description),
+        // Not in this API.
+        paid_amount: None,
+        updated_at: None,
+        paid_at: None,
+        settled_at: None,
+        customer_ip: None,
+        rrn: None,
+        arn: None,
+        auth_code: None,
+        provider_reference: None,
+        is_test: None,
+    })
+}
+
+fn kind(text: Option<&str>) -> Kind {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "deposit" => Kind::Payment,
+        "refund" => Kind::Refund,
+        "withdrawal" => Kind::Payout,
+        "cardverify" => Kind::Verification,
+        _ => Kind::Other,
+    }
+}
+
+fn status(text: Option<&str>) -> Status {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "completed" => Status::Succeeded,
+        "authorized" => Status::Authorized,
+        "checkout" | "pending" | "awaiting approval" => Status::Pending,
+        "declined" => Status::Failed,
+        "cancelled" => Status::Canceled,
+        _ => Status::Unknown,
+    }
+}
+
+/// `Bad Request: message; field: complaint`.
+fn message(body: &str) -> Option<String> {
+    let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let headline: Vec<String> = [fault.error, fault.message]
+        .into_iter()
+        .filter_map(wire::text)
+        .collect();
+    let complaints: Vec<BTreeMap<String, Raw<'_>>> = fault
+        .errors
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        .unwrap_or_default();
+    let complaints = complaints.iter().filter_map(|complaint| {
+        let get = |key: &str| wire::text(complaint.get(key).copied().flatten());
+        let message = get("defaultMessage")?;
+        Some(get("field").map_or(message.clone(), |field| format!("{field}: {message}")))
+    });
+    let parts: Vec<String> = (!headline.is_empty())
+        .then(|| headline.join(": "))
+        .into_iter()
+        .chain(complaints)
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+const REDACTION: Redaction = Redaction {
+    exact: &[
+        "amount",
+        "created",
+        "customerAmount",
+        "depositsAmount",
+        "externalFeeAmount",
+        "id",
+        "parentPaymentId",
+        "referenceId",
+        "terminalName",
+        "withdrawalsAmount",
+    ],
+    cards: &["customerAccountNumber"],
+    // Whoever holds one can charge the card.
+    dropped: &["cardToken", "recurringToken"],
+};
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    has_more: Raw<'a>,
+    result: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Item<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    reference_id: Raw<'a>,
+    created: Raw<'a>,
+    payment_type: Raw<'a>,
+    state: Raw<'a>,
+    description: Raw<'a>,
+    parent_payment_id: Raw<'a>,
+    payment_method: Raw<'a>,
+    payment_method_details: Raw<'a>,
+    amount: Raw<'a>,
+    currency: Raw<'a>,
+    customer_amount: Raw<'a>,
+    customer_currency: Raw<'a>,
+    error_code: Raw<'a>,
+    error_message: Raw<'a>,
+    customer: Raw<'a>,
+    shop_name: Raw<'a>,
+    terminal_name: Raw<'a>,
+    external_fee_amount: Raw<'a>,
+    external_fee_currency: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Method<'a> {
+    #[serde(borrow)]
+    customer_account_number: Raw<'a>,
+    card_brand: Raw<'a>,
+    card_issuing_country_code: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Customer<'a> {
+    #[serde(borrow)]
+    reference_id: Raw<'a>,
+    email: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Fault<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    message: Raw<'a>,
+    errors: Raw<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use bigdecimal::BigDecimal;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Window;
+
+    fn row(item: &str) -> Result<Transaction, RecordError> {
+        normalize(&RawValue::from_string(item.to_owned()).unwrap())
+    }
+
+    fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {
+        let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        Position {
+            stream,
+            window: Window::new(instant(1_704_067_200), instant(1_704_067_201)).unwrap(),
+            checkpoint,
+            page_size: 50,
+        }
+    }
+
+    fn page(checkpoint: Option<&Checkpoint>, body: &str) -> Result<Next, PageError> {
+        let response = Response {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: body.to_owned(),
+            lossy: false,
+        };
+        ConvergeGate
+            .page(&at("created", checkpoint), &response)
+            .map(|page| page.next)
+    }
+
+    #[test]
+    fn an_id_is_enough() {
+        let expected = Transaction {
+            provider_transaction_id: "p".to_owned(),
+            payment_group_id: Some("p".to_owned()),
+            ..Transaction::default()
+        };
+        assert_eq!(row(r#"{"id":"p"}"#), Ok(expected));
+    }
+
+    #[test]
+    fn nobody_is_its_own_parent() {
+        let own = row(r#"{"id":"p","parentPaymentId":"p"}"#).unwrap();
+        assert_eq!(own.parent_transaction_id, None);
+        assert_eq!(own.payment_group_id.as_deref(), Some("p"));
+        let refund = row(r#"{"id":"r","parentPaymentId":"p"}"#).unwrap();
+        assert_eq!(refund.parent_transaction_id.as_deref(), Some("p"));
+        assert_eq!(refund.payment_group_id.as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn amounts_keep_eighteen_decimals() {
+        let amount = |text: &str| {
+            row(&format!(r#"{{"id":"p","amount":{text}}}"#)).map(|row| {
+                row.amount
+                    .map(|amount: BigDecimal| amount.to_plain_string())
+            })
+        };
+        for (sent, kept) in [
+            ("15", "15"),
+            ("11.12", "11.12"),
+            (
+                "999999999.123456789012345678",
+                "999999999.123456789012345678",
+            ),
+            ("1E-18", "0.000000000000000001"),
+            ("\"0.1\"", "0.1"),
+        ] {
+            assert_eq!(amount(sent), Ok(Some(kept.to_owned())), "{sent}");
+        }
+        assert_eq!(amount("null"), Ok(None));
+        assert_eq!(amount("true").unwrap_err().reason(), "unreadable_amount");
+    }
+
+    #[test]
+    fn every_word_has_its_place() {
+        assert_eq!(kind(Some("DEPOSIT")), Kind::Payment);
+        assert_eq!(kind(Some("Withdrawal")), Kind::Payout);
+        assert_eq!(kind(Some("SPLIT")), Kind::Other);
+        assert_eq!(kind(None), Kind::Other);
+        assert_eq!(status(Some("AUTHORIZED")), Status::Authorized);
+        assert_eq!(status(Some("AWAITING_APPROVAL")), Status::Pending);
+        assert_eq!(status(Some("CANCELLED")), Status::Canceled);
+        assert_eq!(status(Some("FROZEN")), Status::Unknown);
+        assert_eq!(status(None), Status::Unknown);
+    }
+
+    #[test]
+    fn times_are_utc_in_any_form() {
+        let created = |time: &str| {
+            row(&format!(r#"{{"id":"p","created":"{time}"}}"#)).map(|row| row.created_at)
+        };
+        let plain = created("2025-09-01T09:02:22").unwrap();
+        assert_eq!(created("2025-09-01T11:02:22+02:00").unwrap(), plain);
+        assert_eq!(created("2025-09-01T09:02:22Z").unwrap(), plain);
+        assert!(created("2025-09-01T09:02:22.552859857").unwrap() > plain);
+        assert_eq!(created(""), Ok(None));
+    }
+
+    #[test]
+    fn offsets_count_rows() {
+        let more = |offset| {
+            Next::More(Checkpoint::Offset {
+                offset,
+                last_id: None,
+            })
+        };
+        let body = r#"{"hasMore":true,"result":[{},{}]}"#;
+        assert_eq!(page(None, body), Ok(more(2)));
+        let start = Checkpoint::Offset {
+            offset: 950,
+            last_id: Some("p".to_owned()),
+        };
+        assert_eq!(page(Some(&start), body), Ok(more(952)));
+        assert_eq!(
+            page(Some(&start), r#"{"hasMore":false,"result":[]}"#),
+            Ok(Next::End)
+        );
+        assert_eq!(
+            page(None, r#"{"result":[]}"#),
+            Err(PageError::Missing("hasMore"))
+        );
+        assert_eq!(
+            page(None, r#"{"hasMore":false}"#),
+            Err(PageError::Missing("result"))
+        );
+
+        let request = ConvergeGate.request(&at("updated", Some(&start))).unwrap();
+        assert!(
+            request
+                .query
+                .contains(&("offset".to_owned(), "950".to_owned()))
+        );
+        let beyond = Checkpoint::Offset {
+            offset: MAX_OFFSET + 1,
+            last_id: None,
+        };
+        assert!(ConvergeGate.request(&at("created", Some(&beyond))).is_err());
+        let other = Checkpoint::Page { page: 2 };
+        assert!(ConvergeGate.request(&at("created", Some(&other))).is_err());
+    }
+
+    #[test]
+    fn it_has_no_options() {
+        let settings = |options| Settings {
+            time_zone: Tz::UTC,
+            options,
+        };
+        assert!(ConvergeGate::new(&settings(json!({}))).is_ok());
+        let error = ConvergeGate::new(&settings(json!({"fields": 1}))).unwrap_err();
+        assert!(error.0.contains("fields"), "{error}");
+    }
+}

@@ -24,7 +24,7 @@ pub use spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier};
 use crate::model::Transaction;
 
 /// Every provider, by the code an account names it with.
-pub const PROVIDERS: &[Entry] = &[];
+pub const PROVIDERS: &[Entry] = &[begateway::dwh::ENTRY, convergegate::ENTRY];
 
 /// One line of the table of providers.
 #[derive(Debug, Clone, Copy)]

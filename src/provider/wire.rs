@@ -24,9 +24,9 @@ pub type Raw<'a> = Option<&'a RawValue>;
 /// Longest message of a provider that is kept.
 const MESSAGE_LENGTH: usize = 300;
 
-/// Reads an answer's envelope.
+/// Reads an answer's envelope, an object.
 pub fn envelope<'r, T: Deserialize<'r>>(response: &'r Response) -> Result<T, PageError> {
-    serde_json::from_str(&response.body).map_err(|error| {
+    let envelope = serde_json::from_str(&response.body).map_err(|error| {
         if response.is_html() {
             PageError::Html
         } else if error.is_data() {
@@ -37,18 +37,33 @@ pub fn envelope<'r, T: Deserialize<'r>>(response: &'r Response) -> Result<T, Pag
                 column: error.column(),
             }
         }
-    })
+    })?;
+    // Serde also reads structs from lists, by position.
+    if response.body.trim_start().starts_with('{') {
+        Ok(envelope)
+    } else {
+        Err(PageError::Missing("the expected fields"))
+    }
 }
 
-/// Reads an item as a struct of [`Raw`] fields.
+/// Reads an item, an object, as a struct of [`Raw`] fields.
 pub fn item<'a, T: Deserialize<'a>>(item: &'a RawValue) -> Result<T, RecordError> {
+    if !is_object(Some(item)) {
+        return Err(RecordError::Shape);
+    }
     serde_json::from_str(item.get()).map_err(|_| RecordError::Shape)
 }
 
 /// Reads a nested object; anything else is as good as an empty one.
 pub fn object<'a, T: Deserialize<'a> + Default>(raw: Raw<'a>) -> T {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
+    raw.filter(|raw| is_object(Some(raw)))
+        .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default()
+}
+
+/// Whether a field is an object.
+pub fn is_object(raw: Raw<'_>) -> bool {
+    raw.is_some_and(|raw| raw.get().starts_with('{'))
 }
 
 /// Text of a string or a number or a truth value; none for null, empty strings, objects and lists.
@@ -340,6 +355,27 @@ mod tests {
         assert_eq!(text_of("{}"), None);
         assert_eq!(text_of("null"), None);
         assert_eq!(text_of("\"\\u0041\\n\"").as_deref(), Some("A"));
+    }
+
+    #[test]
+    fn lists_are_no_objects() {
+        #[derive(Debug, Default, PartialEq, Deserialize)]
+        #[serde(default)]
+        struct One {
+            id: u8,
+        }
+        assert_eq!(item::<One>(&raw(r#"{"id":1}"#)), Ok(One { id: 1 }));
+        assert_eq!(item::<One>(&raw("[1]")), Err(RecordError::Shape));
+        assert_eq!(item::<One>(&raw("null")), Err(RecordError::Shape));
+        assert_eq!(object::<One>(Some(&raw("[1]"))), One { id: 0 });
+        let response = |body: &str| Response {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: body.to_owned(),
+            lossy: false,
+        };
+        assert_eq!(envelope::<One>(&response(" {\"id\":1}")), Ok(One { id: 1 }));
+        assert!(envelope::<One>(&response("[1]")).is_err());
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! The tests that see the crate from outside, as one program.
+
+// The attribute tells clippy that everything inside is a test.
+#[cfg(test)]
+mod providers;
