@@ -6,5 +6,7 @@
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod engine;
 pub mod model;
 pub mod provider;
+pub mod telemetry;
