@@ -1,0 +1,3 @@
+//! The engine: reads windows page by page, and keeps out of them what must not be stored.
+
+pub mod redact;

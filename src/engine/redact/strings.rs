@@ -1,0 +1,115 @@
+//! The text of JSON strings: where it ends, and whether it is worth a closer look.
+
+use super::cards::SHORTEST;
+
+/// Whether a string's text is worth a closer look: looks at every 13th byte, as a card number that is
+/// spelled without `\u` covers at least one of them.
+pub(super) fn may_hold_card(text: &str, escape: Escape) -> bool {
+    if escape == Escape::Unicode {
+        return text.len() >= SHORTEST;
+    }
+    let bytes = text.as_bytes();
+    let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b' ' | b'-');
+    let mut at = SHORTEST - 1;
+    while let Some(byte) = bytes.get(at) {
+        if is_part(&byte) {
+            let (before, after) = bytes.split_at_checked(at).unwrap_or_default();
+            let left = before.iter().rev().take_while(is_part);
+            let right = after.iter().take_while(is_part);
+            if left
+                .chain(right.clone())
+                .filter(|byte| byte.is_ascii_digit())
+                .count()
+                >= SHORTEST
+            {
+                return true;
+            }
+            at += right.count();
+        }
+        at += SHORTEST;
+    }
+    false
+}
+
+/// The escapes of a string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escape {
+    None,
+    /// None that could stand for a digit.
+    Other,
+    Unicode,
+}
+
+/// Where the closing quote stands of the string whose text starts at `from`; eight bytes at a time.
+pub(super) fn string_end(bytes: &[u8], from: usize) -> Option<(usize, Escape)> {
+    let mut escape = Escape::None;
+    let mut at = from;
+    loop {
+        let rest = bytes.get(at..)?;
+        let Some(chunk) = rest.first_chunk::<8>() else {
+            let place = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            at += place;
+            if rest.get(place) == Some(&b'"') {
+                return Some((at, escape));
+            }
+            escape = escape.max_of(*rest.get(place + 1)?);
+            at += 2;
+            continue;
+        };
+        let word = u64::from_le_bytes(*chunk);
+        let hits = zeros(word ^ QUOTES) | zeros(word ^ SLASHES);
+        if hits == 0 {
+            at += 8;
+            continue;
+        }
+        at += usize::try_from(hits.trailing_zeros() / 8).ok()?;
+        if bytes.get(at) == Some(&b'"') {
+            return Some((at, escape));
+        }
+        escape = escape.max_of(*bytes.get(at + 1)?);
+        at += 2;
+    }
+}
+
+impl Escape {
+    fn max_of(self, letter: u8) -> Self {
+        if letter == b'u' || self == Self::Unicode {
+            Self::Unicode
+        } else {
+            Self::Other
+        }
+    }
+}
+
+const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
+const SLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
+const ONES: u64 = u64::from_le_bytes([0x01; 8]);
+const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
+
+/// The high bit of the lowest zero byte of a word, and perhaps of higher ones.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_end_of_a_string_is_where_the_parser_sees_it(text in "\\PC{0,30}", tail in "\\PC{0,9}") {
+            let written = serde_json::to_string(&text).unwrap();
+            let (end, _) = string_end(format!("{written}{tail}").as_bytes(), 1).unwrap();
+            prop_assert_eq!(end, written.len() - 1);
+        }
+
+        #[test]
+        fn every_thirteenth_byte_is_enough(text in "([0-9 -]|[a-z]){0,60}") {
+            let groups = text.split(|c: char| c.is_ascii_lowercase());
+            let most = groups.map(|group| group.bytes().filter(u8::is_ascii_digit).count()).max();
+            prop_assert_eq!(may_hold_card(&text, Escape::None), most.unwrap_or(0) >= SHORTEST);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Logs and metrics: how they are set up and what they are called.
+//!
+//! Logs go to stderr, as text for people or as one JSON object a line for machines. Metrics are
+//! recorded through the `metrics` crate under the names below; `http` serves them. Dashboards and
+//! alerts rely on the names and labels.
+
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use thiserror::Error;
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Pages stored. Labels: `account`, `stream`, `lane`.
+pub const PAGES: &str = "paysync_pages_total";
+/// Items of stored pages. Labels: `account`, `stream`, `outcome` (`inserted`, `updated`, `unchanged`,
+/// `stale`, `duplicate`, `quarantined`).
+pub const ITEMS: &str = "paysync_items_total";
+/// Requests answered or failed. Labels: `account`, `stream`, `status` (the HTTP status, or `error`).
+pub const REQUESTS: &str = "paysync_requests_total";
+/// Time from sending a request to its whole answer. Labels: `account`, `stream`.
+pub const REQUEST_SECONDS: &str = "paysync_request_seconds";
+/// Time a page's database transaction takes. Labels: `account`, `stream`.
+pub const COMMIT_SECONDS: &str = "paysync_commit_seconds";
+/// Age of the newest instant that is covered. Labels: `account`, `stream`.
+pub const LAG_SECONDS: &str = "paysync_lag_seconds";
+/// Windows being read. Labels: `account`, `stream`.
+pub const OPEN_WINDOWS: &str = "paysync_open_windows";
+/// Time wanted and not covered. Labels: `account`, `stream`.
+pub const GAP_SECONDS: &str = "paysync_gap_seconds";
+/// Time spent waiting for the rate limit or because of a 429. Label: `account`.
+pub const THROTTLED_SECONDS: &str = "paysync_throttled_seconds_total";
+/// Requests sent again within a run. Labels: `account`, `stream`.
+pub const RETRIES: &str = "paysync_retries_total";
+/// Items in quarantine. Labels: `account`, `stream`.
+pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
+/// 1 if it waits for an operator, else 0. Labels: `account`, `stream`.
+pub const SUSPENDED: &str = "paysync_suspended";
+/// Accounts this process holds the lease of.
+pub const LEASES: &str = "paysync_leases";
+
+/// Tells the metrics recorder what each metric means; call it once the recorder is installed.
+pub fn describe() {
+    describe_counter!(PAGES, Unit::Count, "Pages stored");
+    describe_counter!(ITEMS, Unit::Count, "Items of stored pages, by outcome");
+    describe_counter!(REQUESTS, Unit::Count, "Requests to providers, by status");
+    describe_histogram!(
+        REQUEST_SECONDS,
+        Unit::Seconds,
+        "Time from sending a request to its whole answer"
+    );
+    describe_histogram!(
+        COMMIT_SECONDS,
+        Unit::Seconds,
+        "Time a page's database transaction takes"
+    );
+    describe_gauge!(
+        LAG_SECONDS,
+        Unit::Seconds,
+        "Age of the newest instant that is covered"
+    );
+    describe_gauge!(OPEN_WINDOWS, Unit::Count, "Windows being read");
+    describe_gauge!(GAP_SECONDS, Unit::Seconds, "Time wanted and not covered");
+    describe_counter!(
+        THROTTLED_SECONDS,
+        Unit::Seconds,
+        "Time spent waiting for the rate limit or because of a 429"
+    );
+    describe_counter!(RETRIES, Unit::Count, "Requests sent again within a run");
+    describe_gauge!(QUARANTINED_ITEMS, Unit::Count, "Items in quarantine");
+    describe_gauge!(
+        SUSPENDED,
+        Unit::Count,
+        "1 if it waits for an operator, else 0"
+    );
+    describe_gauge!(
+        LEASES,
+        Unit::Count,
+        "Accounts this process holds the lease of"
+    );
+}
+
+/// How a line of the log looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, fields at its top, times in UTC (RFC 3339).
+    Json,
+    /// For people.
+    Text,
+}
+
+impl LogFormat {
+    /// The word in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Logging could not be set up.
+#[derive(Debug, Error)]
+pub enum TelemetryError {
+    /// The filter cannot be read.
+    #[error("not a log filter, write it like \"info\" or \"info,paysync=debug\"")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// A logger is there already.
+    #[error("logging is already set up")]
+    Twice(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Starts logging to stderr. Without a format: text on a terminal, JSON otherwise.
+pub fn init(format: Option<LogFormat>, filter: &str) -> Result<(), TelemetryError> {
+    let terminal = io::stderr().is_terminal();
+    let format = format.unwrap_or(if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let subscriber = subscriber(format, read_filter(filter)?, colour, io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
+}
+
+/// Whether `filter` can be read.
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+    read_filter(filter).map(|_| ())
+}
+
+fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder()
+        .parse(filter)
+        .map_err(TelemetryError::Filter)
+}
+
+fn subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer);
+    match format {
+        LogFormat::Json => Box::new(
+            builder
+                .json()
+                .flatten_event(true)
+                .with_span_list(false)
+                .finish(),
+        ),
+        LogFormat::Text => Box::new(builder.with_ansi(colour).finish()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, colour: bool) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let filter = read_filter("info,paysync=debug").unwrap();
+        let subscriber = subscriber(format, filter, colour, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(account.id = "acme", records.inserted = 3, "page stored");
+            tracing::trace!("not shown");
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn json_lines_are_flat_and_in_utc() {
+        let text = logged(LogFormat::Json, true);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "DEBUG");
+        assert_eq!(line["message"], "page stored");
+        assert_eq!(line["account.id"], "acme");
+        assert_eq!(line["records.inserted"], 3);
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(time.ends_with('Z'), "{time}");
+        chrono::DateTime::parse_from_rfc3339(time).unwrap();
+    }
+
+    #[test]
+    fn text_has_colour_only_where_asked() {
+        assert!(logged(LogFormat::Text, true).contains('\u{1b}'));
+        let plain = logged(LogFormat::Text, false);
+        assert!(!plain.contains('\u{1b}'));
+        assert!(plain.contains("page stored") && plain.contains("acme"));
+        assert_eq!(plain.lines().count(), 1);
+    }
+
+    #[test]
+    fn filters_are_checked() {
+        assert!(check_filter("info,paysync::engine=trace").is_ok());
+        let error = check_filter("paysync=loudly").unwrap_err();
+        assert!(error.to_string().contains("info,paysync=debug"));
+    }
+
+    #[test]
+    fn names_are_unique_and_ours() {
+        let mut names = vec![
+            PAGES,
+            ITEMS,
+            REQUESTS,
+            REQUEST_SECONDS,
+            COMMIT_SECONDS,
+            LAG_SECONDS,
+            OPEN_WINDOWS,
+            GAP_SECONDS,
+            THROTTLED_SECONDS,
+            RETRIES,
+            QUARANTINED_ITEMS,
+            SUSPENDED,
+            LEASES,
+        ];
+        assert!(names.iter().all(|name| name.starts_with("paysync_")));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 13);
+        describe();
+    }
+}
