@@ -1,3 +1,20 @@
-//! The engine: reads windows page by page, and keeps out of them what must not be stored.
+//! The engine: leases accounts, reads their windows page by page, stores what they hold.
+//!
+//! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window;
+//! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item.
 
+pub mod account;
+mod item;
+mod keeper;
+mod look;
+mod paging;
+pub mod policy;
+pub mod progress;
 pub mod redact;
+pub mod supervisor;
+mod window;
+mod work;
+
+pub use account::Account;
+pub use progress::AccountProgress;
+pub use supervisor::{Engine, Outcome, SyncReport};

@@ -135,14 +135,15 @@ impl Store {
             .collect())
     }
 
-    /// Opens the windows of a plan and begins its passes, in one transaction.
+    /// Opens the windows of a plan and begins its passes, in one transaction; gives the windows with
+    /// their numbers.
     pub async fn open(
         &self,
         lease: &Lease,
         stream: &str,
         wanted_until: DateTime<Utc>,
         plan: &Plan,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<OpenWindow>, StoreError> {
         let mut transaction = self.pool().begin().await?;
         let held = sqlx::query_scalar!(
             r#"SELECT 1 AS "held!" FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE"#,
@@ -171,6 +172,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
+        let mut opened = Vec::with_capacity(plan.open.len());
         if !plan.open.is_empty() {
             let (starts, ends): (Vec<_>, Vec<_>) = plan
                 .open
@@ -187,15 +189,17 @@ impl Store {
                 .iter()
                 .map(|p| p.tier.map(|t| t.num_seconds()))
                 .collect();
-            sqlx::query!(
+            let ids = sqlx::query_scalar!(
                 r#"
                 WITH wanted AS (
                     UPDATE paysync.streams SET wanted_until = $3 WHERE account_id = $1 AND stream = $2
                 )
                 INSERT INTO paysync.windows (account_id, stream, lane, within_seconds, window_start, window_end)
                 SELECT $1, $2, planned.lane, planned.tier, planned.start_at, planned.end_at
-                FROM UNNEST($4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[])
-                    AS planned(lane, tier, start_at, end_at)
+                FROM UNNEST($4::text[], $5::bigint[], $6::timestamptz[], $7::timestamptz[]) WITH ORDINALITY
+                    AS planned(lane, tier, start_at, end_at, place)
+                ORDER BY planned.place
+                RETURNING window_id
                 "#,
                 lease.account_id,
                 stream,
@@ -205,11 +209,21 @@ impl Store {
                 &starts,
                 &ends,
             )
-            .execute(&mut *transaction)
+            .fetch_all(&mut *transaction)
             .await?;
+            opened.extend(ids.into_iter().zip(&plan.open).map(|(id, planned)| OpenWindow {
+                id,
+                stream: stream.to_owned(),
+                planned: *planned,
+                checkpoint: None,
+                pages: 0,
+                items: 0,
+                failures: 0,
+                retry_at: None,
+            }));
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(opened)
     }
 
     /// Marks a stream as waiting for an operator.

@@ -1,0 +1,145 @@
+//! A look at an account's progress: opens what is due and says what can be read now.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::gauge;
+
+use super::account::{Account, Stream};
+use super::window::Reader;
+use super::work::Until;
+use crate::plan::{Goal, gaps, is_complete, next_look, plan};
+use crate::store::StoreError;
+use crate::store::stream::StreamState;
+use crate::store::window::OpenWindow;
+use crate::telemetry;
+
+/// How often what waits for an operator is tried again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// The longest sleep, so that what another process changed is noticed.
+const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
+
+/// A window that can be read now.
+pub(crate) struct Ready<'a> {
+    pub(crate) stream: &'a Stream,
+    pub(crate) window: OpenWindow,
+    /// The stream's window length, to adapt from.
+    pub(crate) length: TimeDelta,
+}
+
+/// What a look found.
+pub(crate) struct Look<'a> {
+    /// Windows to read, most urgent first.
+    pub(crate) ready: Vec<Ready<'a>>,
+    /// Whether everything wanted is covered.
+    pub(crate) complete: bool,
+    /// When to look again if nothing happens before.
+    pub(crate) wake: DateTime<Utc>,
+}
+
+impl<'a> Look<'a> {
+    /// Looks, and opens windows for the gaps that are due.
+    pub(crate) async fn take(reader: &Reader<'a>, until: Until, busy: &BTreeSet<i64>) -> Result<Self, StoreError> {
+        let account: &'a Account = reader.account;
+        let now = reader.clock.now();
+        let state = reader.store.account(&account.id).await?;
+        let states = reader.store.streams(&account.id).await?;
+        let mut look = Self { ready: Vec::new(), complete: true, wake: now + LONGEST_SLEEP };
+        let mut seconds = (0, 0);
+        let account_waits = waits(state.suspended_at, until, now);
+        for state in states {
+            let Some(stream) = account.stream(&state.stream) else { continue };
+            let goal = goal(stream, until, now);
+            let probe = waits(state.suspended_at, until, now).max(account_waits);
+            if let Some(probe_at) = probe.filter(|probe_at| *probe_at > now) {
+                look.complete = false;
+                look.wake = look.wake.min(probe_at);
+            } else {
+                look.stream(reader, stream, state.clone(), goal, now, busy).await?;
+            }
+            observe(account, &state, goal, now, &mut seconds);
+        }
+        if account_waits.is_some() {
+            // One request is enough to see whether the account is let in again.
+            look.ready.truncate(usize::from(busy.is_empty()));
+        }
+        look.ready.sort_by_key(|ready| (ready.window.planned.lane, std::cmp::Reverse(ready.window.planned.window)));
+        account.progress.coverage(seconds.0, seconds.1);
+        Ok(look)
+    }
+
+    /// One stream: opens what is due, and finds what can be read.
+    async fn stream(
+        &mut self,
+        reader: &Reader<'a>,
+        stream: &'a Stream,
+        mut state: StreamState,
+        goal: Goal,
+        now: DateTime<Utc>,
+        busy: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        let room = reader.account.concurrency.saturating_sub(state.open.len());
+        let plan = plan(&state.progress, &stream.policy, goal, now, room);
+        if !plan.open.is_empty() || !plan.begin.is_empty() {
+            let opened = reader.store.open(reader.lease, &state.stream, goal.horizon, &plan).await?;
+            state.progress.open.extend(opened.iter().map(|window| window.planned));
+            state.open.extend(opened);
+        }
+        self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty()) && is_complete(&state.progress, goal);
+        if state.open.is_empty() {
+            self.wake = self.wake.min(next_look(&state.progress, &stream.policy)).max(now + stream_pause(stream));
+        }
+        for window in state.open {
+            match window.retry_at {
+                _ if busy.contains(&window.id) => {}
+                Some(retry_at) if retry_at > now => self.wake = self.wake.min(retry_at),
+                _ => self.ready.push(Ready { stream, window, length: state.progress.length }),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A look finds nothing new sooner than one unit of the stream's time.
+fn stream_pause(stream: &Stream) -> TimeDelta {
+    stream.policy.unit.min(TimeDelta::seconds(1))
+}
+
+fn goal(stream: &Stream, until: Until, now: DateTime<Utc>) -> Goal {
+    match until {
+        Until::Stopped => Goal { horizon: stream.policy.horizon(now), eager: false },
+        Until::Covered { now, .. } => Goal { horizon: stream.policy.horizon(now), eager: true },
+    }
+}
+
+/// When to probe what waits for an operator; none if it does not wait.
+fn waits(suspended_at: Option<DateTime<Utc>>, until: Until, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let interval = match until {
+        Until::Stopped => PROBE_INTERVAL,
+        Until::Covered { give_up_after, .. } => PROBE_INTERVAL.min(give_up_after / 3),
+    };
+    let probe_at = suspended_at? + TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX);
+    // A clock that jumped back must not delay the probe for longer than its interval.
+    Some(probe_at.min(now + TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX)))
+}
+
+/// Sets the stream's gauges, and adds its seconds wanted and left.
+fn observe(account: &Account, state: &StreamState, goal: Goal, now: DateTime<Utc>, seconds: &mut (u64, u64)) {
+    let labels = [("account", account.id.clone()), ("stream", state.stream.clone())];
+    let progress = &state.progress;
+    let set = |name: &'static str, value: i64| {
+        gauge!(name, &labels).set(f64::from(i32::try_from(value).unwrap_or(i32::MAX)));
+    };
+    let covered = progress.coverage.end().unwrap_or(progress.wanted_from);
+    let gap = gaps(progress, goal.horizon).length().num_seconds();
+    let reading: i64 = progress.open.iter().map(|open| open.window.length().num_seconds()).sum();
+    set(telemetry::LAG_SECONDS, (now - covered).num_seconds());
+    set(telemetry::GAP_SECONDS, gap);
+    set(telemetry::OPEN_WINDOWS, i64::try_from(progress.open.len()).unwrap_or(i64::MAX));
+    set(telemetry::SUSPENDED, i64::from(state.suspended_at.is_some()));
+    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    seconds.0 += unsigned((goal.horizon - progress.wanted_from).num_seconds());
+    seconds.1 += unsigned(gap + reading);
+}

@@ -1,0 +1,172 @@
+//! What each failure means: one table, decided once, with a hint for whoever has to act.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::paging::PagingError;
+use crate::provider::{PageError, Refusal, RefusalKind};
+use crate::store::StoreError;
+use crate::transport::TransportError;
+
+/// What kept a window from being read.
+#[derive(Debug, Error)]
+pub enum Failure {
+    /// No answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// An answer that is no page.
+    #[error("status {status}: {}", refusal.message)]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// What the provider's code makes of it.
+        refusal: Refusal,
+        /// The wait it asks for.
+        retry_after: Option<Duration>,
+    },
+    /// An answer with status 200 that cannot be read.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// A page that lies.
+    #[error(transparent)]
+    Paging(#[from] PagingError),
+    /// Every row lies outside the window asked for.
+    #[error("all {rows} rows of the first page lie outside the window asked for")]
+    FilterIgnored {
+        /// Rows of the page.
+        rows: u64,
+    },
+    /// The database.
+    #[error("{}", store_message(.0))]
+    Store(#[from] StoreError),
+    /// The process was asked to stop.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// What is done about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directive {
+    /// Ask again in the run, then leave the window and try again later, for ever.
+    Retry,
+    /// Wait as the provider asks, hold the account's requests back, then as `Retry`.
+    Throttle,
+    /// Leave the window and read it from its first page later.
+    Restart,
+    /// The account waits for an operator; probe it slowly.
+    SuspendAccount,
+    /// The stream waits for an operator; probe it slowly.
+    SuspendStream,
+    /// Stop fetching until the database is back.
+    WaitForDatabase,
+    /// Another process works on the account: stop quietly.
+    GiveUpLease,
+    /// Plan again; the window is not ours any more.
+    Replan,
+    /// Stop.
+    Stop,
+}
+
+impl Failure {
+    /// The table of `DESIGN.md` section 6.
+    pub fn directive(&self) -> Directive {
+        match self {
+            Self::Transport(error) => match error {
+                TransportError::Connect { .. }
+                | TransportError::Timeout { .. }
+                | TransportError::Broken { .. }
+                | TransportError::TooLarge { .. } => Directive::Retry,
+                TransportError::Unsendable(_) | TransportError::Unverified(_) => Directive::SuspendAccount,
+            },
+            Self::Refused { refusal, .. } => match refusal.kind {
+                RefusalKind::Unavailable => Directive::Retry,
+                RefusalKind::RateLimited => Directive::Throttle,
+                RefusalKind::Unauthorized | RefusalKind::Blocked | RefusalKind::Redirected => Directive::SuspendAccount,
+                RefusalKind::Rejected => Directive::SuspendStream,
+            },
+            Self::Page(error) => match error {
+                PageError::NotJson { .. } | PageError::Html | PageError::Missing(_) | PageError::Cursor(_) => {
+                    Directive::Retry
+                }
+                PageError::Signature => Directive::SuspendAccount,
+                PageError::Position(_) => Directive::SuspendStream,
+            },
+            Self::Paging(error) => match error {
+                PagingError::RepeatedCheckpoint | PagingError::EmptyPageWithMore | PagingError::RowsMoved => {
+                    Directive::Restart
+                }
+            },
+            Self::FilterIgnored { .. } => Directive::SuspendStream,
+            Self::Store(error) => match error {
+                StoreError::LeaseLost => Directive::GiveUpLease,
+                StoreError::WindowGone => Directive::Replan,
+                StoreError::Away(_) => Directive::WaitForDatabase,
+                StoreError::DoesNotAddUp(_) | StoreError::Database(_) | StoreError::Migrate(_) => Directive::Restart,
+            },
+            Self::Stopped => Directive::Stop,
+        }
+    }
+
+    /// What an operator can do.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Transport(error) => match error {
+                TransportError::Connect { .. } => "check base_url, DNS, TLS and the way out to the provider; retried for ever",
+                TransportError::Timeout { .. } => "the provider is slow or away; raise the account's timeout if it answers late",
+                TransportError::Broken { .. } => "the provider or a proxy broke the connection; retried for ever",
+                TransportError::TooLarge { .. } => "lower the account's page_size",
+                TransportError::Unsendable(_) => "check the account's credentials for stray characters",
+                TransportError::Unverified(_) => {
+                    "check the secret; if it is right, the provider signs in another order: set verify_signature"
+                }
+            },
+            Self::Refused { refusal, .. } => match refusal.kind {
+                RefusalKind::Unavailable => "the provider has trouble; retried for ever",
+                RefusalKind::RateLimited => "lower the account's requests_per_minute; retried after the wait",
+                RefusalKind::Unauthorized => {
+                    "check the account's credentials and their rights at the provider; probed every 15 min"
+                }
+                RefusalKind::Blocked => {
+                    "a proxy in front of the provider blocks this address or client: ask the provider to allow it"
+                }
+                RefusalKind::Redirected => "base_url points to a host that answers with a redirect; set the final address",
+                RefusalKind::Rejected => "check base_url and the account's options against the provider's message",
+            },
+            Self::Page(error) => match error {
+                PageError::Html => "base_url leads to a web page, or a proxy answers in the provider's place",
+                PageError::NotJson { .. } => "the answer was cut short or is not the API's; retried for ever",
+                PageError::Missing(_) => "check that base_url is the API this provider speaks",
+                PageError::Cursor(_) => "the provider's paging is broken for this window; tell them, it is retried for ever",
+                PageError::Signature => "check the secret",
+                PageError::Position(_) => "a defect of paysync: please report it",
+            },
+            Self::Paging(error) => match error {
+                PagingError::RepeatedCheckpoint => "raise page_size: more rows may share one time than a page holds",
+                PagingError::EmptyPageWithMore => "the provider's paging is broken for this window; it is retried for ever",
+                PagingError::RowsMoved => "rows are changing fast; the window is read again",
+            },
+            Self::FilterIgnored { .. } => {
+                "the provider ignores the time filter: check the account's options that name it, and time_zone"
+            }
+            Self::Store(error) => match error {
+                StoreError::Away(_) => "check the database; paysync waits and goes on, nothing is lost",
+                StoreError::Database(_) => "see the error; the page is tried again",
+                StoreError::LeaseLost | StoreError::WindowGone => "nothing to do: another process goes on",
+                StoreError::DoesNotAddUp(_) => "a defect of paysync: please report it; nothing of the page was kept",
+                StoreError::Migrate(_) => "see the error, then start again",
+            },
+            Self::Stopped => "start paysync again",
+        }
+    }
+}
+
+/// A database error with its cause: the outer layer alone says too little.
+fn store_message(error: &StoreError) -> String {
+    match error {
+        StoreError::Away(cause) | StoreError::Database(cause) => {
+            format!("{error}: {}", crate::provider::wire::one_line(&cause.to_string()))
+        }
+        other => other.to_string(),
+    }
+}

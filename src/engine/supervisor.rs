@@ -1,0 +1,241 @@
+//! Which accounts this process works on: leases taken, tasks started, leases given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::account::Account;
+use super::keeper::Keeper;
+use super::window::Reader;
+use super::work::{Ended, Until, work};
+use crate::clock::Clock;
+use crate::store::account::Lease;
+use crate::store::{Store, StoreError};
+use crate::transport::retry;
+
+/// The engine of one process.
+#[derive(Clone)]
+pub struct Engine {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The accounts of the configuration.
+    pub accounts: Vec<Arc<Account>>,
+    /// How long a lease lasts after the last sign of life.
+    pub lease_ttl: Duration,
+    /// This process, for operators: host and process id.
+    pub holder: String,
+}
+
+/// How one account's sync ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything wanted is covered.
+    Covered,
+    /// Something could not be read in time.
+    GaveUp,
+    /// Another process holds the account, or an operator paused it.
+    NotLeased,
+    /// Stopped by a signal.
+    Stopped,
+}
+
+/// How a sync ended: each account with its outcome.
+pub type SyncReport = Vec<(Arc<Account>, Outcome)>;
+
+impl Engine {
+    /// Makes the configured accounts known to the database.
+    pub async fn register(&self) -> Result<(), StoreError> {
+        for account in &self.accounts {
+            self.store.register_account(&account.id, account.spec.code, &account.time_zone).await?;
+        }
+        Ok(())
+    }
+
+    /// Works on every account that is free, until it is stopped: soft, each finishes its page.
+    pub async fn run(&self, stop: &CancellationToken) {
+        let keeper = Arc::new(Keeper::default());
+        let keeping = CancellationToken::new();
+        let kept = { let (engine, keeper, keeping) = (self.clone(), keeper.clone(), keeping.clone());
+            tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await }) };
+        let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
+        let mut away = 0;
+        while !stop.is_cancelled() {
+            let pause = match self.take_free(&keeper, &mut tasks, stop).await {
+                Ok(()) => {
+                    if away > 0 {
+                        info!("the database is back");
+                    }
+                    away = 0;
+                    self.lease_ttl / 3
+                }
+                Err(error) => {
+                    away += 1;
+                    if away == 1 {
+                        warn!(error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    }
+                    retry::jittered(retry::between_runs(away).min(Duration::from_secs(10)))
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => note_end(ended),
+                () = stop.cancelled() => {}
+            }
+        }
+        while let Some(ended) = tasks.join_next().await {
+            note_end(ended);
+        }
+        keeping.cancel();
+        if let Err(error) = kept.await {
+            warn!(error = %error, "the lease keeper ended badly");
+        }
+    }
+
+    async fn take_free(
+        &self,
+        keeper: &Arc<Keeper>,
+        tasks: &mut JoinSet<Result<(), StoreError>>,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let free: Vec<String> =
+            self.accounts.iter().filter(|account| !keeper.holds(&account.id)).map(|account| account.id.clone()).collect();
+        if free.is_empty() {
+            return Ok(());
+        }
+        let leases = self.store.acquire(&free, &self.holder, self.lease_ttl, i64::MAX).await?;
+        for lease in leases {
+            let Some(account) = self.accounts.iter().find(|account| account.id == lease.account_id) else { continue };
+            // A restart is an operator's sign that it may be tried again.
+            self.store.lift_suspension(&account.id, true).await?;
+            let (engine, keeper, stop) = (self.clone(), keeper.clone(), stop.child_token());
+            let account = account.clone();
+            let lost = keeper.keep(lease.clone());
+            tasks.spawn(async move { engine.under_lease(&account, lease, &keeper, lost, stop, Until::Stopped).await.map(|_| ()) });
+        }
+        Ok(())
+    }
+
+    /// Reads each account until everything wanted now is covered.
+    pub async fn sync(&self, give_up_after: Duration, stop: &CancellationToken) -> Result<SyncReport, StoreError> {
+        let keeper = Arc::new(Keeper::default());
+        let keeping = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for account in &self.accounts {
+            let (engine, account, keeper, stop) = (self.clone(), account.clone(), keeper.clone(), stop.clone());
+            tasks.spawn(async move {
+                let outcome = engine.sync_account(&account, &keeper, give_up_after, &stop).await;
+                (account, outcome)
+            });
+        }
+        let all = async {
+            let mut report = Vec::with_capacity(self.accounts.len());
+            while let Some(ended) = tasks.join_next().await {
+                match ended {
+                    Ok((account, outcome)) => report.push((account, outcome?)),
+                    Err(error) => warn!(error = %error, "an account's task ended badly"),
+                }
+            }
+            Ok::<_, StoreError>(report)
+        };
+        let mut report = tokio::select! {
+            report = all => report?,
+            () = keeper.run(&self.store, self.lease_ttl, &keeping) => Vec::new(),
+        };
+        report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        Ok(report)
+    }
+
+    async fn sync_account(
+        &self,
+        account: &Account,
+        keeper: &Arc<Keeper>,
+        give_up_after: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Outcome, StoreError> {
+        let until = Until::Covered { now: self.clock.now(), give_up_after };
+        let started = Instant::now();
+        let mut waiting = false;
+        loop {
+            if stop.is_cancelled() {
+                return Ok(Outcome::Stopped);
+            }
+            let ended = match self.acquire_one(account).await {
+                Ok(Some(lease)) => {
+                    self.store.lift_suspension(&account.id, true).await?;
+                    let lost = keeper.keep(lease.clone());
+                    self.under_lease(account, lease, keeper, lost, stop.child_token(), until).await
+                }
+                Ok(None) => {
+                    if !waiting {
+                        info!(account.id = %account.id, "waiting for the lease of another process");
+                        waiting = true;
+                    }
+                    // A dead process's lease runs out by itself.
+                    if started.elapsed() > give_up_after.max(self.lease_ttl * 2) {
+                        return Ok(Outcome::NotLeased);
+                    }
+                    Ok(Ended::Stopped)
+                }
+                Err(error) => Err(error),
+            };
+            match ended {
+                Ok(Ended::Covered) => return Ok(Outcome::Covered),
+                Ok(Ended::GaveUp) => return Ok(Outcome::GaveUp),
+                Ok(Ended::Stopped) => {}
+                Err(error) if started.elapsed() > give_up_after => return Err(error),
+                Err(error) => {
+                    account.progress.trouble(&error.to_string(), "paysync waits for the database");
+                    warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                }
+            }
+            let pause = self.lease_ttl.min(Duration::from_secs(3)) / 6;
+            let _stopped: Option<()> = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        }
+    }
+
+    async fn acquire_one(&self, account: &Account) -> Result<Option<Lease>, StoreError> {
+        let leases = self.store.acquire(std::slice::from_ref(&account.id), &self.holder, self.lease_ttl, 1).await?;
+        Ok(leases.into_iter().next())
+    }
+
+    /// Works on an account, and gives its lease back.
+    async fn under_lease(
+        &self,
+        account: &Account,
+        lease: Lease,
+        keeper: &Keeper,
+        lost: CancellationToken,
+        stop: CancellationToken,
+        until: Until,
+    ) -> Result<Ended, StoreError> {
+        let reader = Reader { store: &self.store, clock: &*self.clock, account, lease: &lease, stop: &stop };
+        let ended = tokio::select! {
+            ended = work(reader, until) => ended,
+            // Whatever is in flight may not be stored any more: let it go.
+            () = lost.cancelled() => Ok(Ended::Stopped),
+        };
+        keeper.forget(&account.id);
+        if let Err(error) = self.store.release(std::slice::from_ref(&lease)).await {
+            tracing::debug!(account.id = %account.id, error = %error, "the lease could not be given back; it runs out");
+        }
+        ended
+    }
+}
+
+fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again"),
+        Err(error) => tracing::error!(error = %error, "an account's task ended badly; it is taken up again"),
+    }
+}
+
+fn source(error: &StoreError) -> String {
+    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,174 @@
+//! One account's loop: look at the progress, open what is due, read it, look again.
+//!
+//! Nothing is remembered between two looks but which windows are being read: a first run, a resume
+//! and an ordinary poll are the same look at the database.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::account::Stream;
+use super::look::{Look, Ready};
+use super::paging::PagingError;
+use super::policy::{Directive, Failure};
+use super::window::Reader;
+use crate::plan::Lane;
+use crate::store::StoreError;
+use crate::store::window::{OpenWindow, Trouble};
+use crate::transport::retry;
+
+/// How long the work goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Until {
+    /// Until it is stopped.
+    Stopped,
+    /// Until everything wanted at `now` is covered, or nothing has gone forward for `give_up_after`.
+    Covered { now: DateTime<Utc>, give_up_after: Duration },
+}
+
+/// How the work ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everything wanted is covered.
+    Covered,
+    /// Something could not be read in time.
+    GaveUp,
+    /// It was asked to stop, or the lease was lost.
+    Stopped,
+}
+
+/// Works on an account under a lease. Ends with an error only if the database cannot be used.
+pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, StoreError> {
+    register(&reader).await?;
+    let mut reading = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
+    let mut last_success = Instant::now();
+    loop {
+        if reader.stop.is_cancelled() && reading.is_empty() {
+            return Ok(Ended::Stopped);
+        }
+        let mut wake = None;
+        if !reader.stop.is_cancelled() {
+            let look = Look::take(&reader, until, &busy).await?;
+            for Ready { stream, window, length } in look.ready {
+                if !has_room(busy.len(), reader.account.concurrency, window.planned.lane) {
+                    break;
+                }
+                busy.insert(window.id);
+                reading.push(async move { (stream, reader.read(stream, &window, length).await, window) });
+            }
+            if reading.is_empty()
+                && let Until::Covered { give_up_after, .. } = until
+            {
+                if look.complete {
+                    return Ok(Ended::Covered);
+                }
+                if last_success.elapsed() >= give_up_after {
+                    return Ok(Ended::GaveUp);
+                }
+            }
+            wake = Some(look.wake);
+        }
+        let sleep = wake.map(|wake| (wake - reader.clock.now()).to_std().unwrap_or_default());
+        tokio::select! {
+            Some((stream, result, window)) = reading.next(), if !reading.is_empty() => {
+                busy.remove(&window.id);
+                match result {
+                    Ok(()) => last_success = Instant::now(),
+                    Err(failure) => after_failure(&reader, stream, &window, failure).await?,
+                }
+            }
+            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            () = reader.stop.cancelled(), if sleep.is_some() => {}
+        }
+    }
+}
+
+/// Live windows may use one place more, so that a backfill never fills them all.
+fn has_room(busy: usize, concurrency: usize, lane: Lane) -> bool {
+    busy < concurrency || (lane == Lane::Live && busy == concurrency)
+}
+
+async fn register(reader: &Reader<'_>) -> Result<(), StoreError> {
+    let account = reader.account;
+    let state = reader.store.account(&account.id).await?;
+    for stream in &account.streams {
+        reader.store.register_stream(&account.id, &account.new_stream(stream, &state)).await?;
+    }
+    Ok(())
+}
+
+/// Does what the table of errors says.
+async fn after_failure(
+    reader: &Reader<'_>,
+    stream: &Stream,
+    window: &OpenWindow,
+    failure: Failure,
+) -> Result<(), StoreError> {
+    let directive = failure.directive();
+    let (message, hint) = (failure.to_string(), failure.hint());
+    let failures = u32::try_from(window.failures).unwrap_or(u32::MAX);
+    let pause = match directive {
+        Directive::Stop | Directive::GiveUpLease => {
+            reader.stop.cancel();
+            return Ok(());
+        }
+        Directive::Replan => return Ok(()),
+        Directive::WaitForDatabase => match failure {
+            Failure::Store(error) => return Err(error),
+            _ => Duration::ZERO,
+        },
+        // What is suspended waits for its probe anyway.
+        Directive::SuspendAccount | Directive::SuspendStream => Duration::ZERO,
+        Directive::Restart if matches!(failure, Failure::Paging(PagingError::RowsMoved)) && failures < 3 => Duration::ZERO,
+        Directive::Retry | Directive::Throttle | Directive::Restart => retry::jittered(retry::between_runs(failures)),
+    };
+    let account = reader.account;
+    account.progress.trouble(&message, hint);
+    let restart = directive == Directive::Restart;
+    reader
+        .store
+        .fail_window(reader.lease, window.id, Trouble { error: &message, hint, pause, restart })
+        .await?;
+    match directive {
+        Directive::SuspendAccount => {
+            error!(
+                account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
+                "the account is suspended"
+            );
+            reader.store.suspend_account(reader.lease, &message, hint).await?;
+        }
+        Directive::SuspendStream => {
+            error!(
+                account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
+                "the stream is suspended"
+            );
+            reader.store.suspend_stream(reader.lease, &stream.spec.name, &message, hint).await?;
+        }
+        _ => warn!(
+            account.id = %account.id, stream.name = %stream.spec.name, lane = window.planned.lane.as_str(),
+            window.start = %window.planned.window.start(), window.end = %window.planned.window.end(),
+            error = %message, hint, retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
+            "reading a window failed"
+        ),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backfill_leaves_room_for_the_live_lane() {
+        assert!(has_room(1, 2, Lane::Backfill));
+        assert!(!has_room(2, 2, Lane::Backfill));
+        assert!(has_room(2, 2, Lane::Live));
+        assert!(!has_room(3, 2, Lane::Live));
+    }
+}
