@@ -6,6 +6,7 @@
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
 pub mod clock;
+pub mod config;
 pub mod engine;
 pub mod launcher;
 pub mod model;

@@ -193,4 +193,9 @@ impl Credential {
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.0.get(key)
     }
+
+    /// The parts' names, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
 }

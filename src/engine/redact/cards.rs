@@ -341,6 +341,42 @@ mod tests {
         assert_eq!(always("411111111111"), None);
     }
 
+    #[test]
+    fn readings_that_overlap_are_all_cut() {
+        let chance = (1..10)
+            .find(|digit| is_luhn(&format!("{digit}411111111111")))
+            .unwrap();
+        assert_eq!(
+            luhn(&format!("{chance} 4111 1111 1111 1111")).unwrap(),
+            format!("{chance} 4111 1*** **** 1111")
+        );
+    }
+
+    #[test]
+    fn what_is_left_holds_no_number_either() {
+        let right = (1_000_000..2_000_000)
+            .map(|number| number.to_string())
+            .find(|number| is_luhn(&format!("{number}411111")))
+            .unwrap();
+        let left = (1_000_000..2_000_000)
+            .map(|number| number.to_string())
+            .find(|left| {
+                is_luhn(&format!("{left}{}", right.split_at(6).0))
+                    && !is_luhn(&format!("{left}{right}"))
+            })
+            .unwrap();
+        let once = luhn(&format!("{left} {right} 4111111111111111")).unwrap();
+        assert_eq!(
+            once,
+            format!(
+                "{}* **{}* **1111******1111",
+                left.split_at(6).0,
+                right.split_at(6).0.split_at(2).1
+            )
+        );
+        assert_eq!(luhn(&once), None);
+    }
+
     /// A number with a check digit that fits.
     fn valid(body: &str) -> String {
         (0..10)

@@ -1,0 +1,249 @@
+//! The configuration: built-in defaults, below a file, below the environment.
+//!
+//! `config/default.toml` is the first layer and lists every key. Reading is strict: a key that is not
+//! known is an error, so that no typing mistake goes unnoticed. Errors are one line that says where,
+//! what, and what would be right, and never shows a secret.
+
+mod account;
+mod table;
+mod value;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ::config::{File, FileFormat};
+use secrecy::SecretString;
+use thiserror::Error;
+
+pub use account::Account;
+use table::{Context, Table};
+
+use crate::telemetry::LogFormat;
+
+/// The file that is read if it exists and no other is named.
+pub const DEFAULT_PATH: &str = "config/paysync.toml";
+
+/// The built-in defaults: every key, with comments.
+pub const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// What the name of an environment variable that sets a key starts with.
+const PREFIX: &str = "PAYSYNC__";
+
+/// The keys that the environment can set.
+const SETTINGS: &[&str] = &[
+    "database.url",
+    "database.max_connections",
+    "http.listen",
+    "engine.lease_ttl",
+    "log.format",
+    "log.filter",
+];
+
+/// What is wrong with the configuration: one line, what and where, without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// All settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the tables are.
+    pub database: Database,
+    /// Health, metrics and the status page.
+    pub http: Http,
+    /// The engine.
+    pub engine: Engine,
+    /// Logs.
+    pub log: Log,
+    /// The accounts, in the file's order.
+    pub accounts: Vec<Account>,
+}
+
+/// Where the tables are.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// Connection URL; may hold a password.
+    pub url: SecretString,
+    /// Connections of this process, at most.
+    pub max_connections: u32,
+}
+
+/// Health, metrics and the status page.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Address to listen on; none if it is `"off"`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Time after a holder's last sign of life until its accounts are taken over.
+    pub lease_ttl: Duration,
+}
+
+/// Logs.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// How a line looks; if none, text on a terminal and JSON elsewhere.
+    pub format: Option<LogFormat>,
+    /// What is logged, in the words of `tracing-subscriber`'s `EnvFilter`.
+    pub filter: String,
+}
+
+/// The variables of the process's environment; those that are no UTF-8 are left out.
+pub fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+impl Config {
+    /// Reads all layers. A file named by `path` must exist; without one, [`DEFAULT_PATH`] may.
+    ///
+    /// Says nothing of whether accounts fit their providers: [`Account::provider`] does.
+    pub fn load(
+        path: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let default = Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists());
+        Self::load_file(path.or(default), environment)
+    }
+
+    fn load_file(
+        file: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
+        let text = file.map(read).transpose()?.unwrap_or_default();
+        let overrides = overrides(environment)?;
+        let mut layers = ::config::Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(File::from_str(&text, FileFormat::Toml));
+        for (key, (_, value)) in &overrides {
+            layers = layers
+                .set_override(key, value.as_str())
+                .map_err(|error| ConfigError(format!("{key}: {error}")))?;
+        }
+        let merged = layers.build().map_err(|error| unreadable(file, &error))?;
+        let context = Context {
+            file,
+            environment,
+            variables: overrides
+                .into_iter()
+                .map(|(key, (variable, _))| (key, variable))
+                .collect(),
+        };
+        Self::read(Table::root(&context, merged.cache)?)
+    }
+
+    fn read(mut root: Table<'_>) -> Result<Self, ConfigError> {
+        let database = root.section("database", |table| {
+            Ok(Database {
+                url: table.required(
+                    "url",
+                    ", set it in the file or in the environment (DATABASE_URL)",
+                    value::secret,
+                )?,
+                max_connections: table.required("max_connections", "", value::positive)?,
+            })
+        })?;
+        let http = root.section("http", |table| {
+            Ok(Http {
+                listen: table.required("listen", "", value::listen)?,
+            })
+        })?;
+        let engine = root.section("engine", |table| {
+            Ok(Engine {
+                lease_ttl: table.required("lease_ttl", "", value::interval)?,
+            })
+        })?;
+        let log = root.section("log", |table| {
+            Ok(Log {
+                format: table.optional("format", value::log_format)?,
+                filter: table.required("filter", "", value::log_filter)?,
+            })
+        })?;
+        let accounts = account::read_all(&mut root)?;
+        root.finish()?;
+        Ok(Self {
+            database,
+            http,
+            engine,
+            log,
+            accounts,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path)
+        .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))
+}
+
+/// The keys that the environment sets, with the variable that does and its value. Empty ones count as
+/// not set.
+fn overrides(
+    environment: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, (String, String)>, ConfigError> {
+    let mut overrides = BTreeMap::new();
+    let set = environment.iter().filter(|(_, value)| !value.is_empty());
+    for (name, value) in set {
+        let upper = name.to_ascii_uppercase();
+        let Some(rest) = upper.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let key = rest.to_ascii_lowercase().replace("__", ".");
+        if !SETTINGS.contains(&key.as_str()) {
+            return Err(ConfigError(not_a_setting(name, &key)));
+        }
+        overrides.insert(key, (name.clone(), value.clone()));
+    }
+    if let Some(url) = environment
+        .get("DATABASE_URL")
+        .filter(|url| !url.is_empty())
+    {
+        overrides
+            .entry("database.url".to_owned())
+            .or_insert_with(|| ("DATABASE_URL".to_owned(), url.clone()));
+    }
+    Ok(overrides)
+}
+
+fn not_a_setting(name: &str, key: &str) -> String {
+    if key == "accounts" || key.starts_with("accounts.") {
+        return format!(
+            "{name}: accounts are set in the file; their secrets can come from the environment, \
+             as in credentials = {{ token = {{ env = \"NAME\" }} }}"
+        );
+    }
+    let known: Vec<String> = SETTINGS
+        .iter()
+        .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")))
+        .collect();
+    format!(
+        "{name}: no such setting, expected one of {}",
+        known.join(", ")
+    )
+}
+
+/// A syntax error without the lines it quotes, which may hold secrets.
+fn unreadable(file: Option<&Path>, error: &::config::ConfigError) -> ConfigError {
+    let text = match error {
+        ::config::ConfigError::FileParse { cause, .. } => cause.to_string(),
+        other => other.to_string(),
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let place = first.strip_prefix("TOML parse error at ");
+    let last = text.lines().last().filter(|_| place.is_some());
+    let file = file.map_or("the defaults".into(), Path::to_string_lossy);
+    ConfigError(match last {
+        Some(last) => format!("{file}: {}: {last}", place.unwrap_or_default()),
+        None => format!("{file}: {first}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

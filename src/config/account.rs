@@ -1,0 +1,190 @@
+//! One set of credentials and settings at a provider.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use url::{Host, Url};
+
+use super::ConfigError;
+use super::table::Table;
+use super::value;
+use crate::provider::{self, Credential, Provider, Settings, Spec, Tier};
+
+/// Requests under way at once, at most.
+const MAX_CONCURRENCY: u32 = 16;
+
+/// One set of credentials and settings at a provider. Where a setting is none, the provider's
+/// [`Spec`] has the default.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// A slug, unique: the `account_id` of every row.
+    pub id: String,
+    /// The provider's code.
+    pub provider: String,
+    /// What the provider's paths are appended to: https, or http where that is allowed; without
+    /// credentials, query and fragment.
+    pub base_url: Url,
+    /// The first instant wanted, in whole microseconds.
+    pub start_from: DateTime<Utc>,
+    /// The secrets, by the provider's names.
+    pub credentials: Credential,
+    /// Zone of naive times and of the reporting day.
+    pub time_zone: Tz,
+    /// Time between two looks for new transactions.
+    pub poll_interval: Duration,
+    /// How long rows take to become visible.
+    pub lag: Option<Duration>,
+    /// How far each poll reads back behind what is covered.
+    pub overlap: Option<Duration>,
+    /// The longest window asked for.
+    pub max_window: Option<Duration>,
+    /// Time allowed for one answer.
+    pub timeout: Option<Duration>,
+    /// Items asked for per page.
+    pub page_size: Option<u32>,
+    /// Requests under way at once, 1 to 16.
+    pub concurrency: u32,
+    /// Requests in any 60 s, at most.
+    pub requests_per_minute: Option<u32>,
+    /// When old windows are read again; an empty list for never.
+    pub rescan: Option<Vec<Tier>>,
+    /// Whether plain http is allowed to other machines.
+    pub allow_http: bool,
+    /// The provider's own options, an object.
+    pub options: serde_json::Value,
+}
+
+impl Account {
+    /// Makes the account's provider, and checks what the account says against it.
+    pub fn provider(&self) -> Result<Box<dyn Provider>, ConfigError> {
+        let settings = Settings {
+            time_zone: self.time_zone,
+            options: self.options.clone(),
+        };
+        let provider = provider::build(&self.provider, &settings)
+            .map_err(|error| self.error(&error.to_string()))?;
+        self.check(&provider.spec())?;
+        Ok(provider)
+    }
+
+    /// Checks credentials and page size against what a provider declares.
+    pub fn check(&self, spec: &Spec) -> Result<(), ConfigError> {
+        let code = spec.code;
+        let takes = || spec.credentials.iter().chain(spec.optional_credentials);
+        if let Some(key) = self
+            .credentials
+            .keys()
+            .find(|key| !takes().any(|known| known == key))
+        {
+            let known: Vec<&str> = takes().copied().collect();
+            return Err(self.error(&format!(
+                "credentials.{key}: unknown key, {code} takes {}",
+                known.join(", ")
+            )));
+        }
+        if let Some(key) = spec
+            .credentials
+            .iter()
+            .find(|key| self.credentials.get(key).is_none())
+        {
+            return Err(self.error(&format!(
+                "credentials.{key} is missing ({code} needs {})",
+                spec.credentials.join(" and ")
+            )));
+        }
+        if let Some(size) = self.page_size.filter(|size| *size > spec.max_page_size) {
+            return Err(self.error(&format!(
+                "page_size: {size} is more than {code} allows, expected 1 to {}",
+                spec.max_page_size
+            )));
+        }
+        Ok(())
+    }
+
+    fn error(&self, problem: &str) -> ConfigError {
+        ConfigError(format!("account {}: {problem}", self.id))
+    }
+}
+
+/// Reads the list of accounts.
+pub(super) fn read_all(root: &mut Table<'_>) -> Result<Vec<Account>, ConfigError> {
+    let mut ids = BTreeSet::new();
+    let accounts = root.sections("accounts", |table| {
+        let id = table.required("id", "", value::slug)?;
+        if !ids.insert(id.clone()) {
+            return Err(table.error("id", format!("{id:?} is the id of another account too")));
+        }
+        table.rename(format!("account {id}: "));
+        read(table, id)
+    })?;
+    Ok(accounts.unwrap_or_default())
+}
+
+fn read(table: &mut Table<'_>, id: String) -> Result<Account, ConfigError> {
+    let account = Account {
+        id,
+        provider: table.required("provider", "", value::text)?,
+        base_url: table.required("base_url", "", value::base_url)?,
+        start_from: table.required(
+            "start_from",
+            ", set the first instant wanted, like \"2024-01-01T00:00:00Z\"",
+            value::instant,
+        )?,
+        credentials: Credential::new(
+            table.section("credentials", |keys| keys.rest(value::secret))?,
+        ),
+        time_zone: table
+            .optional("time_zone", value::time_zone)?
+            .unwrap_or(Tz::UTC),
+        poll_interval: table
+            .optional("poll_interval", value::interval)?
+            .unwrap_or(Duration::from_mins(1)),
+        lag: table.optional("lag", value::duration)?,
+        overlap: table.optional("overlap", value::duration)?,
+        max_window: table.optional("max_window", value::interval)?,
+        timeout: table.optional("timeout", value::interval)?,
+        page_size: table.optional("page_size", value::positive)?,
+        concurrency: table.optional("concurrency", value::positive)?.unwrap_or(2),
+        requests_per_minute: table.optional("requests_per_minute", value::positive)?,
+        rescan: table.sections("rescan", read_tier)?,
+        allow_http: table
+            .optional("allow_http", value::boolean)?
+            .unwrap_or(false),
+        options: table
+            .optional("options", value::options)?
+            .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
+    };
+    if account.concurrency > MAX_CONCURRENCY {
+        let problem = format!("expected a number from 1 to {MAX_CONCURRENCY}");
+        return Err(table.error("concurrency", problem));
+    }
+    if account.base_url.scheme() == "http" && !account.allow_http && !is_loopback(&account.base_url)
+    {
+        let problem =
+            "plain http shows secrets to the network, use https, or set allow_http = true";
+        return Err(table.error("base_url", problem));
+    }
+    Ok(account)
+}
+
+fn read_tier(table: &mut Table<'_>) -> Result<Tier, ConfigError> {
+    let mut span = |key| {
+        let span = table.required(key, "", value::interval)?;
+        TimeDelta::from_std(span).map_err(|error| table.error(key, error))
+    };
+    Ok(Tier {
+        within: span("within")?,
+        every: span("every")?,
+    })
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

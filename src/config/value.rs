@@ -1,0 +1,211 @@
+//! Single values of the configuration: what each may be, and what is said if it is not.
+//!
+//! Messages may quote a value, save where it could be a secret.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ::config::{Value, ValueKind};
+use chrono::{DateTime, SubsecRound, Utc};
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use url::Url;
+
+use super::table::Context;
+use crate::telemetry::{self, LogFormat};
+
+/// Longer durations are mistakes, and would not fit the calendar.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+
+/// Text.
+pub(super) fn text(value: Value, _: &Context<'_>) -> Result<String, String> {
+    match value.kind {
+        ValueKind::String(text) => Ok(text),
+        _ => Err("expected text in quotes".to_owned()),
+    }
+}
+
+/// A whole number, or its text, as the environment knows no numbers.
+pub(super) fn whole(value: Value, _: &Context<'_>) -> Result<u32, String> {
+    let number = match value.kind {
+        ValueKind::I64(number) => u32::try_from(number).ok(),
+        ValueKind::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| "expected a whole number".to_owned())
+}
+
+/// A whole number from 1.
+pub(super) fn positive(value: Value, context: &Context<'_>) -> Result<u32, String> {
+    match whole(value, context)? {
+        0 => Err("expected a number from 1".to_owned()),
+        number => Ok(number),
+    }
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: Value, _: &Context<'_>) -> Result<bool, String> {
+    let is = match value.kind {
+        ValueKind::Boolean(is) => Some(is),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    is.ok_or_else(|| "expected true or false".to_owned())
+}
+
+/// A duration, perhaps none at all.
+pub(super) fn duration(value: Value, context: &Context<'_>) -> Result<Duration, String> {
+    let written =
+        text(value, context).map_err(|_| "expected a duration, like \"60s\", \"10m\" or \"3d\"")?;
+    let duration = humantime::parse_duration(&written).map_err(|_| {
+        format!("{written:?} is no duration, write it like \"60s\", \"10m\" or \"3d\"")
+    })?;
+    if duration > LONGEST {
+        return Err(format!("{written:?} is too long"));
+    }
+    Ok(duration)
+}
+
+/// A duration of a millisecond or more.
+pub(super) fn interval(value: Value, context: &Context<'_>) -> Result<Duration, String> {
+    let interval = duration(value, context)?;
+    if interval < Duration::from_millis(1) {
+        return Err("too short, expected a duration like \"60s\", \"10m\" or \"3d\"".to_owned());
+    }
+    Ok(interval)
+}
+
+/// An instant, in RFC 3339; TOML's own date-times reach us as text too.
+pub(super) fn instant(value: Value, context: &Context<'_>) -> Result<DateTime<Utc>, String> {
+    let hint = "write date, time and zone like \"2024-01-01T00:00:00Z\"";
+    let written = text(value, context).map_err(|_| format!("expected an instant, {hint}"))?;
+    DateTime::parse_from_rfc3339(&written)
+        .map(|instant| instant.to_utc().trunc_subsecs(6))
+        .map_err(|_| format!("{written:?} is no instant, {hint}"))
+}
+
+/// A time zone by its IANA name.
+pub(super) fn time_zone(value: Value, context: &Context<'_>) -> Result<Tz, String> {
+    let name = text(value, context)?;
+    name.parse()
+        .map_err(|_| format!("{name:?} is no IANA time zone, like \"UTC\" or \"Europe/Riga\""))
+}
+
+/// An address to listen on, or `"off"`.
+pub(super) fn listen(value: Value, context: &Context<'_>) -> Result<Option<SocketAddr>, String> {
+    let written = text(value, context)?;
+    if written == "off" {
+        return Ok(None);
+    }
+    written.parse().map(Some).map_err(|_| {
+        format!("{written:?} is no address and port, like \"127.0.0.1:8080\", nor \"off\"")
+    })
+}
+
+/// `"json"` or `"text"`.
+pub(super) fn log_format(value: Value, context: &Context<'_>) -> Result<LogFormat, String> {
+    let written = text(value, context)?;
+    [LogFormat::Json, LogFormat::Text]
+        .into_iter()
+        .find(|format| format.as_str() == written)
+        .ok_or_else(|| format!("{written:?} is no format, expected \"json\" or \"text\""))
+}
+
+/// A filter of log lines.
+pub(super) fn log_filter(value: Value, context: &Context<'_>) -> Result<String, String> {
+    let filter = text(value, context)?;
+    telemetry::check_filter(&filter).map_err(|error| format!("{filter:?} is {error}"))?;
+    Ok(filter)
+}
+
+/// An account's id: a slug of at most 63 characters.
+pub(super) fn slug(value: Value, context: &Context<'_>) -> Result<String, String> {
+    let slug = text(value, context)?;
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let starts_well = slug.bytes().next().is_some_and(is_part);
+    if starts_well
+        && slug.len() <= 63
+        && slug.bytes().all(|b| is_part(b) || matches!(b, b'_' | b'-'))
+    {
+        return Ok(slug);
+    }
+    Err(format!(
+        "{slug:?} is no id, expected up to 63 lower case letters, digits, \"_\" and \"-\", like \"acme-eur\""
+    ))
+}
+
+/// What a provider's paths are appended to. Never quoted: it may hold a password by mistake.
+pub(super) fn base_url(value: Value, context: &Context<'_>) -> Result<Url, String> {
+    let written = text(value, context)?;
+    let url = Url::parse(&written).map_err(|error| {
+        format!("not a URL ({error}), write it like \"https://api.example.com\"")
+    })?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err("expected an https URL, like \"https://api.example.com\"".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds a user name or password, put secrets under credentials".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end with its path, without \"?\" and \"#\"".to_owned());
+    }
+    Ok(url)
+}
+
+/// The provider's options: any table, its keys as they are written.
+pub(super) fn options(value: Value, _: &Context<'_>) -> Result<serde_json::Value, String> {
+    match value.try_deserialize() {
+        Ok(options @ serde_json::Value::Object(_)) => Ok(options),
+        _ => Err("expected a table".to_owned()),
+    }
+}
+
+/// A secret: text, a whole number, `{ env = "NAME" }` or `{ file = "path" }`.
+pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
+    let forms = "expected text, { env = \"NAME\" } or { file = \"path\" }";
+    let secret = match value.kind {
+        ValueKind::String(text) => text,
+        ValueKind::I64(number) => number.to_string(),
+        ValueKind::Table(table) => {
+            let mut entries = table.into_iter();
+            match (entries.next(), entries.next()) {
+                (Some((form, value)), None) => {
+                    let name = text(value, context).map_err(|_| forms)?;
+                    match form.as_str() {
+                        "env" => from_environment(&name, context)?,
+                        "file" => from_file(&name, context)?,
+                        _ => return Err(forms.to_owned()),
+                    }
+                }
+                _ => return Err(forms.to_owned()),
+            }
+        }
+        _ => return Err(forms.to_owned()),
+    };
+    if secret.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    Ok(SecretString::from(secret))
+}
+
+fn from_environment(name: &str, context: &Context<'_>) -> Result<String, String> {
+    match context.environment.get(name) {
+        None => Err(format!("the environment variable {name} is not set")),
+        Some(value) if value.is_empty() => Err(format!("the environment variable {name} is empty")),
+        Some(value) => Ok(value.clone()),
+    }
+}
+
+/// Reads a file, relative to the configuration's folder.
+fn from_file(name: &str, context: &Context<'_>) -> Result<String, String> {
+    let folder = context.file.and_then(Path::parent);
+    let path = folder.map_or_else(|| name.into(), |folder| folder.join(name));
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(format!("the file {} is empty", path.display()));
+    }
+    Ok(secret.to_owned())
+}
