@@ -48,7 +48,18 @@ fn credentials_of(provider: Provider) -> String {
             credentials::DWH_PSP_ID,
             credentials::DWH_SECRET_KEY
         ),
-        Provider::BegatewayReport | Provider::Ecommpay | Provider::Firekassa => "{}".to_owned(),
+        Provider::BegatewayReport => format!(
+            "{{ shop_id = {:?}, secret_key = {:?} }}\n\
+             options = {{ payment_method_types = [\"credit_card\", \"alternative\"] }}",
+            credentials::REPORT_SHOP_ID,
+            credentials::REPORT_SECRET_KEY
+        ),
+        Provider::Ecommpay => format!(
+            "{{ token = {:?}, secret = {:?} }}",
+            credentials::ECOMMPAY_TOKEN,
+            credentials::ECOMMPAY_SECRET
+        ),
+        Provider::Firekassa => format!("{{ token = {:?} }}", credentials::FIREKASSA_TOKEN),
     }
 }
 
