@@ -99,7 +99,7 @@ impl Handle {
 
     /// A configuration of paysync for all simulated accounts.
     pub fn config_toml(&self, database_url: &str) -> String {
-        config_toml(self.addr, database_url, self.shared.settings.from)
+        config_toml(self.addr, database_url, &self.shared.settings)
     }
 
     /// What the simulator was started with.

@@ -358,6 +358,38 @@ mod tests {
     }
 
     #[test]
+    fn the_ledger_agrees_with_the_items() {
+        let settings = Settings::for_tests();
+        let mut desk = Desk::new(Provider::BegatewayReport, &settings);
+        let value = desk
+            .answer(&settings, &call(&params("credit_card")))
+            .value();
+        let ledger = desk.ledger(0, usize::MAX);
+        let mut parents = 0;
+        for item in value["transactions"].as_array().unwrap() {
+            let line = ledger
+                .iter()
+                .find(|line| item["uid"] == line.provider_transaction_id.as_str())
+                .unwrap();
+            assert_eq!(
+                item["parent_uid"].as_str(),
+                line.parent_transaction_id.as_deref()
+            );
+            parents += usize::from(line.parent_transaction_id.is_some());
+            assert_eq!(
+                item["order_id"].to_string(),
+                line.payment_group_id.as_deref().unwrap()
+            );
+            assert_eq!(item["payment"]["rrn"].as_str(), line.rrn.as_deref());
+            let paid = item["paid_at"]
+                .as_str()
+                .map(|time| time.replace('Z', ".000000Z"));
+            assert_eq!(paid, line.paid_at);
+        }
+        assert!(parents > 5);
+    }
+
+    #[test]
     fn days_of_settlement_are_inclusive() {
         let settings = Settings::for_tests();
         let mut desk = Desk::new(Provider::BegatewayReport, &settings);

@@ -386,6 +386,44 @@ mod tests {
     }
 
     #[test]
+    fn the_ledger_agrees_with_the_operations() {
+        let settings = Settings::for_tests();
+        let mut desk = Desk::new(Provider::Ecommpay, &settings);
+        let mut request = body(0);
+        request["limit"] = 1_000.into();
+        request["fields"] = json!(["bin", "customer_id"]);
+        let value = send(&mut desk, &settings, &request).value();
+        let ledger = desk.ledger(0, usize::MAX);
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+        for item in value["operations"].as_array().unwrap() {
+            let line = ledger
+                .iter()
+                .find(|line| item["operation_id"] == line.provider_transaction_id.as_str())
+                .unwrap();
+            let decimals = match line.currency.as_deref().unwrap() {
+                "JPY" | "ISK" => 0,
+                "KWD" | "IQD" => 3,
+                _ => 2,
+            };
+            let amount = line.amount.as_deref().unwrap();
+            let (whole, fraction) = amount.split_once('.').unwrap_or((amount, ""));
+            let minor = format!("{whole}{fraction:0<decimals$}");
+            assert_eq!(item["sum_initial"]["amount"].to_string(), minor);
+            assert_eq!(text(&item["bin"]), line.card_bin);
+            assert_eq!(text(&item["customer_id"]), line.customer_id);
+            assert_eq!(text(&item["payment_description"]), line.description);
+            let completed = text(&item["operation_completed_at"]);
+            let completed = completed.map(|time| time.replace("+00:00", ".000000Z"));
+            assert_eq!(completed, line.updated_at);
+        }
+    }
+
+    #[test]
     fn what_the_page_forbids_is_refused() {
         let settings = Settings::for_tests();
         let mut desk = Desk::new(Provider::Ecommpay, &settings);

@@ -373,6 +373,39 @@ mod tests {
     }
 
     #[test]
+    fn the_ledger_agrees_with_the_items() {
+        let settings = Settings::for_tests();
+        let mut desk = Desk::new(Provider::Firekassa, &settings);
+        let value = desk.answer(&settings, &call("page%5Bsize%5D=500")).value();
+        let ledger = desk.ledger(0, usize::MAX);
+        let mut late = 0;
+        for item in value["items"].as_array().unwrap() {
+            let id = item["id"].to_string();
+            let line = ledger
+                .iter()
+                .find(|line| id.trim_matches('"') == line.provider_transaction_id)
+                .unwrap();
+            for (name, amount) in [
+                ("amount", &line.amount),
+                ("payment_amount", &line.paid_amount),
+                ("commission", &line.fee),
+            ] {
+                let sent = item[name].as_str().unwrap();
+                let sent = sent.trim_end_matches('0').trim_end_matches('.');
+                assert_eq!(Some(sent), amount.as_deref());
+            }
+            assert_eq!(item["status"], line.provider_status.as_str());
+            let created: chrono::DateTime<chrono::Utc> =
+                item["created_at"].as_str().unwrap().parse().unwrap();
+            let told: chrono::DateTime<chrono::Utc> =
+                line.created_at.as_deref().unwrap().parse().unwrap();
+            assert_eq!(created, told);
+            late += usize::from(line.paid_amount != line.amount && line.status == "succeeded");
+        }
+        assert!(late > 0);
+    }
+
+    #[test]
     fn signatures_are_checked_when_a_sign_token_is_set() {
         let text = "/api/v2/transactions?filter%5Baction%5D=deposit&page%5Bnumber%5D=1";
         let expected = "4e11ff5656037f64688c8ad5b25ed104b65dbd23d0f95278fefe560a37e17ec0\
