@@ -9,7 +9,7 @@ use super::ledger::{self, LedgerRow};
 use super::merchant::{self, Merchant};
 use super::settings::{BetweenPages, Provider, Settings};
 use super::world::World;
-use super::{begateway_dwh, convergegate};
+use super::{begateway_dwh, begateway_report, convergegate, ecommpay, firekassa};
 
 /// What a provider's lock protects.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ impl Desk {
         let answer = match self.provider {
             Provider::Convergegate => convergegate::answer(&self.world, settings, call),
             Provider::BegatewayDwh => begateway_dwh::answer(&self.world, settings, call),
-            Provider::BegatewayReport | Provider::Ecommpay | Provider::Firekassa => {
-                Answer::refusal(404, "path", "{}".to_owned())
-            }
+            Provider::BegatewayReport => begateway_report::answer(&self.world, settings, call),
+            Provider::Ecommpay => ecommpay::answer(&self.world, settings, call),
+            Provider::Firekassa => firekassa::answer(&self.world, settings, call),
         };
         if let Some(places) = &answer.page {
             let now = call.now.timestamp_micros();

@@ -27,19 +27,23 @@ pub use traffic::{Counts, Use};
 
 mod args;
 mod begateway_dwh;
+mod begateway_report;
 mod clock;
 mod configuration;
 mod convergegate;
 pub mod credentials;
 mod desk;
 mod dice;
+mod ecommpay;
 mod exchange;
 mod facts;
 mod fault;
+mod firekassa;
 mod json;
 mod ledger;
 mod merchant;
 mod money;
+mod paging;
 mod server;
 mod settings;
 mod traffic;
@@ -95,7 +99,7 @@ impl Handle {
 
     /// A configuration of paysync for all simulated accounts.
     pub fn config_toml(&self, database_url: &str) -> String {
-        config_toml(self.addr, database_url, self.shared.settings.from)
+        config_toml(self.addr, database_url, &self.shared.settings)
     }
 
     /// What the simulator was started with.

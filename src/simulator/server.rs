@@ -16,6 +16,7 @@ use super::exchange::{Answer, Call};
 use super::fault::{self, Fault};
 use super::settings::{Provider, Settings};
 use super::traffic::Traffic;
+use super::{ecommpay, exchange};
 
 const LARGEST_BODY: usize = 1 << 20;
 /// Lines of a ledger that are written at once.
@@ -79,13 +80,15 @@ async fn provide(
     path: String,
     request: Request,
 ) -> Response<Body> {
-    let visit = shared
-        .traffic
-        .enter(provider, credential(request.headers()));
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, LARGEST_BODY)
         .await
         .unwrap_or_else(|_| Bytes::from_static(b"too large"));
+    let credential = match provider {
+        Provider::Ecommpay => ecommpay::credential(&body),
+        _ => credential(&parts.headers),
+    };
+    let visit = shared.traffic.enter(provider, credential);
     if shared.settings.latency > Duration::ZERO {
         tokio::time::sleep(shared.settings.latency).await;
     }
@@ -159,7 +162,7 @@ fn credential(headers: &HeaderMap) -> String {
         .unwrap_or_default();
     call.strip_prefix("Bearer ")
         .map(str::to_owned)
-        .or_else(|| super::exchange::basic(call).map(|(user, _)| user))
+        .or_else(|| exchange::basic(call).map(|(user, _)| user))
         .unwrap_or_default()
 }
 

@@ -78,6 +78,10 @@ pub struct BetweenPages {
 
 /// Everything that can be chosen before the simulator starts.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own for something that a provider leaves open"
+)]
 pub struct Settings {
     /// Rows of history per provider.
     pub rows: u64,
@@ -109,9 +113,12 @@ pub struct Settings {
     pub dwh_without_uids: bool,
     /// DWH: `test = true` shows test rows besides the others instead of alone (undocumented).
     pub dwh_test_adds: bool,
+    /// ECommPay: signatures sort paths as plain text instead of in natural order.
+    pub ecommpay_lexical: bool,
     /// FireKassa: the sign token; without one, signatures are neither asked for nor checked.
     pub firekassa_sign_token: Option<String>,
-    /// FireKassa: the name of the creation filter that works; any other is ignored.
+    /// FireKassa: the creation filter that works, `create_at` (`start`, `end`) or `created_at`
+    /// (`min`, `max`); the other is ignored.
     pub firekassa_created_filter: String,
 }
 
@@ -134,6 +141,7 @@ impl Settings {
             dwh_date_to_inclusive: false,
             dwh_without_uids: false,
             dwh_test_adds: false,
+            ecommpay_lexical: false,
             firekassa_sign_token: None,
             firekassa_created_filter: "create_at".to_owned(),
         }

@@ -189,12 +189,6 @@ impl World {
         self.places.get(&id).copied()
     }
 
-    /// The place of the row with this number, which counts from 1.
-    pub(crate) fn place_of_number(&self, number: u64) -> Option<usize> {
-        let place = usize::try_from(number.checked_sub(1)?).ok()?;
-        (place < self.rows.len()).then_some(place)
-    }
-
     /// Places with `axis` in `span`, by time and identifier ascending.
     pub(crate) fn between(
         &self,

@@ -1,14 +1,10 @@
 //! One element of `result`: ConvergeGate's words and shape for a row.
 
-use chrono::{DateTime, Utc};
-
 use crate::simulator::clock::instant;
 use crate::simulator::facts::{Card, Facts, Method};
 use crate::simulator::json::Json;
 use crate::simulator::money::Amount;
 use crate::simulator::world::{Kind, Phase, Row, World};
-
-const SECOND: i64 = 1_000_000;
 
 /// The provider's identifier: 32 hexadecimal digits.
 pub(crate) fn id(row: &Row) -> String {
@@ -185,9 +181,4 @@ pub(crate) fn write(json: &mut Json, world: &World, row: &Row) {
         json.text("externalFeeCurrency", currency);
     }
     json.close('}');
-}
-
-/// The creation time that a page can tell: whole seconds.
-pub(crate) fn created(row: &Row) -> DateTime<Utc> {
-    instant(row.created.div_euclid(SECOND) * SECOND)
 }

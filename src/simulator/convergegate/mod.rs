@@ -11,10 +11,10 @@ use axum::http::{Method, header};
 use chrono::{NaiveDateTime, TimeDelta};
 
 use super::credentials::CONVERGEGATE_TOKEN;
-use super::dice;
 use super::exchange::{Answer, Call, HTML, is_credential};
 use super::facts::Facts;
 use super::json::Json;
+use super::paging;
 use super::settings::Settings;
 use super::world::{Axis, Row, World};
 
@@ -30,7 +30,6 @@ const PARAMETERS: &[&str] = &[
     "updated.lt",
     "referenceId.eq",
 ];
-const SECOND: i64 = 1_000_000;
 
 pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
     match list(world, settings, call) {
@@ -170,25 +169,8 @@ impl Query {
 
     /// Up to `count` places from the offset on, ties in the order of request `number`.
     fn page(&self, world: &World, number: u64, count: usize) -> Vec<usize> {
-        let wanted = self.offset.saturating_add(count);
-        let mut ordered: Vec<(Reverse<i64>, u64, usize)> = Vec::new();
-        for place in self.newest_first(world) {
-            let Some(row) = world.row(place) else {
-                continue;
-            };
-            let second = row.created.div_euclid(SECOND);
-            if ordered.len() >= wanted
-                && ordered
-                    .last()
-                    .is_some_and(|&(last, ..)| last != Reverse(second))
-            {
-                break;
-            }
-            ordered.push((Reverse(second), dice::tie(row.id, number), place));
-        }
-        ordered.sort_unstable();
-        let places = ordered.into_iter().map(|(.., place)| place);
-        places.skip(self.offset).take(count).collect()
+        let places = self.newest_first(world);
+        paging::newest(world, Axis::Created, places, number, (self.offset, count))
     }
 
     /// Places that meet the filters, by creation descending.

@@ -8,9 +8,19 @@
 //! - `card_bin` is `bin_8`, else `bin`; the brand is `credit_card.brand` alone;
 //! - `converted_amount` has the decimals of `converted_currency`, by beGateway's own table;
 //! - `paid_at` is as sent, on failed rows too.
+//!
+//! Report:
+//! - the group is `order_id`; the parent is `parent_uid`, which capture, void, refund and
+//!   chargeback rows have at the top level (undocumented);
+//! - `updated_at` is `manually_corrected_at`, else null; times are whole seconds;
+//! - the brand is `credit_card.brand`, else `credit_card.product`; the bin has six digits;
+//! - error code and message are `payment.bank_code` and the row's own `message`;
+//! - the gateway is `payment.gateway_id` as text, the provider's reference `payment.ref_id`;
+//! - the fee is null: its unit is undocumented, and every row says `0.0`.
 
-use super::{LedgerRow, micros};
+use super::{LedgerRow, micros, seconds};
 use crate::simulator::begateway_dwh::item::{self, Extras};
+use crate::simulator::begateway_report::item as report_item;
 use crate::simulator::facts::{Facts, Method};
 use crate::simulator::world::{Row, World};
 
@@ -55,6 +65,47 @@ pub(super) fn dwh(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) ->
         customer_email: facts.email.clone(),
         customer_ip: facts.ip.clone(),
         error_code: text(extras.code.filter(|_| row.phase.is_bad())),
+        error_message: text(extras.message.filter(|_| row.phase.is_bad())),
+        rrn: facts.rrn.clone(),
+        auth_code: facts.auth_code.clone(),
+        provider_reference: facts.acquirer_reference.clone(),
+        gateway: Some(facts.gateway.to_string()),
+        is_test: Some(row.test.to_string()),
+        ..shared
+    }
+}
+
+pub(super) fn report(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) -> LedgerRow {
+    let extras = Extras::of(row, facts);
+    let card = facts.card();
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let bank_code = extras.bank_code.filter(|code| !code.is_empty());
+    LedgerRow {
+        provider_transaction_id: report_item::uid(row),
+        parent_transaction_id: world.parent(row).map(report_item::uid),
+        payment_group_id: Some(report_item::order_id(row).to_string()),
+        merchant_reference: facts.reference.clone(),
+        shop_id: Some(report_item::SHOP.to_string()),
+        provider_kind: item::kind(row).to_owned(),
+        provider_status: item::status(row).to_owned(),
+        created_at: Some(seconds(row.created)),
+        updated_at: row.corrected.map(seconds),
+        paid_at: row.paid.map(seconds),
+        settled_at: row.settled.map(seconds),
+        payment_method: text(Some(report_item::method(facts))),
+        card_brand: card.map(|card| {
+            if extras.brand {
+                card.brand.to_owned()
+            } else {
+                card.brand.to_uppercase()
+            }
+        }),
+        card_bin: card.map(|card| card.bin.clone()),
+        card_last4: card.map(|card| card.last_4.clone()),
+        card_issuer_country: card.map(|card| card.country.to_owned()),
+        customer_email: facts.email.clone(),
+        customer_ip: facts.ip.clone(),
+        error_code: text(bank_code.filter(|_| row.phase.is_bad())),
         error_message: text(extras.message.filter(|_| row.phase.is_bad())),
         rrn: facts.rrn.clone(),
         auth_code: facts.auth_code.clone(),

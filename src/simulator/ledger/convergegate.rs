@@ -6,7 +6,7 @@
 //! - `updated_at`, `paid_at` and `settled_at` are null: the items don't have them.
 //! - `card_bin` is what stands before the mask: six or eight digits.
 
-use super::{LedgerRow, stamp};
+use super::{LedgerRow, seconds};
 use crate::simulator::convergegate::item::{self, Extras};
 use crate::simulator::facts::{Facts, filled};
 use crate::simulator::world::{Row, World};
@@ -27,7 +27,7 @@ pub(super) fn line(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) -
         converted_currency: extras.customer_amount.map(|(_, code)| code.to_owned()),
         fee: extras.fee.map(|(amount, _)| amount.canonical()),
         fee_currency: extras.fee.map(|(_, code)| code.to_owned()),
-        created_at: Some(stamp(item::created(row))),
+        created_at: Some(seconds(row.created)),
         payment_method: extras.method.map(str::to_owned),
         card_brand: card.map(|card| card.brand.to_uppercase()),
         card_bin: card.map(|card| item::shown_bin(card, facts)),

@@ -2,14 +2,15 @@
 //!
 //! Written from the simulator's own state, never from its JSON. All values are texts or null:
 //! - amounts: decimal, major units, no zeros at the end of the fraction, no bare point (`12`, `0.5`);
-//! - times: RFC 3339, `Z`, six digits (`2026-01-31T10:00:00.000000Z`), ConvergeGate's whole seconds;
+//! - times: RFC 3339, `Z`, six digits (`2026-01-31T10:00:00.000000Z`), cut to whole seconds
+//!   where an API shows no fractions (all but the DWH);
 //! - flags: `true` or `false`; `is_test` is null where the items of an API don't tell.
 //!
 //! Choices where the facts leave room: each provider's file says them at its head.
 //! Everywhere: empty texts are null; error code and message only on `failed` and `canceled`
 //! rows; currency codes, brands and methods are written as the provider writes them.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::clock::instant;
@@ -19,6 +20,8 @@ use super::world::{Kind, Phase, Row, World};
 
 mod begateway;
 mod convergegate;
+mod ecommpay;
+mod firekassa;
 
 /// One transaction as paysync's `transactions` table should have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -77,7 +80,9 @@ pub(crate) fn line(provider: Provider, world: &World, row: &Row) -> LedgerRow {
     match provider {
         Provider::Convergegate => convergegate::line(shared, world, row, &facts),
         Provider::BegatewayDwh => begateway::dwh(shared, world, row, &facts),
-        Provider::BegatewayReport | Provider::Ecommpay | Provider::Firekassa => shared,
+        Provider::BegatewayReport => begateway::report(shared, world, row, &facts),
+        Provider::Ecommpay => ecommpay::line(shared, row, &facts),
+        Provider::Firekassa => firekassa::line(shared, row, &facts),
     }
 }
 
@@ -105,10 +110,11 @@ fn status(row: &Row) -> &'static str {
     }
 }
 
-fn stamp(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+/// The time as an API tells it that knows whole seconds only.
+fn seconds(time: i64) -> String {
+    micros(time.div_euclid(1_000_000).saturating_mul(1_000_000))
 }
 
 fn micros(time: i64) -> String {
-    stamp(instant(time))
+    instant(time).to_rfc3339_opts(SecondsFormat::Micros, true)
 }
