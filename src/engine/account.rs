@@ -53,20 +53,32 @@ pub struct Stream {
 
 impl Account {
     /// An account of the configuration.
-    pub fn new(settings: &config::Account, provider: Box<dyn Provider>, client: reqwest::Client) -> Self {
+    pub fn new(
+        settings: &config::Account,
+        provider: Box<dyn Provider>,
+        client: reqwest::Client,
+    ) -> Self {
         let spec = provider.spec();
         let wire = Wire::new(
             client,
             settings.base_url.clone(),
             settings.credentials.clone(),
             settings.timeout.unwrap_or(spec.timeout),
-            settings.requests_per_minute.unwrap_or(spec.requests_per_minute),
+            settings
+                .requests_per_minute
+                .unwrap_or(spec.requests_per_minute),
         );
-        let streams = spec.streams.iter().map(|stream| Stream { spec: stream.clone(), policy: policy(stream, settings) });
+        let streams = spec.streams.iter().map(|stream| Stream {
+            spec: stream.clone(),
+            policy: policy(stream, settings),
+        });
         Self {
             id: settings.id.clone(),
             streams: streams.collect(),
-            page_size: settings.page_size.unwrap_or(spec.page_size).clamp(1, spec.max_page_size),
+            page_size: settings
+                .page_size
+                .unwrap_or(spec.page_size)
+                .clamp(1, spec.max_page_size),
             concurrency: usize::try_from(settings.concurrency).unwrap_or(1).max(1),
             time_zone: settings.time_zone.name().to_owned(),
             progress: Arc::default(),
@@ -112,11 +124,16 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
     let or = |setting: Option<Duration>, default: TimeDelta| setting.map_or(default, time_delta);
     Policy {
         unit: stream.unit,
-        max_window: or(settings.max_window, stream.max_window).min(stream.max_window).max(stream.unit),
+        max_window: or(settings.max_window, stream.max_window)
+            .min(stream.max_window)
+            .max(stream.unit),
         lag: or(settings.lag, stream.lag),
         overlap: or(settings.overlap, stream.overlap),
         poll_interval: time_delta(settings.poll_interval),
-        rescan: settings.rescan.clone().unwrap_or_else(|| stream.rescan.clone()),
+        rescan: settings
+            .rescan
+            .clone()
+            .unwrap_or_else(|| stream.rescan.clone()),
     }
 }
 

@@ -30,20 +30,30 @@ pub(crate) fn sort_out<'a>(
     response: &'a Response,
     items: &[&'a RawValue],
 ) -> Sorted<'a> {
-    let mut sorted = Sorted { records: Vec::with_capacity(items.len()), ..Sorted::default() };
+    let mut sorted = Sorted {
+        records: Vec::with_capacity(items.len()),
+        ..Sorted::default()
+    };
     for item in items {
         let redacted = redact(item.get(), rules);
         sorted.masked += u64::from(redacted.masked);
         let hash = Uuid::from_u128(xxh3_128(redacted.text.as_bytes()));
         let made = if redacted.depth > MAX_DEPTH {
-            Err(("nested_too_deep", format!("more than {MAX_DEPTH} levels of nesting")))
+            Err((
+                "nested_too_deep",
+                format!("more than {MAX_DEPTH} levels of nesting"),
+            ))
         } else if response.lossy && redacted.text.contains('\u{fffd}') {
             Err(("invalid_utf8", "bytes that are not UTF-8".to_owned()))
         } else {
             normalize(provider, item, &redacted.text)
         };
         match made {
-            Ok(transaction) => sorted.records.push(Record { transaction, payload: redacted.text, hash }),
+            Ok(transaction) => sorted.records.push(Record {
+                transaction,
+                payload: redacted.text,
+                hash,
+            }),
             Err((reason, detail)) => sorted.quarantined.push(Quarantined {
                 provider_transaction_id: None,
                 reason,
@@ -57,7 +67,10 @@ pub(crate) fn sort_out<'a>(
 }
 
 /// The time of a transaction on a stream's axis.
-pub(crate) fn time_on(axis: Axis, transaction: &Transaction) -> Option<chrono::DateTime<chrono::Utc>> {
+pub(crate) fn time_on(
+    axis: Axis,
+    transaction: &Transaction,
+) -> Option<chrono::DateTime<chrono::Utc>> {
     match axis {
         Axis::Created => transaction.created_at,
         Axis::Updated => transaction.updated_at,
@@ -75,7 +88,12 @@ fn normalize(
         Cow::Borrowed(_) => provider.normalize(item),
         Cow::Owned(text) => match serde_json::from_str::<&RawValue>(text) {
             Ok(item) => provider.normalize(item),
-            Err(error) => return Err(("unreadable_item", format!("not JSON after redaction: {error}"))),
+            Err(error) => {
+                return Err((
+                    "unreadable_item",
+                    format!("not JSON after redaction: {error}"),
+                ));
+            }
         },
     };
     made.map_err(|error| (error.reason(), error.to_string()))

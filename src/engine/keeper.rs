@@ -28,7 +28,11 @@ impl Keeper {
     /// Takes a lease into care; the token is canceled when the lease is lost.
     pub(crate) fn keep(&self, lease: Lease) -> CancellationToken {
         let lost = CancellationToken::new();
-        let held = Held { lease, lost: lost.clone(), renewed: Instant::now() };
+        let held = Held {
+            lease,
+            lost: lost.clone(),
+            renewed: Instant::now(),
+        };
         self.lock().insert(held.lease.account_id.clone(), held);
         lost
     }
@@ -48,8 +52,13 @@ impl Keeper {
         let mut ticks = tokio::time::interval(ttl / 3);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let leases: Vec<Lease> = self.lock().values().map(|held| held.lease.clone()).collect();
-            metrics::gauge!(crate::telemetry::LEASES).set(u32::try_from(leases.len()).unwrap_or(u32::MAX));
+            let leases: Vec<Lease> = self
+                .lock()
+                .values()
+                .map(|held| held.lease.clone())
+                .collect();
+            metrics::gauge!(crate::telemetry::LEASES)
+                .set(u32::try_from(leases.len()).unwrap_or(u32::MAX));
             if leases.is_empty() {
                 continue;
             }
@@ -66,7 +75,12 @@ impl Keeper {
     fn after_renewal(&self, asked: &[Lease], renewed: &[String]) {
         let mut held = self.lock();
         for lease in asked {
-            let Some(entry) = held.get_mut(&lease.account_id).filter(|entry| entry.lease == *lease) else { continue };
+            let Some(entry) = held
+                .get_mut(&lease.account_id)
+                .filter(|entry| entry.lease == *lease)
+            else {
+                continue;
+            };
             if renewed.contains(&lease.account_id) {
                 entry.renewed = Instant::now();
             } else {
@@ -78,7 +92,11 @@ impl Keeper {
 
     /// Without the database nobody can prove a lease; past its end another process may have it.
     fn drop_expired(&self, ttl: Duration) {
-        for entry in self.lock().values().filter(|entry| entry.renewed.elapsed() >= ttl) {
+        for entry in self
+            .lock()
+            .values()
+            .filter(|entry| entry.renewed.elapsed() >= ttl)
+        {
             if !entry.lost.is_cancelled() {
                 warn!(account.id = %entry.lease.account_id, "the lease ran out while the database was away");
                 entry.lost.cancel();

@@ -41,23 +41,34 @@ pub(crate) struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Looks, and opens windows for the gaps that are due.
-    pub(crate) async fn take(reader: &Reader<'a>, until: Until, busy: &BTreeSet<i64>) -> Result<Self, StoreError> {
+    pub(crate) async fn take(
+        reader: &Reader<'a>,
+        until: Until,
+        busy: &BTreeSet<i64>,
+    ) -> Result<Self, StoreError> {
         let account: &'a Account = reader.account;
         let now = reader.clock.now();
         let state = reader.store.account(&account.id).await?;
         let states = reader.store.streams(&account.id).await?;
-        let mut look = Self { ready: Vec::new(), complete: true, wake: now + LONGEST_SLEEP };
+        let mut look = Self {
+            ready: Vec::new(),
+            complete: true,
+            wake: now + LONGEST_SLEEP,
+        };
         let mut seconds = (0, 0);
         let account_waits = waits(state.suspended_at, until, now);
         for state in states {
-            let Some(stream) = account.stream(&state.stream) else { continue };
+            let Some(stream) = account.stream(&state.stream) else {
+                continue;
+            };
             let goal = goal(stream, until, now);
             let probe = waits(state.suspended_at, until, now).max(account_waits);
             if let Some(probe_at) = probe.filter(|probe_at| *probe_at > now) {
                 look.complete = false;
                 look.wake = look.wake.min(probe_at);
             } else {
-                look.stream(reader, stream, state.clone(), goal, now, busy).await?;
+                look.stream(reader, stream, state.clone(), goal, now, busy)
+                    .await?;
             }
             observe(account, &state, goal, now, &mut seconds);
         }
@@ -65,7 +76,12 @@ impl<'a> Look<'a> {
             // One request is enough to see whether the account is let in again.
             look.ready.truncate(usize::from(busy.is_empty()));
         }
-        look.ready.sort_by_key(|ready| (ready.window.planned.lane, std::cmp::Reverse(ready.window.planned.window)));
+        look.ready.sort_by_key(|ready| {
+            (
+                ready.window.planned.lane,
+                std::cmp::Reverse(ready.window.planned.window),
+            )
+        });
         account.progress.coverage(seconds.0, seconds.1);
         Ok(look)
     }
@@ -83,19 +99,33 @@ impl<'a> Look<'a> {
         let room = reader.account.concurrency.saturating_sub(state.open.len());
         let plan = plan(&state.progress, &stream.policy, goal, now, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
-            let opened = reader.store.open(reader.lease, &state.stream, goal.horizon, &plan).await?;
-            state.progress.open.extend(opened.iter().map(|window| window.planned));
+            let opened = reader
+                .store
+                .open(reader.lease, &state.stream, goal.horizon, &plan)
+                .await?;
+            state
+                .progress
+                .open
+                .extend(opened.iter().map(|window| window.planned));
             state.open.extend(opened);
         }
-        self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty()) && is_complete(&state.progress, goal);
+        self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty())
+            && is_complete(&state.progress, goal);
         if state.open.is_empty() {
-            self.wake = self.wake.min(next_look(&state.progress, &stream.policy)).max(now + stream_pause(stream));
+            self.wake = self
+                .wake
+                .min(next_look(&state.progress, &stream.policy))
+                .max(now + stream_pause(stream));
         }
         for window in state.open {
             match window.retry_at {
                 _ if busy.contains(&window.id) => {}
                 Some(retry_at) if retry_at > now => self.wake = self.wake.min(retry_at),
-                _ => self.ready.push(Ready { stream, window, length: state.progress.length }),
+                _ => self.ready.push(Ready {
+                    stream,
+                    window,
+                    length: state.progress.length,
+                }),
             }
         }
         Ok(())
@@ -109,13 +139,23 @@ fn stream_pause(stream: &Stream) -> TimeDelta {
 
 fn goal(stream: &Stream, until: Until, now: DateTime<Utc>) -> Goal {
     match until {
-        Until::Stopped => Goal { horizon: stream.policy.horizon(now), eager: false },
-        Until::Covered { now, .. } => Goal { horizon: stream.policy.horizon(now), eager: true },
+        Until::Stopped => Goal {
+            horizon: stream.policy.horizon(now),
+            eager: false,
+        },
+        Until::Covered { now, .. } => Goal {
+            horizon: stream.policy.horizon(now),
+            eager: true,
+        },
     }
 }
 
 /// When to probe what waits for an operator; none if it does not wait.
-fn waits(suspended_at: Option<DateTime<Utc>>, until: Until, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn waits(
+    suspended_at: Option<DateTime<Utc>>,
+    until: Until,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
     let interval = match until {
         Until::Stopped => PROBE_INTERVAL,
         Until::Covered { give_up_after, .. } => PROBE_INTERVAL.min(give_up_after / 3),
@@ -126,19 +166,38 @@ fn waits(suspended_at: Option<DateTime<Utc>>, until: Until, now: DateTime<Utc>) 
 }
 
 /// Sets the stream's gauges, and adds its seconds wanted and left.
-fn observe(account: &Account, state: &StreamState, goal: Goal, now: DateTime<Utc>, seconds: &mut (u64, u64)) {
-    let labels = [("account", account.id.clone()), ("stream", state.stream.clone())];
+fn observe(
+    account: &Account,
+    state: &StreamState,
+    goal: Goal,
+    now: DateTime<Utc>,
+    seconds: &mut (u64, u64),
+) {
+    let labels = [
+        ("account", account.id.clone()),
+        ("stream", state.stream.clone()),
+    ];
     let progress = &state.progress;
     let set = |name: &'static str, value: i64| {
         gauge!(name, &labels).set(f64::from(i32::try_from(value).unwrap_or(i32::MAX)));
     };
     let covered = progress.coverage.end().unwrap_or(progress.wanted_from);
     let gap = gaps(progress, goal.horizon).length().num_seconds();
-    let reading: i64 = progress.open.iter().map(|open| open.window.length().num_seconds()).sum();
+    let reading: i64 = progress
+        .open
+        .iter()
+        .map(|open| open.window.length().num_seconds())
+        .sum();
     set(telemetry::LAG_SECONDS, (now - covered).num_seconds());
     set(telemetry::GAP_SECONDS, gap);
-    set(telemetry::OPEN_WINDOWS, i64::try_from(progress.open.len()).unwrap_or(i64::MAX));
-    set(telemetry::SUSPENDED, i64::from(state.suspended_at.is_some()));
+    set(
+        telemetry::OPEN_WINDOWS,
+        i64::try_from(progress.open.len()).unwrap_or(i64::MAX),
+    );
+    set(
+        telemetry::SUSPENDED,
+        i64::from(state.suspended_at.is_some()),
+    );
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
     seconds.0 += unsigned((goal.horizon - progress.wanted_from).num_seconds());
     seconds.1 += unsigned(gap + reading);

@@ -84,7 +84,11 @@ fn shifting(stream: &StreamSpec, page: &PageFacts<'_>) -> Result<Step, PagingErr
             }
             return Ok(Step::More(next_offset(0, page)));
         }
-        return Ok(if stream.short_page_ends || page.items == 0 { Step::Close } else { Step::More(proof(0, page)) });
+        return Ok(if stream.short_page_ends || page.items == 0 {
+            Step::Close
+        } else {
+            Step::More(proof(0, page))
+        });
     };
     if let Some(last_id) = last_id {
         if !page.ids.contains(&last_id.as_str()) {
@@ -98,7 +102,11 @@ fn shifting(stream: &StreamSpec, page: &PageFacts<'_>) -> Result<Step, PagingErr
     if more {
         return Ok(Step::More(next_offset(*offset, page)));
     }
-    Ok(if stream.short_page_ends { Step::Close } else { Step::More(proof(*offset, page)) })
+    Ok(if stream.short_page_ends {
+        Step::Close
+    } else {
+        Step::More(proof(*offset, page))
+    })
 }
 
 /// The next page of an order that moves: it starts so early that it must show the last row again.
@@ -113,7 +121,10 @@ fn proof(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
 }
 
 fn at(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
-    Checkpoint::Offset { offset, last_id: page.ids.last().map(|&id| id.to_owned()) }
+    Checkpoint::Offset {
+        offset,
+        last_id: page.ids.last().map(|&id| id.to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -140,11 +151,18 @@ mod tests {
     }
 
     fn window(seconds: i64) -> Window {
-        Window::new(DateTime::from_timestamp(0, 0).unwrap(), DateTime::from_timestamp(seconds, 0).unwrap()).unwrap()
+        Window::new(
+            DateTime::from_timestamp(0, 0).unwrap(),
+            DateTime::from_timestamp(seconds, 0).unwrap(),
+        )
+        .unwrap()
     }
 
     fn offset(offset: u64, last_id: &str) -> Checkpoint {
-        Checkpoint::Offset { offset, last_id: Some(last_id.into()) }
+        Checkpoint::Offset {
+            offset,
+            last_id: Some(last_id.into()),
+        }
     }
 
     fn step(
@@ -154,9 +172,23 @@ mod tests {
         ids: &[&str],
         more: bool,
     ) -> Result<Step, PagingError> {
-        let next = if more { Next::More(Checkpoint::Offset { offset: 1, last_id: None }) } else { Next::End };
+        let next = if more {
+            Next::More(Checkpoint::Offset {
+                offset: 1,
+                last_id: None,
+            })
+        } else {
+            Next::End
+        };
         let items = u64::try_from(ids.len()).unwrap();
-        let page = PageFacts { window: window(seconds), checkpoint, page_size: 4, items, ids: ids.to_vec(), next };
+        let page = PageFacts {
+            window: window(seconds),
+            checkpoint,
+            page_size: 4,
+            items,
+            ids: ids.to_vec(),
+            next,
+        };
         after_page(stream, &page, &mut BTreeSet::new())
     }
 
@@ -164,10 +196,19 @@ mod tests {
     fn a_shifting_window_with_more_is_split() {
         let shifting = stream(Paging::Shifting, true);
         let halves = window(10).split(TimeDelta::seconds(1)).unwrap();
-        assert_eq!(step(&shifting, 10, None, &["a"], true), Ok(Step::Split(halves.0, halves.1)));
+        assert_eq!(
+            step(&shifting, 10, None, &["a"], true),
+            Ok(Step::Split(halves.0, halves.1))
+        );
         // A full page is split even when the provider says that it is the end.
-        assert_eq!(step(&shifting, 10, None, &["a", "b", "c", "d"], false), Ok(Step::Split(halves.0, halves.1)));
-        assert_eq!(step(&shifting, 10, None, &["a", "b", "c"], false), Ok(Step::Close));
+        assert_eq!(
+            step(&shifting, 10, None, &["a", "b", "c", "d"], false),
+            Ok(Step::Split(halves.0, halves.1))
+        );
+        assert_eq!(
+            step(&shifting, 10, None, &["a", "b", "c"], false),
+            Ok(Step::Close)
+        );
     }
 
     #[test]
@@ -187,21 +228,45 @@ mod tests {
     fn where_a_short_page_is_no_proof_the_last_row_is_asked_for_again() {
         let shifting = stream(Paging::Shifting, false);
         assert_eq!(step(&shifting, 9, None, &[], false), Ok(Step::Close));
-        assert_eq!(step(&shifting, 9, None, &["a", "b"], false), Ok(Step::More(offset(1, "b"))));
-        assert_eq!(step(&shifting, 9, Some(&offset(1, "b")), &["b"], false), Ok(Step::Close));
+        assert_eq!(
+            step(&shifting, 9, None, &["a", "b"], false),
+            Ok(Step::More(offset(1, "b")))
+        );
+        assert_eq!(
+            step(&shifting, 9, Some(&offset(1, "b")), &["b"], false),
+            Ok(Step::Close)
+        );
         // A row that left in between shows: nothing at all, or another row.
-        assert_eq!(step(&shifting, 9, Some(&offset(1, "b")), &[], false), Err(PagingError::RowsMoved));
+        assert_eq!(
+            step(&shifting, 9, Some(&offset(1, "b")), &[], false),
+            Err(PagingError::RowsMoved)
+        );
         // There was more behind the short page.
-        assert_eq!(step(&shifting, 9, Some(&offset(1, "b")), &["b", "c"], false), Ok(Step::More(offset(2, "c"))));
+        assert_eq!(
+            step(&shifting, 9, Some(&offset(1, "b")), &["b", "c"], false),
+            Ok(Step::More(offset(2, "c")))
+        );
     }
 
     #[test]
     fn pages_that_lie_are_errors() {
         let keyset = stream(Paging::Keyset, true);
-        assert_eq!(step(&keyset, 9, None, &[], true), Err(PagingError::EmptyPageWithMore));
-        let repeated = Checkpoint::Offset { offset: 1, last_id: None };
-        assert_eq!(step(&keyset, 9, Some(&repeated), &["a"], true), Err(PagingError::RepeatedCheckpoint));
-        assert_eq!(step(&keyset, 9, None, &["a"], true), Ok(Step::More(repeated)));
+        assert_eq!(
+            step(&keyset, 9, None, &[], true),
+            Err(PagingError::EmptyPageWithMore)
+        );
+        let repeated = Checkpoint::Offset {
+            offset: 1,
+            last_id: None,
+        };
+        assert_eq!(
+            step(&keyset, 9, Some(&repeated), &["a"], true),
+            Err(PagingError::RepeatedCheckpoint)
+        );
+        assert_eq!(
+            step(&keyset, 9, None, &["a"], true),
+            Ok(Step::More(repeated))
+        );
     }
 
     #[test]

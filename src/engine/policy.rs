@@ -77,32 +77,39 @@ impl Failure {
                 | TransportError::Timeout { .. }
                 | TransportError::Broken { .. }
                 | TransportError::TooLarge { .. } => Directive::Retry,
-                TransportError::Unsendable(_) | TransportError::Unverified(_) => Directive::SuspendAccount,
+                TransportError::Unsendable(_) | TransportError::Unverified(_) => {
+                    Directive::SuspendAccount
+                }
             },
             Self::Refused { refusal, .. } => match refusal.kind {
                 RefusalKind::Unavailable => Directive::Retry,
                 RefusalKind::RateLimited => Directive::Throttle,
-                RefusalKind::Unauthorized | RefusalKind::Blocked | RefusalKind::Redirected => Directive::SuspendAccount,
+                RefusalKind::Unauthorized | RefusalKind::Blocked | RefusalKind::Redirected => {
+                    Directive::SuspendAccount
+                }
                 RefusalKind::Rejected => Directive::SuspendStream,
             },
             Self::Page(error) => match error {
-                PageError::NotJson { .. } | PageError::Html | PageError::Missing(_) | PageError::Cursor(_) => {
-                    Directive::Retry
-                }
+                PageError::NotJson { .. }
+                | PageError::Html
+                | PageError::Missing(_)
+                | PageError::Cursor(_) => Directive::Retry,
                 PageError::Signature => Directive::SuspendAccount,
                 PageError::Position(_) => Directive::SuspendStream,
             },
             Self::Paging(error) => match error {
-                PagingError::RepeatedCheckpoint | PagingError::EmptyPageWithMore | PagingError::RowsMoved => {
-                    Directive::Restart
-                }
+                PagingError::RepeatedCheckpoint
+                | PagingError::EmptyPageWithMore
+                | PagingError::RowsMoved => Directive::Restart,
             },
             Self::FilterIgnored { .. } => Directive::SuspendStream,
             Self::Store(error) => match error {
                 StoreError::LeaseLost => Directive::GiveUpLease,
                 StoreError::WindowGone => Directive::Replan,
                 StoreError::Away(_) => Directive::WaitForDatabase,
-                StoreError::DoesNotAddUp(_) | StoreError::Database(_) | StoreError::Migrate(_) => Directive::Restart,
+                StoreError::DoesNotAddUp(_) | StoreError::Database(_) | StoreError::Migrate(_) => {
+                    Directive::Restart
+                }
             },
             Self::Stopped => Directive::Stop,
         }
@@ -112,48 +119,78 @@ impl Failure {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Transport(error) => match error {
-                TransportError::Connect { .. } => "check base_url, DNS, TLS and the way out to the provider; retried for ever",
-                TransportError::Timeout { .. } => "the provider is slow or away; raise the account's timeout if it answers late",
-                TransportError::Broken { .. } => "the provider or a proxy broke the connection; retried for ever",
+                TransportError::Connect { .. } => {
+                    "check base_url, DNS, TLS and the way out to the provider; retried for ever"
+                }
+                TransportError::Timeout { .. } => {
+                    "the provider is slow or away; raise the account's timeout if it answers late"
+                }
+                TransportError::Broken { .. } => {
+                    "the provider or a proxy broke the connection; retried for ever"
+                }
                 TransportError::TooLarge { .. } => "lower the account's page_size",
-                TransportError::Unsendable(_) => "check the account's credentials for stray characters",
+                TransportError::Unsendable(_) => {
+                    "check the account's credentials for stray characters"
+                }
                 TransportError::Unverified(_) => {
                     "check the secret; if it is right, the provider signs in another order: set verify_signature"
                 }
             },
             Self::Refused { refusal, .. } => match refusal.kind {
                 RefusalKind::Unavailable => "the provider has trouble; retried for ever",
-                RefusalKind::RateLimited => "lower the account's requests_per_minute; retried after the wait",
+                RefusalKind::RateLimited => {
+                    "lower the account's requests_per_minute; retried after the wait"
+                }
                 RefusalKind::Unauthorized => {
                     "check the account's credentials and their rights at the provider; probed every 15 min"
                 }
                 RefusalKind::Blocked => {
                     "a proxy in front of the provider blocks this address or client: ask the provider to allow it"
                 }
-                RefusalKind::Redirected => "base_url points to a host that answers with a redirect; set the final address",
-                RefusalKind::Rejected => "check base_url and the account's options against the provider's message",
+                RefusalKind::Redirected => {
+                    "base_url points to a host that answers with a redirect; set the final address"
+                }
+                RefusalKind::Rejected => {
+                    "check base_url and the account's options against the provider's message"
+                }
             },
             Self::Page(error) => match error {
-                PageError::Html => "base_url leads to a web page, or a proxy answers in the provider's place",
-                PageError::NotJson { .. } => "the answer was cut short or is not the API's; retried for ever",
+                PageError::Html => {
+                    "base_url leads to a web page, or a proxy answers in the provider's place"
+                }
+                PageError::NotJson { .. } => {
+                    "the answer was cut short or is not the API's; retried for ever"
+                }
                 PageError::Missing(_) => "check that base_url is the API this provider speaks",
-                PageError::Cursor(_) => "the provider's paging is broken for this window; tell them, it is retried for ever",
+                PageError::Cursor(_) => {
+                    "the provider's paging is broken for this window; tell them, it is retried for ever"
+                }
                 PageError::Signature => "check the secret",
                 PageError::Position(_) => "a defect of paysync: please report it",
             },
             Self::Paging(error) => match error {
-                PagingError::RepeatedCheckpoint => "raise page_size: more rows may share one time than a page holds",
-                PagingError::EmptyPageWithMore => "the provider's paging is broken for this window; it is retried for ever",
+                PagingError::RepeatedCheckpoint => {
+                    "raise page_size: more rows may share one time than a page holds"
+                }
+                PagingError::EmptyPageWithMore => {
+                    "the provider's paging is broken for this window; it is retried for ever"
+                }
                 PagingError::RowsMoved => "rows are changing fast; the window is read again",
             },
             Self::FilterIgnored { .. } => {
                 "the provider ignores the time filter: check the account's options that name it, and time_zone"
             }
             Self::Store(error) => match error {
-                StoreError::Away(_) => "check the database; paysync waits and goes on, nothing is lost",
+                StoreError::Away(_) => {
+                    "check the database; paysync waits and goes on, nothing is lost"
+                }
                 StoreError::Database(_) => "see the error; the page is tried again",
-                StoreError::LeaseLost | StoreError::WindowGone => "nothing to do: another process goes on",
-                StoreError::DoesNotAddUp(_) => "a defect of paysync: please report it; nothing of the page was kept",
+                StoreError::LeaseLost | StoreError::WindowGone => {
+                    "nothing to do: another process goes on"
+                }
+                StoreError::DoesNotAddUp(_) => {
+                    "a defect of paysync: please report it; nothing of the page was kept"
+                }
                 StoreError::Migrate(_) => "see the error, then start again",
             },
             Self::Stopped => "start paysync again",
@@ -165,7 +202,10 @@ impl Failure {
 fn store_message(error: &StoreError) -> String {
     match error {
         StoreError::Away(cause) | StoreError::Database(cause) => {
-            format!("{error}: {}", crate::provider::wire::one_line(&cause.to_string()))
+            format!(
+                "{error}: {}",
+                crate::provider::wire::one_line(&cause.to_string())
+            )
         }
         other => other.to_string(),
     }

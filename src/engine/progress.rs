@@ -23,8 +23,10 @@ impl AccountProgress {
     pub(crate) fn page(&self, counts: &PageCounts) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(counts.items, Ordering::Relaxed);
-        self.written.fetch_add(counts.inserted + counts.updated, Ordering::Relaxed);
-        self.quarantined.fetch_add(counts.quarantined, Ordering::Relaxed);
+        self.written
+            .fetch_add(counts.inserted + counts.updated, Ordering::Relaxed);
+        self.quarantined
+            .fetch_add(counts.quarantined, Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -41,7 +43,8 @@ impl AccountProgress {
 
     /// Notes what keeps the account from going on, and what to do about it.
     pub(crate) fn trouble(&self, error: &str, hint: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some((error.to_owned(), hint.to_owned()));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((error.to_owned(), hint.to_owned()));
     }
 
     /// Pages stored.
@@ -71,11 +74,17 @@ impl AccountProgress {
 
     /// Seconds of history that are wanted, and those not covered yet; all streams together.
     pub fn seconds(&self) -> (u64, u64) {
-        (self.wanted_seconds.load(Ordering::Relaxed), self.left_seconds.load(Ordering::Relaxed))
+        (
+            self.wanted_seconds.load(Ordering::Relaxed),
+            self.left_seconds.load(Ordering::Relaxed),
+        )
     }
 
     /// What keeps the account from going on, and what to do about it.
     pub fn current_trouble(&self) -> Option<(String, String)> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }

@@ -52,7 +52,9 @@ impl Engine {
     /// Makes the configured accounts known to the database.
     pub async fn register(&self) -> Result<(), StoreError> {
         for account in &self.accounts {
-            self.store.register_account(&account.id, account.spec.code, &account.time_zone).await?;
+            self.store
+                .register_account(&account.id, account.spec.code, &account.time_zone)
+                .await?;
         }
         Ok(())
     }
@@ -61,8 +63,10 @@ impl Engine {
     pub async fn run(&self, stop: &CancellationToken) {
         let keeper = Arc::new(Keeper::default());
         let keeping = CancellationToken::new();
-        let kept = { let (engine, keeper, keeping) = (self.clone(), keeper.clone(), keeping.clone());
-            tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await }) };
+        let kept = {
+            let (engine, keeper, keeping) = (self.clone(), keeper.clone(), keeping.clone());
+            tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await })
+        };
         let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
         let mut away = 0;
         while !stop.is_cancelled() {
@@ -103,33 +107,58 @@ impl Engine {
         tasks: &mut JoinSet<Result<(), StoreError>>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
-        let free: Vec<String> =
-            self.accounts.iter().filter(|account| !keeper.holds(&account.id)).map(|account| account.id.clone()).collect();
+        let free: Vec<String> = self
+            .accounts
+            .iter()
+            .filter(|account| !keeper.holds(&account.id))
+            .map(|account| account.id.clone())
+            .collect();
         if free.is_empty() {
             return Ok(());
         }
-        let leases = self.store.acquire(&free, &self.holder, self.lease_ttl, i64::MAX).await?;
+        let leases = self
+            .store
+            .acquire(&free, &self.holder, self.lease_ttl, i64::MAX)
+            .await?;
         for lease in leases {
-            let Some(account) = self.accounts.iter().find(|account| account.id == lease.account_id) else { continue };
+            let Some(account) = self
+                .accounts
+                .iter()
+                .find(|account| account.id == lease.account_id)
+            else {
+                continue;
+            };
             // A restart is an operator's sign that it may be tried again.
             self.store.lift_suspension(&account.id, true).await?;
             let (engine, keeper, stop) = (self.clone(), keeper.clone(), stop.child_token());
             let account = account.clone();
             let lost = keeper.keep(lease.clone());
-            tasks.spawn(async move { engine.under_lease(&account, lease, &keeper, lost, stop, Until::Stopped).await.map(|_| ()) });
+            tasks.spawn(async move {
+                engine
+                    .under_lease(&account, lease, &keeper, lost, stop, Until::Stopped)
+                    .await
+                    .map(|_| ())
+            });
         }
         Ok(())
     }
 
     /// Reads each account until everything wanted now is covered.
-    pub async fn sync(&self, give_up_after: Duration, stop: &CancellationToken) -> Result<SyncReport, StoreError> {
+    pub async fn sync(
+        &self,
+        give_up_after: Duration,
+        stop: &CancellationToken,
+    ) -> Result<SyncReport, StoreError> {
         let keeper = Arc::new(Keeper::default());
         let keeping = CancellationToken::new();
         let mut tasks = JoinSet::new();
         for account in &self.accounts {
-            let (engine, account, keeper, stop) = (self.clone(), account.clone(), keeper.clone(), stop.clone());
+            let (engine, account, keeper, stop) =
+                (self.clone(), account.clone(), keeper.clone(), stop.clone());
             tasks.spawn(async move {
-                let outcome = engine.sync_account(&account, &keeper, give_up_after, &stop).await;
+                let outcome = engine
+                    .sync_account(&account, &keeper, give_up_after, &stop)
+                    .await;
                 (account, outcome)
             });
         }
@@ -158,7 +187,10 @@ impl Engine {
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<Outcome, StoreError> {
-        let until = Until::Covered { now: self.clock.now(), give_up_after };
+        let until = Until::Covered {
+            now: self.clock.now(),
+            give_up_after,
+        };
         let started = Instant::now();
         let mut waiting = false;
         loop {
@@ -169,7 +201,8 @@ impl Engine {
                 Ok(Some(lease)) => {
                     self.store.lift_suspension(&account.id, true).await?;
                     let lost = keeper.keep(lease.clone());
-                    self.under_lease(account, lease, keeper, lost, stop.child_token(), until).await
+                    self.under_lease(account, lease, keeper, lost, stop.child_token(), until)
+                        .await
                 }
                 Ok(None) => {
                     if !waiting {
@@ -190,7 +223,9 @@ impl Engine {
                 Ok(Ended::Stopped) => {}
                 Err(error) if started.elapsed() > give_up_after => return Err(error),
                 Err(error) => {
-                    account.progress.trouble(&error.to_string(), "paysync waits for the database");
+                    account
+                        .progress
+                        .trouble(&error.to_string(), "paysync waits for the database");
                     warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
                 }
             }
@@ -200,7 +235,15 @@ impl Engine {
     }
 
     async fn acquire_one(&self, account: &Account) -> Result<Option<Lease>, StoreError> {
-        let leases = self.store.acquire(std::slice::from_ref(&account.id), &self.holder, self.lease_ttl, 1).await?;
+        let leases = self
+            .store
+            .acquire(
+                std::slice::from_ref(&account.id),
+                &self.holder,
+                self.lease_ttl,
+                1,
+            )
+            .await?;
         Ok(leases.into_iter().next())
     }
 
@@ -214,7 +257,13 @@ impl Engine {
         stop: CancellationToken,
         until: Until,
     ) -> Result<Ended, StoreError> {
-        let reader = Reader { store: &self.store, clock: &*self.clock, account, lease: &lease, stop: &stop };
+        let reader = Reader {
+            store: &self.store,
+            clock: &*self.clock,
+            account,
+            lease: &lease,
+            stop: &stop,
+        };
         let ended = tokio::select! {
             ended = work(reader, until) => ended,
             // Whatever is in flight may not be stored any more: let it go.
@@ -231,11 +280,17 @@ impl Engine {
 fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again"),
-        Err(error) => tracing::error!(error = %error, "an account's task ended badly; it is taken up again"),
+        Ok(Err(error)) => {
+            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again")
+        }
+        Err(error) => {
+            tracing::error!(error = %error, "an account's task ended badly; it is taken up again")
+        }
     }
 }
 
 fn source(error: &StoreError) -> String {
-    std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+    std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }

@@ -46,7 +46,12 @@ struct Fetched {
 impl Reader<'_> {
     /// Reads a window to its end, or to the first failure that a few tries do not mend. What was
     /// stored stays stored; the window goes on at its checkpoint.
-    pub(crate) async fn read(&self, stream: &Stream, window: &OpenWindow, length: chrono::TimeDelta) -> Result<(), Failure> {
+    pub(crate) async fn read(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        length: chrono::TimeDelta,
+    ) -> Result<(), Failure> {
         let started = self.clock.now();
         let mut total = PageCounts::default();
         let mut checkpoint = window.checkpoint.clone();
@@ -56,25 +61,38 @@ impl Reader<'_> {
         loop {
             let fetched = match prefetched.take() {
                 Some(fetched) => fetched,
-                None => self.fetch(stream, window, checkpoint.as_ref(), &mut delays).await?,
+                None => {
+                    self.fetch(stream, window, checkpoint.as_ref(), &mut delays)
+                        .await?
+                }
             };
             let at = self.position(stream, window, checkpoint.as_ref());
             let page = match self.account.provider.page(&at, &fetched.response) {
                 Ok(page) => page,
                 Err(error) => {
-                    self.retry_or_fail(stream, error.into(), &mut delays).await?;
+                    self.retry_or_fail(stream, error.into(), &mut delays)
+                        .await?;
                     continue;
                 }
             };
             delays = retry::within_run();
-            let sorted = sort_out(&*self.account.provider, &self.account.spec.redaction, &fetched.response, &page.items);
+            let sorted = sort_out(
+                &*self.account.provider,
+                &self.account.spec.redaction,
+                &fetched.response,
+                &page.items,
+            );
             let items = count(page.items.len());
             let facts = PageFacts {
                 window: window.planned.window,
                 checkpoint: checkpoint.as_ref(),
                 page_size: self.account.page_size,
                 items,
-                ids: sorted.records.iter().map(|r| r.transaction.provider_transaction_id.as_str()).collect(),
+                ids: sorted
+                    .records
+                    .iter()
+                    .map(|r| r.transaction.provider_transaction_id.as_str())
+                    .collect(),
                 next: page.next,
             };
             let step = after_page(&stream.spec, &facts, &mut seen)?;
@@ -102,8 +120,17 @@ impl Reader<'_> {
                 outside,
                 provider_count: page.count,
             };
-            let more = if let Then::More(next) = &then { Some(next.clone()) } else { None };
-            let commit = PageCommit { context, records: sorted.records, quarantined: sorted.quarantined, then };
+            let more = if let Then::More(next) = &then {
+                Some(next.clone())
+            } else {
+                None
+            };
+            let commit = PageCommit {
+                context,
+                records: sorted.records,
+                quarantined: sorted.quarantined,
+                then,
+            };
             let committed = async {
                 let clock = std::time::Instant::now();
                 let counts = self.store.commit_page(self.lease, commit).await;
@@ -136,7 +163,12 @@ impl Reader<'_> {
         }
     }
 
-    fn position<'p>(&self, stream: &'p Stream, window: &OpenWindow, checkpoint: Option<&'p Checkpoint>) -> Position<'p> {
+    fn position<'p>(
+        &self,
+        stream: &'p Stream,
+        window: &OpenWindow,
+        checkpoint: Option<&'p Checkpoint>,
+    ) -> Position<'p> {
         Position {
             stream: &stream.spec.name,
             window: window.planned.window,
@@ -165,12 +197,19 @@ impl Reader<'_> {
     async fn fetch_once(&self, stream: &Stream, at: &Position<'_>) -> Result<Fetched, Failure> {
         let account = self.account;
         let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
-        counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone()).increment(waited.as_secs());
+        counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
+            .increment(waited.as_secs());
         let request = account.provider.request(at)?;
         let requested_at = self.clock.now();
         let clock = std::time::Instant::now();
-        let answer = account.wire.send(&*account.provider, request, requested_at).await;
-        let status = answer.as_ref().map_or_else(|_| "error".to_owned(), |answer| answer.response.status.to_string());
+        let answer = account
+            .wire
+            .send(&*account.provider, request, requested_at)
+            .await;
+        let status = answer.as_ref().map_or_else(
+            |_| "error".to_owned(),
+            |answer| answer.response.status.to_string(),
+        );
         histogram!(telemetry::REQUEST_SECONDS, "account" => account.id.clone(), "stream" => stream.spec.name.clone())
             .record(clock.elapsed());
         counter!(
@@ -180,10 +219,17 @@ impl Reader<'_> {
         .increment(1);
         let answer = answer?;
         if answer.response.status == 200 {
-            return Ok(Fetched { response: answer.response, requested_at });
+            return Ok(Fetched {
+                response: answer.response,
+                requested_at,
+            });
         }
         let refusal = account.provider.refusal(&answer.response);
-        Err(Failure::Refused { status: answer.response.status, refusal, retry_after: answer.retry_after })
+        Err(Failure::Refused {
+            status: answer.response.status,
+            refusal,
+            retry_after: answer.retry_after,
+        })
     }
 
     /// Waits before another try, or gives the failure back when the tries are used up or no try can
@@ -197,7 +243,9 @@ impl Reader<'_> {
         let throttled = match failure.directive() {
             Directive::Retry => None,
             Directive::Throttle => {
-                let Failure::Refused { retry_after, .. } = &failure else { return Err(failure) };
+                let Failure::Refused { retry_after, .. } = &failure else {
+                    return Err(failure);
+                };
                 let floor = self.account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
                 self.account.wire.pause(wait);
@@ -205,7 +253,9 @@ impl Reader<'_> {
             }
             _ => return Err(failure),
         };
-        let Some(bound) = delays.next() else { return Err(failure) };
+        let Some(bound) = delays.next() else {
+            return Err(failure);
+        };
         // The budget itself holds the next try back for the wait that the provider asked for.
         let delay = retry::jittered(bound);
         counter!(telemetry::RETRIES, "account" => self.account.id.clone(), "stream" => stream.spec.name.clone())
@@ -219,28 +269,43 @@ impl Reader<'_> {
     }
 
     async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        self.stop.run_until_cancelled(future).await.ok_or(Failure::Stopped)
+        self.stop
+            .run_until_cancelled(future)
+            .await
+            .ok_or(Failure::Stopped)
     }
 
-    fn then(&self, stream: &Stream, window: &OpenWindow, length: chrono::TimeDelta, step: Step, rows: u64) -> Then {
+    fn then(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        length: chrono::TimeDelta,
+        step: Step,
+        rows: u64,
+    ) -> Then {
         match step {
             Step::More(checkpoint) => Then::More(checkpoint),
             Step::Close => {
                 let target = self.account.target_rows(stream);
                 let limits = (stream.policy.unit, stream.policy.max_window);
-                let length = next_length(length, window.planned.window.length(), rows, target, limits);
+                let length =
+                    next_length(length, window.planned.window.length(), rows, target, limits);
                 Then::Close { length }
             }
-            Step::Split(left, right) => {
-                Then::Split { halves: (left, right), length: length.min(left.length().max(stream.policy.unit)) }
-            }
+            Step::Split(left, right) => Then::Split {
+                halves: (left, right),
+                length: length.min(left.length().max(stream.policy.unit)),
+            },
         }
     }
 
     fn note_page(&self, stream: &Stream, window: &OpenWindow, counts: &PageCounts) {
         let account = self.account;
         account.progress.page(counts);
-        let labels = [("account", account.id.clone()), ("stream", stream.spec.name.clone())];
+        let labels = [
+            ("account", account.id.clone()),
+            ("stream", stream.spec.name.clone()),
+        ];
         let lane = window.planned.lane.as_str();
         counter!(telemetry::PAGES, "account" => account.id.clone(), "stream" => stream.spec.name.clone(), "lane" => lane)
             .increment(1);
@@ -263,7 +328,13 @@ impl Reader<'_> {
         }
     }
 
-    fn note_window(&self, stream: &Stream, window: &OpenWindow, total: &PageCounts, started: DateTime<Utc>) {
+    fn note_window(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        total: &PageCounts,
+        started: DateTime<Utc>,
+    ) {
         self.account.progress.window();
         let changed = total.inserted + total.updated + total.quarantined > 0;
         let duration_ms = (self.clock.now() - started).num_milliseconds();
@@ -287,12 +358,18 @@ impl Reader<'_> {
 
 /// How many rows lie outside the window, beyond what the widened request may rightly bring.
 fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> u64 {
-    let Some(axis) = stream.spec.axis else { return 0 };
-    let Some(widened) = Window::new(window.start() - stream.spec.slack, window.end() + stream.spec.slack) else {
+    let Some(axis) = stream.spec.axis else {
+        return 0;
+    };
+    let Some(widened) = Window::new(
+        window.start() - stream.spec.slack,
+        window.end() + stream.spec.slack,
+    ) else {
         return 0;
     };
     let is_outside = |record: &&Record<'_>| {
-        time_on(axis, &record.transaction).is_some_and(|time| time < widened.start() || time > widened.end())
+        time_on(axis, &record.transaction)
+            .is_some_and(|time| time < widened.start() || time > widened.end())
     };
     count(records.iter().filter(is_outside).count())
 }

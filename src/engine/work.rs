@@ -28,7 +28,10 @@ pub(crate) enum Until {
     /// Until it is stopped.
     Stopped,
     /// Until everything wanted at `now` is covered, or nothing has gone forward for `give_up_after`.
-    Covered { now: DateTime<Utc>, give_up_after: Duration },
+    Covered {
+        now: DateTime<Utc>,
+        give_up_after: Duration,
+    },
 }
 
 /// How the work ended.
@@ -55,12 +58,19 @@ pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, Stor
         let mut wake = None;
         if !reader.stop.is_cancelled() {
             let look = Look::take(&reader, until, &busy).await?;
-            for Ready { stream, window, length } in look.ready {
+            for Ready {
+                stream,
+                window,
+                length,
+            } in look.ready
+            {
                 if !has_room(busy.len(), reader.account.concurrency, window.planned.lane) {
                     break;
                 }
                 busy.insert(window.id);
-                reading.push(async move { (stream, reader.read(stream, &window, length).await, window) });
+                reading.push(async move {
+                    (stream, reader.read(stream, &window, length).await, window)
+                });
             }
             if reading.is_empty()
                 && let Until::Covered { give_up_after, .. } = until
@@ -98,7 +108,10 @@ async fn register(reader: &Reader<'_>) -> Result<(), StoreError> {
     let account = reader.account;
     let state = reader.store.account(&account.id).await?;
     for stream in &account.streams {
-        reader.store.register_stream(&account.id, &account.new_stream(stream, &state)).await?;
+        reader
+            .store
+            .register_stream(&account.id, &account.new_stream(stream, &state))
+            .await?;
     }
     Ok(())
 }
@@ -125,15 +138,30 @@ async fn after_failure(
         },
         // What is suspended waits for its probe anyway.
         Directive::SuspendAccount | Directive::SuspendStream => Duration::ZERO,
-        Directive::Restart if matches!(failure, Failure::Paging(PagingError::RowsMoved)) && failures < 3 => Duration::ZERO,
-        Directive::Retry | Directive::Throttle | Directive::Restart => retry::jittered(retry::between_runs(failures)),
+        Directive::Restart
+            if matches!(failure, Failure::Paging(PagingError::RowsMoved)) && failures < 3 =>
+        {
+            Duration::ZERO
+        }
+        Directive::Retry | Directive::Throttle | Directive::Restart => {
+            retry::jittered(retry::between_runs(failures))
+        }
     };
     let account = reader.account;
     account.progress.trouble(&message, hint);
     let restart = directive == Directive::Restart;
     reader
         .store
-        .fail_window(reader.lease, window.id, Trouble { error: &message, hint, pause, restart })
+        .fail_window(
+            reader.lease,
+            window.id,
+            Trouble {
+                error: &message,
+                hint,
+                pause,
+                restart,
+            },
+        )
         .await?;
     match directive {
         Directive::SuspendAccount => {
@@ -141,14 +169,20 @@ async fn after_failure(
                 account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
                 "the account is suspended"
             );
-            reader.store.suspend_account(reader.lease, &message, hint).await?;
+            reader
+                .store
+                .suspend_account(reader.lease, &message, hint)
+                .await?;
         }
         Directive::SuspendStream => {
             error!(
                 account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
                 "the stream is suspended"
             );
-            reader.store.suspend_stream(reader.lease, &stream.spec.name, &message, hint).await?;
+            reader
+                .store
+                .suspend_stream(reader.lease, &stream.spec.name, &message, hint)
+                .await?;
         }
         _ => warn!(
             account.id = %account.id, stream.name = %stream.spec.name, lane = window.planned.lane.as_str(),

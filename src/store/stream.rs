@@ -211,16 +211,20 @@ impl Store {
             )
             .fetch_all(&mut *transaction)
             .await?;
-            opened.extend(ids.into_iter().zip(&plan.open).map(|(id, planned)| OpenWindow {
-                id,
-                stream: stream.to_owned(),
-                planned: *planned,
-                checkpoint: None,
-                pages: 0,
-                items: 0,
-                failures: 0,
-                retry_at: None,
-            }));
+            opened.extend(
+                ids.into_iter()
+                    .zip(&plan.open)
+                    .map(|(id, planned)| OpenWindow {
+                        id,
+                        stream: stream.to_owned(),
+                        planned: *planned,
+                        checkpoint: None,
+                        pages: 0,
+                        items: 0,
+                        failures: 0,
+                        retry_at: None,
+                    }),
+            );
         }
         transaction.commit().await?;
         Ok(opened)

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use axum::http::{Method, header};
 use chrono::DateTime;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha512;
 
 use super::credentials::FIREKASSA_TOKEN;

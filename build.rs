@@ -1,0 +1,6 @@
+//! Tells cargo what the crate embeds besides its sources.
+
+fn main() {
+    // `sqlx::migrate!` does not notice a new file by itself.
+    println!("cargo:rerun-if-changed=migrations");
+}
