@@ -30,6 +30,11 @@ pub enum Checkpoint {
         /// The provider's integer id, as text.
         last_object_id: String,
     },
+    /// Before this object, walking backwards (beGateway report).
+    ObjectBefore {
+        /// The provider's integer id, as text.
+        first_object_id: String,
+    },
     /// At this row (beGateway DWH); the date is kept as the exact text that was sent.
     Date {
         /// Time of the first row not yet sent.

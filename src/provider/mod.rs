@@ -32,6 +32,7 @@ use crate::model::Transaction;
 /// Every provider, by the code an account names it with.
 pub const PROVIDERS: &[Entry] = &[
     begateway::dwh::ENTRY,
+    begateway::report::ENTRY,
     convergegate::ENTRY,
     ecommpay::ENTRY,
     firekassa::ENTRY,

@@ -5,6 +5,7 @@
 //! <https://doc.begateway.com/en/>.
 
 pub mod dwh;
+pub mod report;
 
 use serde::Deserialize;
 
