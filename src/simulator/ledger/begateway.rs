@@ -16,7 +16,8 @@
 //! - the brand is `credit_card.brand`, else `credit_card.product`; the bin has six digits;
 //! - error code and message are `payment.bank_code` and the row's own `message`;
 //! - the gateway is `payment.gateway_id` as text, the provider's reference `payment.ref_id`;
-//! - the fee is null: its unit is undocumented, and every row says `0.0`.
+//! - the fee is `transaction_fee` as written, in the row's currency (its unit is undocumented);
+//!   every row says `0.0`.
 
 use super::{LedgerRow, micros, seconds};
 use crate::simulator::begateway_dwh::item::{self, Extras};
@@ -88,6 +89,8 @@ pub(super) fn report(shared: LedgerRow, world: &World, row: &Row, facts: &Facts)
         shop_id: Some(report_item::SHOP.to_string()),
         provider_kind: item::kind(row).to_owned(),
         provider_status: item::status(row).to_owned(),
+        fee: Some("0".to_owned()),
+        fee_currency: shared.currency.clone(),
         created_at: Some(seconds(row.created)),
         updated_at: row.corrected.map(seconds),
         paid_at: row.paid.map(seconds),
