@@ -1,6 +1,7 @@
 //! The reading of one window, page by page: the next page is fetched while the last one commits.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -26,15 +27,16 @@ use tokio_util::sync::CancellationToken;
 /// Rows all outside their window that show that a filter is ignored; a few may be a rounding.
 const IGNORED_FILTER_ROWS: u64 = 10;
 
-/// What reading windows of an account needs.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
-    pub(crate) store: &'a Store,
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) account: &'a Account,
-    pub(crate) lease: &'a Lease,
+/// What reading windows of an account needs. Each window is read in a task of its own: a future
+/// that nobody polls could hold a row lock that its neighbour waits for.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) account: Arc<Account>,
+    pub(crate) lease: Lease,
     /// Asked to stop after the page in hand.
-    pub(crate) stop: &'a CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// An answer with when it was asked for.
@@ -43,7 +45,7 @@ struct Fetched {
     requested_at: DateTime<Utc>,
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads a window to its end, or to the first failure that a few tries do not mend. What was
     /// stored stays stored; the window goes on at its checkpoint.
     pub(crate) async fn read(
@@ -133,7 +135,7 @@ impl Reader<'_> {
             };
             let committed = async {
                 let clock = std::time::Instant::now();
-                let counts = self.store.commit_page(self.lease, commit).await;
+                let counts = self.store.commit_page(&self.lease, commit).await;
                 histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => stream.spec.name.clone())
                     .record(clock.elapsed());
                 counts
@@ -195,7 +197,7 @@ impl Reader<'_> {
     }
 
     async fn fetch_once(&self, stream: &Stream, at: &Position<'_>) -> Result<Fetched, Failure> {
-        let account = self.account;
+        let account = &self.account;
         let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .increment(waited.as_secs());
@@ -300,7 +302,7 @@ impl Reader<'_> {
     }
 
     fn note_page(&self, stream: &Stream, window: &OpenWindow, counts: &PageCounts) {
-        let account = self.account;
+        let account = &self.account;
         account.progress.page(counts);
         let labels = [
             ("account", account.id.clone()),

@@ -4,6 +4,7 @@
 //! pooler in transaction mode.
 
 pub mod account;
+pub mod health;
 pub mod page;
 mod quarantine;
 mod range;
@@ -106,6 +107,15 @@ impl Store {
             .fetch_one(&self.pool)
             .await?;
         Ok(now)
+    }
+
+    /// The server's version, e.g. `15.8`.
+    pub async fn server_version(&self) -> Result<String, StoreError> {
+        let version =
+            sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(version)
     }
 }
 
