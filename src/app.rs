@@ -77,15 +77,12 @@ impl App {
     }
 }
 
-/// This process, for operators: host and process id.
+/// This process, for operators: host and process id, and a number that no other start has.
 fn holder() -> String {
     let host = std::env::var("HOSTNAME")
         .ok()
         .filter(|host| !host.is_empty());
     let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    format!(
-        "{}/{}",
-        host.as_deref().unwrap_or("localhost").trim(),
-        std::process::id()
-    )
+    let host = host.as_deref().unwrap_or("localhost").trim();
+    format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..))
 }

@@ -192,6 +192,7 @@ impl Engine {
             give_up_after,
         };
         let started = Instant::now();
+        let mut away_since: Option<Instant> = None;
         let mut waiting = false;
         loop {
             if stop.is_cancelled() {
@@ -199,6 +200,7 @@ impl Engine {
             }
             let ended = match self.acquire_one(account).await {
                 Ok(Some(lease)) => {
+                    away_since = None;
                     self.store.lift_suspension(&account.id, true).await?;
                     let lost = keeper.keep(lease.clone());
                     self.under_lease(account, lease, keeper, lost, stop.child_token(), until)
@@ -221,8 +223,11 @@ impl Engine {
                 Ok(Ended::Covered) => return Ok(Outcome::Covered),
                 Ok(Ended::GaveUp | Ended::Crashed) => return Ok(Outcome::GaveUp),
                 Ok(Ended::Stopped) => {}
-                Err(error) if started.elapsed() > give_up_after => return Err(error),
+                Err(error) if away_since.is_some_and(|since| since.elapsed() > give_up_after) => {
+                    return Err(error);
+                }
                 Err(error) => {
+                    away_since.get_or_insert_with(Instant::now);
                     account
                         .progress
                         .trouble(&error.to_string(), "paysync waits for the database");

@@ -87,9 +87,16 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     return Ok(Ended::GaveUp);
                 }
             }
-            wake = Some(look.wake);
+            let pause = (look.wake - reader.clock.now())
+                .to_std()
+                .unwrap_or_default();
+            wake = Some(match until {
+                Until::Stopped => pause,
+                Until::Covered { give_up_after, .. } => {
+                    pause.min(give_up_after.saturating_sub(last_success.elapsed()))
+                }
+            });
         }
-        let sleep = wake.map(|wake| (wake - reader.clock.now()).to_std().unwrap_or_default());
         tokio::select! {
             Some(read) = reading.join_next(), if !reading.is_empty() => {
                 let (stream, window, result) = match read {
@@ -111,8 +118,8 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     Err(failure) => after_failure(&reader, &stream, &window, failure).await?,
                 }
             }
-            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
-            () = reader.stop.cancelled(), if sleep.is_some() => {}
+            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+            () = reader.stop.cancelled(), if wake.is_some() => {}
         }
     }
 }
