@@ -213,17 +213,14 @@ async fn answer(app: &App, sql: &'static str) -> anyhow::Result<String> {
         let text: String = row.try_get(0)?;
         let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
         if place == 0 {
-            table += &object
-                .keys()
-                .map(|key| format!("{key:>22}"))
-                .collect::<String>();
+            table.extend(object.keys().map(|key| format!("{key:>22}")));
         }
         let cells = object.values().map(|value| match value {
             serde_json::Value::String(text) => format!("{text:>22}"),
             other => format!("{:>22}", other.to_string()),
         });
         table.push('\n');
-        table += &cells.collect::<String>();
+        table.extend(cells);
     }
     Ok(table)
 }

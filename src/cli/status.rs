@@ -31,11 +31,11 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
         ]
         .map(String::from),
     ];
-    let mut states = vec![None];
+    let mut row_states = vec![None];
     for account in &status.accounts {
         for stream in &account.streams {
             rows.push(cells(&account.id, account.state, stream));
-            states.push(Some(account.state));
+            row_states.push(Some(account.state));
         }
     }
     let widths: Vec<usize> = (0..8)
@@ -47,14 +47,15 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
                 .unwrap_or(0)
         })
         .collect();
-    for (row, state) in rows.iter().zip(states) {
+    for (row, state) in rows.iter().zip(row_states) {
         let mut line = String::new();
         for (place, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let padded = format!("{cell:width$}  ");
-            line += &match state.filter(|_| colour && place == 1) {
-                Some(state) => format!("\u{1b}[{}m{padded}\u{1b}[0m", colour_of(state)),
-                None => padded,
-            };
+            if let Some(state) = state.filter(|_| colour && place == 1) {
+                line.extend(["\u{1b}[", colour_of(state), "m", &padded, "\u{1b}[0m"]);
+            } else {
+                line.push_str(&padded);
+            }
         }
         output::line(line.trim_end());
     }

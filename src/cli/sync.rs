@@ -104,10 +104,11 @@ fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
         elapsed.subsec_millis(),
     );
     if progress.quarantined() > 0 {
-        text += &format!(
-            "; {} in quarantine, see paysync.quarantine",
-            grouped(progress.quarantined())
-        );
+        text.extend([
+            "; ",
+            &grouped(progress.quarantined()),
+            " in quarantine, see paysync.quarantine",
+        ]);
     }
     if outcome == Outcome::Covered {
         return text + "; everything is covered";

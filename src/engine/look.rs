@@ -17,7 +17,7 @@ use crate::store::window::OpenWindow;
 use crate::telemetry;
 
 /// How often what waits for an operator is tried again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const PROBE_INTERVAL: Duration = Duration::from_mins(15);
 
 /// The longest sleep, so that what another process changed is noticed.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);

@@ -293,7 +293,7 @@ fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again")
+            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again");
         }
         Err(error) => {
             tracing::error!(error = %error, "an account's task ended badly; it is taken up again")

@@ -93,7 +93,7 @@ pub(crate) async fn upsert(
     }
     let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
     let payloads: Vec<&str> = records.iter().map(|r| r.payload.as_ref()).collect();
-    let tests: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
+    let is_test: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
     let kinds: Vec<&str> = records
         .iter()
         .map(|r| r.transaction.kind.as_str())
@@ -249,7 +249,7 @@ pub(crate) async fn upsert(
         &texts(|t| &t.provider_reference) as &[Option<&str>],
         &texts(|t| &t.gateway) as &[Option<&str>],
         &texts(|t| &t.description) as &[Option<&str>],
-        &tests as &[Option<bool>],
+        &is_test as &[Option<bool>],
         &hashes,
         &payloads as &[&str],
     )
