@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::UsageError;
 use crate::config::{Config, ConfigError, environment};
@@ -115,6 +115,11 @@ struct ResyncArgs {
     /// Only this stream
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
+}
+
+/// What the command line takes, for documents and shells.
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs the command line of this process.

@@ -149,7 +149,7 @@ impl Reader {
             let (counts, ahead) = futures_util::future::join(committed, ahead).await;
             let counts = counts?;
             self.note_page(stream, window, &counts);
-            add(&mut total, &counts);
+            total += counts;
             if first && counts.outside == counts.items && counts.items >= IGNORED_FILTER_ROWS {
                 return Err(Failure::FilterIgnored { rows: counts.items });
             }
@@ -385,17 +385,6 @@ fn outcomes(counts: &PageCounts) -> [(&'static str, u64); 6] {
         ("duplicate", counts.duplicate),
         ("quarantined", counts.quarantined),
     ]
-}
-
-fn add(total: &mut PageCounts, page: &PageCounts) {
-    total.items += page.items;
-    total.inserted += page.inserted;
-    total.updated += page.updated;
-    total.unchanged += page.unchanged;
-    total.stale += page.stale;
-    total.duplicate += page.duplicate;
-    total.quarantined += page.quarantined;
-    total.outside += page.outside;
 }
 
 fn count(length: usize) -> u64 {
