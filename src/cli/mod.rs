@@ -143,7 +143,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
     let path = cli.config;
-    let load = || Ok::<_, ConfigError>(Config::load(path.as_deref(), &environment())?);
+    let load = || Config::load(path.as_deref(), &environment());
     match cli.command {
         Command::Run => run::run(&load()?).await,
         Command::Sync(args) => sync::sync(&load()?, &args).await,

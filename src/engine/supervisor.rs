@@ -296,7 +296,7 @@ fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
             warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again");
         }
         Err(error) => {
-            tracing::error!(error = %error, "an account's task ended badly; it is taken up again")
+            tracing::error!(error = %error, "an account's task ended badly; it is taken up again");
         }
     }
 }

@@ -3,6 +3,11 @@
 //! Everything is qualified with the schema and needs no session state, so that it works behind a
 //! pooler in transaction mode.
 
+#![allow(
+    clippy::as_conversions,
+    reason = "sqlx's macros take the types of arrays as casts"
+)]
+
 pub mod account;
 pub mod health;
 pub mod page;
@@ -73,7 +78,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
         Ok(Self { pool })
     }

@@ -81,6 +81,10 @@ pub(crate) async fn ask(
 
 /// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
 /// since it was asked for is guarded by the same rule again.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one statement with one parameter per column"
+)]
 pub(crate) async fn upsert(
     connection: &mut PgConnection,
     account_id: &str,
