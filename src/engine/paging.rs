@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_cursor_that_comes_round_again_is_noticed() {
         let keyset = stream(Paging::Keyset, true);
-        let cursor = |page| Checkpoint::Page { page };
+        let cursor = |page| Checkpoint::Page { page, size: None };
         let mut seen = BTreeSet::new();
         let mut go = |from: u64, to: u64| {
             let checkpoint = cursor(from);

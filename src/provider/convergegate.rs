@@ -482,7 +482,10 @@ mod tests {
             last_id: None,
         };
         assert!(ConvergeGate.request(&at("created", Some(&beyond))).is_err());
-        let other = Checkpoint::Page { page: 2 };
+        let other = Checkpoint::Page {
+            page: 2,
+            size: None,
+        };
         assert!(ConvergeGate.request(&at("created", Some(&other))).is_err());
     }
 

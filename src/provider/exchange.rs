@@ -50,6 +50,9 @@ pub enum Checkpoint {
     Page {
         /// The number.
         page: u64,
+        /// Items per page that the number counts: another size would skip rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size: Option<u32>,
     },
 }
 

@@ -7,15 +7,18 @@ pub mod begateway;
 pub mod convergegate;
 pub mod error;
 pub mod exchange;
+pub mod firekassa;
 pub mod spec;
 pub mod wire;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono_tz::Tz;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use sha2::Sha512;
 
 pub use error::{PageError, RecordError, Refusal, RefusalKind, SettingsError};
 pub use exchange::{Checkpoint, Credential, Method, Next, Page, Position, Request, Response};
@@ -24,7 +27,7 @@ pub use spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier};
 use crate::model::Transaction;
 
 /// Every provider, by the code an account names it with.
-pub const PROVIDERS: &[Entry] = &[begateway::dwh::ENTRY, convergegate::ENTRY];
+pub const PROVIDERS: &[Entry] = &[begateway::dwh::ENTRY, convergegate::ENTRY, firekassa::ENTRY];
 
 /// One line of the table of providers.
 #[derive(Debug, Clone, Copy)]
@@ -79,26 +82,8 @@ pub trait Provider: Send + Sync {
     fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError>;
 
     /// Adds what proves who asks.
-    fn seal(&self, credential: &Credential, mut request: Request) -> Request {
-        request.authorization = match self.spec().auth {
-            Auth::Basic { user, password } => {
-                let pair = format!(
-                    "{}:{}",
-                    credential.expose(user),
-                    credential.expose(password)
-                );
-                Some(SecretString::from(format!(
-                    "Basic {}",
-                    STANDARD.encode(pair)
-                )))
-            }
-            Auth::Bearer { token } => Some(SecretString::from(format!(
-                "Bearer {}",
-                credential.expose(token)
-            ))),
-            Auth::Signed => None,
-        };
-        request
+    fn seal(&self, credential: &Credential, request: Request) -> Request {
+        authorize(self.spec().auth, credential, request)
     }
 
     /// Checks an answer's signature, where the provider signs.
@@ -108,6 +93,41 @@ pub trait Provider: Send + Sync {
 
     /// What an answer with another status than 200 means, with the provider's own words.
     fn refusal(&self, response: &Response) -> Refusal;
+}
+
+/// Adds the `Authorization` header of a scheme that has one.
+fn authorize(auth: Auth, credential: &Credential, mut request: Request) -> Request {
+    request.authorization = match auth {
+        Auth::Basic { user, password } => {
+            let pair = format!(
+                "{}:{}",
+                credential.expose(user),
+                credential.expose(password)
+            );
+            Some(SecretString::from(format!(
+                "Basic {}",
+                STANDARD.encode(pair)
+            )))
+        }
+        Auth::Bearer { token } => Some(SecretString::from(format!(
+            "Bearer {}",
+            credential.expose(token)
+        ))),
+        Auth::Signed => None,
+    };
+    request
+}
+
+/// The HMAC-SHA512 of a text, as two providers sign.
+fn hmac_sha512(secret: &str, text: &str) -> Vec<u8> {
+    // HMAC takes keys of any length.
+    Hmac::<Sha512>::new_from_slice(secret.as_bytes()).map_or_else(
+        |_| Vec::new(),
+        |mut mac| {
+            mac.update(text.as_bytes());
+            mac.finalize().into_bytes().to_vec()
+        },
+    )
 }
 
 /// Exposes a secret only here, so that a search for the word finds every place that does.

@@ -4,6 +4,7 @@
 //! spoils that field and not the item, and numbers keep their text.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use bigdecimal::BigDecimal;
 use chrono::{
@@ -230,6 +231,20 @@ pub fn refusal(response: &Response, message: Option<String>) -> Refusal {
         kind: RefusalKind::of_status(response.status, html),
         message,
     }
+}
+
+/// `{"amount":["is too big"]}` as `amount: is too big`.
+pub fn complaints(errors: Raw<'_>) -> Vec<String> {
+    object::<BTreeMap<String, Raw<'_>>>(errors)
+        .into_iter()
+        .filter_map(|(field, complaint)| {
+            let list: Vec<Raw<'_>> = complaint
+                .and_then(|raw| serde_json::from_str(raw.get()).ok())
+                .unwrap_or_else(|| vec![complaint]);
+            let texts: Vec<String> = list.into_iter().filter_map(text).collect();
+            (!texts.is_empty()).then(|| format!("{field}: {}", texts.join(", ")))
+        })
+        .collect()
 }
 
 /// A message on one line, cut to a length that fits a log.

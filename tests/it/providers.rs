@@ -15,16 +15,21 @@ use std::path::{Path, PathBuf};
 
 use chrono::{TimeZone, Utc};
 use chrono_tz::Tz;
+use paysync::engine::redact::redact;
 use paysync::model::Window;
 use paysync::provider::{
     self, Checkpoint, Next, PROVIDERS, Position, Provider, Response, Settings, wire,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// Items on the full pages among the fixtures.
 const PAGE_SIZE: u32 = 3;
+
+/// Whole card numbers among the fixtures: made up, and FireKassa's published one, which fails Luhn.
+const CARDS: &[&str] = &["4242424242424242", "3947333443347584"];
 
 struct Fixture {
     code: &'static str,
@@ -326,19 +331,29 @@ fn redaction_changes_no_transaction() {
         let provider = build(fixture.code, json!({}));
         let keys = provider.spec().redaction;
         let stream = provider.spec().streams[0].name.clone();
+        let checkpoint = checkpoint_of(provider.as_ref(), &fixture);
         let response = fixture.response();
-        let page = provider.page(&position(&stream, None), &response).unwrap();
+        let page = provider
+            .page(&position(&stream, checkpoint.as_ref()), &response)
+            .unwrap();
         for item in page.items {
-            let redacted = redaction::redact(item, &keys);
-            assert!(!redacted.get().contains("4242424242424242"));
-            assert_eq!(
-                provider.normalize(&redacted),
-                provider.normalize(item),
-                "{}/{}: {}",
-                fixture.code,
-                fixture.name,
-                redacted.get()
-            );
+            let stored = redact(item.get(), &keys).text.into_owned();
+            for redacted in [
+                redaction::redact(item, &keys),
+                RawValue::from_string(stored).unwrap(),
+            ] {
+                for card in CARDS {
+                    assert!(!redacted.get().contains(card));
+                }
+                assert_eq!(
+                    provider.normalize(&redacted),
+                    provider.normalize(item),
+                    "{}/{}: {}",
+                    fixture.code,
+                    fixture.name,
+                    redacted.get()
+                );
+            }
         }
     }
 }

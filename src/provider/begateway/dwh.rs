@@ -354,7 +354,10 @@ mod tests {
     fn test_streams_exist_only_when_asked_for() {
         assert!(dwh().request(&at("created_at/test", None)).is_err());
         assert_eq!(dwh().spec().streams.len(), 2);
-        let page = Checkpoint::Page { page: 2 };
+        let page = Checkpoint::Page {
+            page: 2,
+            size: None,
+        };
         assert!(dwh().request(&at("created_at", Some(&page))).is_err());
     }
 }

@@ -6,8 +6,6 @@
 
 pub mod dwh;
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 
 use super::error::Refusal;
@@ -113,24 +111,10 @@ impl Fault<'_> {
         };
         let parts: Vec<String> = headline
             .into_iter()
-            .chain(complaints(self.errors))
+            .chain(wire::complaints(self.errors))
             .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
-}
-
-/// `{"amount":["is too big"]}` as `amount: is too big`.
-fn complaints(errors: Raw<'_>) -> Vec<String> {
-    wire::object::<BTreeMap<String, Raw<'_>>>(errors)
-        .into_iter()
-        .filter_map(|(field, complaint)| {
-            let list: Vec<Raw<'_>> = complaint
-                .and_then(|raw| serde_json::from_str(raw.get()).ok())
-                .unwrap_or_else(|| vec![complaint]);
-            let texts: Vec<String> = list.into_iter().filter_map(wire::text).collect();
-            (!texts.is_empty()).then(|| format!("{field}: {}", texts.join(", ")))
-        })
-        .collect()
 }
 
 #[cfg(test)]

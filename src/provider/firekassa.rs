@@ -1,0 +1,443 @@
+//! FireKassa: `GET /api/v2/transactions`, deposits and withdrawals of a site; also named `VanilaPay`.
+//!
+//! Page: "Список транзакций", <https://fkassa.gitbook.io/firekassa-api-v2/transactions/list>.
+//! - The page names the filter by creation time in two ways, and a wrong name is ignored: the names
+//!   are options, and the engine looks at the rows' own times.
+//! - The bounds read "after" and "before": both are widened by a second.
+//! - `sort=id` puts new rows last, so page numbers do not shift inside a closed window.
+//! - The server may use a smaller page than asked for and says which: that size tells the last page.
+//! - Nothing filters by change: young windows are read again.
+
+mod item;
+mod options;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::form_urlencoded;
+
+use self::options::Options;
+use super::wire::{self, Raw};
+use super::{
+    Auth, Axis, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position, Provider,
+    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+};
+use crate::model::{Transaction, window};
+
+/// The line of the table of providers.
+pub const ENTRY: Entry = Entry {
+    code: "firekassa",
+    build: |settings| Ok(Box::new(FireKassa::new(settings)?)),
+};
+
+const STREAM: &str = "created_at";
+const TOKEN: &str = "token";
+const SIGN_TOKEN: &str = "sign_token";
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+
+/// One account's settings.
+#[derive(Debug)]
+struct FireKassa {
+    /// Zone of times that carry none.
+    zone: Tz,
+    /// Query parameters of every listing.
+    filter: Vec<(String, String)>,
+    /// Names of the filters for creation after and before a time.
+    created_filter: [String; 2],
+}
+
+impl FireKassa {
+    fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let options: Options = settings.options()?;
+        Ok(Self {
+            zone: settings.time_zone,
+            filter: options.filter()?,
+            created_filter: options.created_filter()?,
+        })
+    }
+}
+
+impl Provider for FireKassa {
+    fn spec(&self) -> Spec {
+        Spec {
+            code: ENTRY.code,
+            documentation: "https://fkassa.gitbook.io/firekassa-api-v2/transactions/list",
+            streams: vec![StreamSpec {
+                name: STREAM.to_owned(),
+                role: Role::History,
+                paging: Paging::Numbered,
+                axis: Some(Axis::Created),
+                unit: SECOND,
+                slack: SECOND,
+                max_window: TimeDelta::days(7),
+                lag: TimeDelta::seconds(30),
+                overlap: TimeDelta::hours(1),
+                // An expired deposit may be paid days later.
+                rescan: vec![
+                    Tier {
+                        within: TimeDelta::days(3),
+                        every: TimeDelta::hours(1),
+                    },
+                    Tier {
+                        within: TimeDelta::days(30),
+                        every: TimeDelta::days(1),
+                    },
+                ],
+                short_page_ends: true,
+            }],
+            auth: Auth::Bearer { token: TOKEN },
+            credentials: &[TOKEN],
+            optional_credentials: &[SIGN_TOKEN],
+            page_size: 100,
+            // The API's own limit is not documented; it tells the size it used.
+            max_page_size: 1000,
+            // No figure is documented, but a minute's polling of every row is called too heavy.
+            requests_per_minute: 30,
+            timeout: Duration::from_mins(1),
+            retry_after_floor: Duration::from_secs(1),
+            redaction: item::REDACTION,
+        }
+    }
+
+    fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
+        if at.stream != STREAM {
+            return Err(PageError::Position("no such stream"));
+        }
+        let [after, before] = &self.created_filter;
+        let start = date(window::floor(at.window.start(), SECOND) - SECOND);
+        let end = date(window::ceil(at.window.end(), SECOND) + SECOND);
+        let request = self
+            .listing(place(at)?)
+            .query(after.as_str(), &start)
+            .query(before.as_str(), &end);
+        Ok(request)
+    }
+
+    fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
+        let envelope: Envelope<'_> = wire::envelope(response)?;
+        let items = envelope.items.ok_or(PageError::Missing("items"))?;
+        let echo: Echo<'_> = wire::object(envelope.page);
+        let asked = place(at)?;
+        if number(echo.number).is_some_and(|number| number != asked.page) {
+            return Err(PageError::Cursor("another page than the one asked for"));
+        }
+        let size = number(echo.size)
+            .and_then(|size| u32::try_from(size).ok())
+            .filter(|size| *size > 0);
+        let rows = u32::try_from(items.len()).unwrap_or(u32::MAX);
+        let next = if at.checkpoint.is_some() && size.is_some_and(|size| size != asked.size) {
+            // Numbers count other rows now: only the first page is the same.
+            more(1, size.unwrap_or(asked.size))
+        } else if rows == 0 || size.is_some_and(|size| rows < size) {
+            Next::End
+        } else {
+            more(asked.page.saturating_add(1), size.unwrap_or(asked.size))
+        };
+        Ok(Page {
+            items,
+            next,
+            count: None,
+        })
+    }
+
+    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+        item::normalize(item, self.zone)
+    }
+
+    /// Besides the bearer token, a site may have a second secret that signs requests.
+    fn seal(&self, credential: &Credential, request: Request) -> Request {
+        let request = super::authorize(self.spec().auth, credential, request);
+        match credential.expose(SIGN_TOKEN) {
+            "" => request,
+            secret => {
+                let signature = signature(secret, &request);
+                request.header("Signature", signature)
+            }
+        }
+    }
+
+    fn refusal(&self, response: &Response) -> Refusal {
+        wire::refusal(response, message(&response.body))
+    }
+}
+
+impl FireKassa {
+    /// A page of what the account's filters let through.
+    fn listing(&self, place: Place) -> Request {
+        let mut request = Request::get("/api/v2/transactions").header("Accept-Language", "en");
+        request.query.extend(self.filter.iter().cloned());
+        request
+            .query("page[number]", &place.page)
+            .query("page[size]", &place.size)
+            .query("sort", &"id")
+    }
+}
+
+/// Which page of which size.
+#[derive(Clone, Copy)]
+struct Place {
+    page: u64,
+    size: u32,
+}
+
+fn place(at: &Position<'_>) -> Result<Place, PageError> {
+    let default = at.page_size.max(1);
+    match at.checkpoint {
+        None => Ok(Place {
+            page: 1,
+            size: default,
+        }),
+        Some(Checkpoint::Page { page, size }) => Ok(Place {
+            page: *page,
+            size: size.unwrap_or(default),
+        }),
+        Some(_) => Err(PageError::Position("not a page number")),
+    }
+}
+
+fn more(page: u64, size: u32) -> Next {
+    Next::More(Checkpoint::Page {
+        page,
+        size: Some(size),
+    })
+}
+
+fn number(raw: Raw<'_>) -> Option<u64> {
+    wire::text(raw)?.parse().ok()
+}
+
+fn date(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
+/// Lower-case hexadecimal HMAC-SHA512 of path, query and body as they are sent. The path is the
+/// API's own: if `base_url` has a path besides the host, a proxy takes it off on the way.
+fn signature(secret: &str, request: &Request) -> String {
+    let mut text = request.path.to_owned();
+    if !request.query.is_empty() {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&request.query)
+            .finish();
+        text.push('?');
+        text.push_str(&query);
+    }
+    text.push_str(request.body.as_deref().unwrap_or_default());
+    super::hmac_sha512(secret, &text)
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
+        .collect()
+}
+
+/// `{"error":"…"}`, or `{"message":"…","errors":{"field":["…"]}}`.
+fn message(body: &str) -> Option<String> {
+    let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let parts: Vec<String> = [fault.error, fault.message]
+        .into_iter()
+        .filter_map(wire::text)
+        .chain(wire::complaints(fault.errors))
+        .collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+    page: Raw<'a>,
+}
+
+/// What the server says of the page it gave.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Echo<'a> {
+    #[serde(borrow)]
+    number: Raw<'a>,
+    size: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Fault<'a> {
+    #[serde(borrow)]
+    error: Raw<'a>,
+    message: Raw<'a>,
+    errors: Raw<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use secrecy::{ExposeSecret as _, SecretString};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::Window;
+
+    fn provider(options: Value) -> FireKassa {
+        FireKassa::new(&Settings {
+            time_zone: Tz::UTC,
+            options,
+        })
+        .unwrap()
+    }
+
+    fn at(checkpoint: Option<&Checkpoint>) -> Position<'_> {
+        let instant = |millis| DateTime::from_timestamp_millis(millis).unwrap();
+        Position {
+            stream: STREAM,
+            window: Window::new(instant(1_704_067_200_500), instant(1_704_067_260_000)).unwrap(),
+            checkpoint,
+            page_size: 100,
+        }
+    }
+
+    fn page(checkpoint: Option<&Checkpoint>, rows: usize, echo: &Value) -> Result<Next, PageError> {
+        let response = Response {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: json!({"items": vec![json!({}); rows], "page": echo}).to_string(),
+            lossy: false,
+        };
+        provider(json!({}))
+            .page(&at(checkpoint), &response)
+            .map(|page| page.next)
+    }
+
+    fn checkpoint(page: u64, size: u32) -> Checkpoint {
+        Checkpoint::Page {
+            page,
+            size: Some(size),
+        }
+    }
+
+    #[test]
+    fn both_bounds_are_widened_and_filters_pass_through() {
+        let provider = provider(json!({
+            "filter": {"action": "deposit", "amount": {"min": 10}},
+            "created_filter": ["filter[created_at][min]", "filter[created_at][max]"],
+        }));
+        let query: Vec<String> = provider
+            .request(&at(Some(&checkpoint(3, 20))))
+            .unwrap()
+            .query
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        assert_eq!(
+            query,
+            [
+                "filter[action]=deposit",
+                "filter[amount][min]=10",
+                "page[number]=3",
+                "page[size]=20",
+                "sort=id",
+                "filter[created_at][min]=2023-12-31T23:59:59+00:00",
+                "filter[created_at][max]=2024-01-01T00:01:01+00:00",
+            ]
+        );
+        let offset = Checkpoint::Offset {
+            offset: 1,
+            last_id: None,
+        };
+        assert!(provider.request(&at(Some(&offset))).is_err());
+    }
+
+    #[test]
+    fn the_echoed_size_tells_the_last_page() {
+        let echo = |number: u64, size: u32| json!({"number": number, "size": size});
+        let next = |page, size| Ok(Next::More(checkpoint(page, size)));
+        // The server's own limit is 20.
+        assert_eq!(page(None, 20, &echo(1, 20)), next(2, 20));
+        let second = checkpoint(2, 20);
+        assert_eq!(page(Some(&second), 19, &echo(2, 20)), Ok(Next::End));
+        assert_eq!(page(Some(&second), 0, &echo(2, 20)), Ok(Next::End));
+        assert_eq!(
+            page(Some(&second), 20, &json!({"number": "2", "size": "20"})),
+            next(3, 20)
+        );
+        // Without a size only an empty page is the end.
+        assert_eq!(page(None, 7, &Value::Null), next(2, 100));
+        assert_eq!(page(None, 7, &echo(1, 0)), next(2, 100));
+        assert_eq!(page(None, 0, &Value::Null), Ok(Next::End));
+    }
+
+    #[test]
+    fn another_size_begins_again_and_another_number_is_an_error() {
+        let second = checkpoint(2, 100);
+        assert_eq!(
+            page(Some(&second), 20, &json!({"number": 2, "size": 20})),
+            Ok(Next::More(checkpoint(1, 20)))
+        );
+        assert!(matches!(
+            page(Some(&second), 20, &json!({"number": 1, "size": 100})),
+            Err(PageError::Cursor(_))
+        ));
+    }
+
+    #[test]
+    fn checkpoints_are_stored_with_their_size() {
+        let stored = serde_json::to_string(&checkpoint(3, 20)).unwrap();
+        assert_eq!(stored, r#"{"page":3,"size":20}"#);
+        let loaded: Checkpoint = serde_json::from_str(&stored).unwrap();
+        assert_eq!(loaded, checkpoint(3, 20));
+        let plain: Checkpoint = serde_json::from_str(r#"{"page":3}"#).unwrap();
+        assert_eq!(place(&at(Some(&plain))).unwrap().size, 100);
+    }
+
+    #[test]
+    fn a_sign_token_signs_the_query_as_it_is_sent() {
+        let mut request = Request::get("/api/v2/transactions")
+            .query("filter[action]", &"deposit")
+            .query("page[number]", &1);
+        assert_eq!(
+            signature("sign-token", &request),
+            "4e11ff5656037f64688c8ad5b25ed104b65dbd23d0f95278fefe560a37e17ec0\
+             d927e22543260597c536bd04edec618dc527f212f58fbf71ad235517df046353"
+        );
+        request.query.clear();
+        let bare = signature("sign-token", &request);
+        request.body = Some("{}".to_owned());
+        assert_ne!(signature("sign-token", &request), bare);
+    }
+
+    #[test]
+    fn the_signature_is_sent_only_with_a_sign_token() {
+        let sealed = |parts: &[(&str, &str)]| {
+            let parts: BTreeMap<String, SecretString> = parts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
+                .collect();
+            let provider = provider(json!({}));
+            let request = provider.request(&at(None)).unwrap();
+            provider.seal(&Credential::new(parts), request)
+        };
+        let plain = sealed(&[("token", "t")]);
+        assert_eq!(plain.authorization.unwrap().expose_secret(), "Bearer t");
+        assert_eq!(plain.headers, [("Accept-Language", "en".to_owned())]);
+        let signed = sealed(&[("token", "t"), ("sign_token", "s")]);
+        assert_eq!(signed.authorization.unwrap().expose_secret(), "Bearer t");
+        let (name, value) = signed.headers.last().unwrap();
+        assert_eq!((*name, value.len()), ("Signature", 128));
+    }
+
+    /// What is signed is what the transport puts into the URL.
+    #[test]
+    fn plus_signs_and_brackets_are_encoded() {
+        let request = provider(json!({})).request(&at(None)).unwrap();
+        let mut url = url::Url::parse("https://host.example/api/v2/transactions").unwrap();
+        url.query_pairs_mut().extend_pairs(&request.query);
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&request.query)
+            .finish();
+        assert_eq!(url.query(), Some(query.as_str()));
+        assert!(
+            query.contains("filter%5Bcreate_at%5D%5Bstart%5D=2023-12-31T23%3A59%3A59%2B00%3A00&")
+        );
+    }
+}
