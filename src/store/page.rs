@@ -152,13 +152,19 @@ impl Store {
         let items = count(page.records.len() + page.quarantined.len());
         let (records, duplicate) = last_of_each(page.records);
         let mut connection = self.pool().acquire().await?;
-        let answer = ask(
+        let asked = ask(
             &mut connection,
             &lease.account_id,
             page.context.requested_at,
             &records,
         )
-        .await?;
+        .await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
+            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(records.len()),
+            Err(error) => return Err(error.into()),
+        };
         let wanted: Vec<&Record<'_>> = answer
             .wanted
             .iter()

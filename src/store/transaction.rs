@@ -21,6 +21,16 @@ pub(crate) struct Answer {
     pub(crate) unchanged: u64,
 }
 
+impl Answer {
+    /// The answer if nothing could be asked: the upsert applies the same rule by itself.
+    pub(crate) fn all_wanted(records: usize) -> Self {
+        Self {
+            wanted: (0..records).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 /// What a bulk upsert did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
