@@ -150,6 +150,8 @@ async fn sync(what: &'static str, config: &Path, pool: &PgPool) -> Figure {
         .arg("--config")
         .arg(config)
         .arg("sync")
+        // Cargo's runner offers a database of its own, which is not durable.
+        .env_remove("DATABASE_URL")
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
