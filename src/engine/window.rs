@@ -15,7 +15,7 @@ use super::policy::{Directive, Failure};
 use crate::clock::Clock;
 use crate::model::Window;
 use crate::plan::next_length;
-use crate::provider::{Checkpoint, Page, Position, Response};
+use crate::provider::{Authenticity, Checkpoint, Page, Position, Response};
 use crate::store::Store;
 use crate::store::account::Lease;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Record, Then};
@@ -191,6 +191,15 @@ impl Reading<'_> {
         )
         .increment(1);
         let answer = answer?;
+        // Once a window is enough: such a provider's answers are doubtful one and all.
+        if answer.authenticity == Authenticity::Doubtful && at.checkpoint.is_none() {
+            warn!(
+                account.id = %account.id, stream.name = %self.stream.spec.name,
+                window.start = %at.window.start(), window.end = %at.window.end(),
+                hint = "check the secret; set verify_signature to require, or to off",
+                "the answer's signature does not match; its rows are stored all the same"
+            );
+        }
         if answer.response.status == 200 {
             return Ok(Fetched {
                 response: answer.response,

@@ -162,6 +162,16 @@ impl Response {
     }
 }
 
+/// What the check of an answer's signature found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Authenticity {
+    /// It matches, or there is nothing to check.
+    #[default]
+    Accepted,
+    /// It does not match, which the account tolerates.
+    Doubtful,
+}
+
 /// What one answer holds.
 #[derive(Debug)]
 pub struct Page<'r> {

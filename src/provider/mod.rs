@@ -5,6 +5,7 @@
 
 pub mod begateway;
 pub mod convergegate;
+pub mod ecommpay;
 pub mod error;
 pub mod exchange;
 pub mod firekassa;
@@ -21,13 +22,20 @@ use serde_json::value::RawValue;
 use sha2::Sha512;
 
 pub use error::{PageError, RecordError, Refusal, RefusalKind, SettingsError};
-pub use exchange::{Checkpoint, Credential, Method, Next, Page, Position, Request, Response};
+pub use exchange::{
+    Authenticity, Checkpoint, Credential, Method, Next, Page, Position, Request, Response,
+};
 pub use spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier};
 
 use crate::model::Transaction;
 
 /// Every provider, by the code an account names it with.
-pub const PROVIDERS: &[Entry] = &[begateway::dwh::ENTRY, convergegate::ENTRY, firekassa::ENTRY];
+pub const PROVIDERS: &[Entry] = &[
+    begateway::dwh::ENTRY,
+    convergegate::ENTRY,
+    ecommpay::ENTRY,
+    firekassa::ENTRY,
+];
 
 /// One line of the table of providers.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +95,12 @@ pub trait Provider: Send + Sync {
     }
 
     /// Checks an answer's signature, where the provider signs.
-    fn verify(&self, _credential: &Credential, _response: &Response) -> Result<(), PageError> {
-        Ok(())
+    fn verify(
+        &self,
+        _credential: &Credential,
+        _response: &Response,
+    ) -> Result<Authenticity, PageError> {
+        Ok(Authenticity::Accepted)
     }
 
     /// What an answer with another status than 200 means, with the provider's own words.

@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::provider::{Credential, Method, PageError, Provider, Request, Response};
+use crate::provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use limiter::Limiter;
 
 /// Sent with every request: some providers refuse clients without one.
@@ -77,6 +77,8 @@ pub enum TransportError {
 pub struct Answer {
     /// What the provider's code reads.
     pub response: Response,
+    /// Whether its signature matches, where the provider signs.
+    pub authenticity: Authenticity,
     /// The wait it asks for.
     pub retry_after: Option<Duration>,
     /// The server's clock.
@@ -170,9 +172,9 @@ impl Wire {
         now: DateTime<Utc>,
     ) -> Result<Answer, TransportError> {
         let request = provider.seal(&self.credential, request);
-        let answer = self.exchange(request, now).await?;
+        let mut answer = self.exchange(request, now).await?;
         if answer.response.status == 200 {
-            provider.verify(&self.credential, &answer.response)?;
+            answer.authenticity = provider.verify(&self.credential, &answer.response)?;
         }
         Ok(answer)
     }
@@ -212,6 +214,7 @@ impl Wire {
                 body,
                 lossy,
             },
+            authenticity: Authenticity::default(),
             retry_after,
             date,
         })
