@@ -5,9 +5,12 @@
 //! `model · clock · telemetry → provider · config → plan → transport · store → engine → http → app
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod launcher;
 pub mod model;
 pub mod plan;

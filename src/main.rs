@@ -1,2 +1,7 @@
 //! The `paysync` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    paysync::cli::main()
+}

@@ -137,8 +137,9 @@ pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
 }
 
 fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    // What PostgreSQL says of an object that is there already is no news.
     EnvFilter::builder()
-        .parse(filter)
+        .parse(format!("sqlx::postgres::notice=warn,{filter}"))
         .map_err(TelemetryError::Filter)
 }
 

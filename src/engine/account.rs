@@ -31,7 +31,7 @@ pub struct Account {
     /// The way to it.
     pub wire: Wire,
     /// Its streams.
-    pub streams: Vec<Stream>,
+    pub streams: Vec<Arc<Stream>>,
     /// Items asked for per page.
     pub page_size: u32,
     /// Windows read side by side.
@@ -68,9 +68,11 @@ impl Account {
                 .requests_per_minute
                 .unwrap_or(spec.requests_per_minute),
         );
-        let streams = spec.streams.iter().map(|stream| Stream {
-            spec: stream.clone(),
-            policy: policy(stream, settings),
+        let streams = spec.streams.iter().map(|stream| {
+            Arc::new(Stream {
+                spec: stream.clone(),
+                policy: policy(stream, settings),
+            })
         });
         Self {
             id: settings.id.clone(),
@@ -105,7 +107,7 @@ impl Account {
     }
 
     /// The stream of this name.
-    pub fn stream(&self, name: &str) -> Option<&Stream> {
+    pub fn stream(&self, name: &str) -> Option<&Arc<Stream>> {
         self.streams.iter().find(|stream| stream.spec.name == name)
     }
 

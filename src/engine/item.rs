@@ -46,7 +46,14 @@ pub(crate) fn sort_out<'a>(
         } else if response.lossy && redacted.text.contains('\u{fffd}') {
             Err(("invalid_utf8", "bytes that are not UTF-8".to_owned()))
         } else {
-            normalize(provider, item, &redacted.text)
+            normalize(
+                provider,
+                item,
+                match &redacted.text {
+                    Cow::Borrowed(_) => None,
+                    Cow::Owned(text) => Some(text.as_str()),
+                },
+            )
         };
         match made {
             Ok(transaction) => sorted.records.push(Record {
@@ -82,11 +89,11 @@ pub(crate) fn time_on(
 fn normalize(
     provider: &dyn Provider,
     item: &RawValue,
-    redacted: &Cow<'_, str>,
+    redacted: Option<&str>,
 ) -> Result<Transaction, (&'static str, String)> {
     let made = match redacted {
-        Cow::Borrowed(_) => provider.normalize(item),
-        Cow::Owned(text) => match serde_json::from_str::<&RawValue>(text) {
+        None => provider.normalize(item),
+        Some(text) => match serde_json::from_str::<&RawValue>(text) {
             Ok(item) => provider.normalize(item),
             Err(error) => {
                 return Err((

@@ -1,6 +1,7 @@
 //! A look at an account's progress: opens what is due and says what can be read now.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,43 +17,46 @@ use crate::store::window::OpenWindow;
 use crate::telemetry;
 
 /// How often what waits for an operator is tried again.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const PROBE_INTERVAL: Duration = Duration::from_mins(15);
 
 /// The longest sleep, so that what another process changed is noticed.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 
 /// A window that can be read now.
-pub(crate) struct Ready<'a> {
-    pub(crate) stream: &'a Stream,
+pub(crate) struct Ready {
+    pub(crate) stream: Arc<Stream>,
     pub(crate) window: OpenWindow,
     /// The stream's window length, to adapt from.
     pub(crate) length: TimeDelta,
 }
 
 /// What a look found.
-pub(crate) struct Look<'a> {
+pub(crate) struct Look {
     /// Windows to read, most urgent first.
-    pub(crate) ready: Vec<Ready<'a>>,
+    pub(crate) ready: Vec<Ready>,
     /// Whether everything wanted is covered.
     pub(crate) complete: bool,
+    /// Whether the account waits for an operator.
+    pub(crate) suspended: bool,
     /// When to look again if nothing happens before.
     pub(crate) wake: DateTime<Utc>,
 }
 
-impl<'a> Look<'a> {
+impl Look {
     /// Looks, and opens windows for the gaps that are due.
     pub(crate) async fn take(
-        reader: &Reader<'a>,
+        reader: &Reader,
         until: Until,
         busy: &BTreeSet<i64>,
     ) -> Result<Self, StoreError> {
-        let account: &'a Account = reader.account;
+        let account = &reader.account;
         let now = reader.clock.now();
         let state = reader.store.account(&account.id).await?;
         let states = reader.store.streams(&account.id).await?;
         let mut look = Self {
             ready: Vec::new(),
             complete: true,
+            suspended: state.suspended_at.is_some(),
             wake: now + LONGEST_SLEEP,
         };
         let mut seconds = (0, 0);
@@ -89,8 +93,8 @@ impl<'a> Look<'a> {
     /// One stream: opens what is due, and finds what can be read.
     async fn stream(
         &mut self,
-        reader: &Reader<'a>,
-        stream: &'a Stream,
+        reader: &Reader,
+        stream: &Arc<Stream>,
         mut state: StreamState,
         goal: Goal,
         now: DateTime<Utc>,
@@ -101,7 +105,7 @@ impl<'a> Look<'a> {
         if !plan.open.is_empty() || !plan.begin.is_empty() {
             let opened = reader
                 .store
-                .open(reader.lease, &state.stream, goal.horizon, &plan)
+                .open(&reader.lease, &state.stream, goal.horizon, &plan)
                 .await?;
             state
                 .progress
@@ -122,7 +126,7 @@ impl<'a> Look<'a> {
                 _ if busy.contains(&window.id) => {}
                 Some(retry_at) if retry_at > now => self.wake = self.wake.min(retry_at),
                 _ => self.ready.push(Ready {
-                    stream,
+                    stream: stream.clone(),
                     window,
                     length: state.progress.length,
                 }),

@@ -11,6 +11,7 @@ mod paging;
 pub mod policy;
 pub mod progress;
 pub mod redact;
+pub mod status;
 pub mod supervisor;
 mod window;
 mod work;

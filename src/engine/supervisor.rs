@@ -167,7 +167,7 @@ impl Engine {
             while let Some(ended) = tasks.join_next().await {
                 match ended {
                     Ok((account, outcome)) => report.push((account, outcome?)),
-                    Err(error) => warn!(error = %error, "an account's task ended badly"),
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
                 }
             }
             Ok::<_, StoreError>(report)
@@ -182,7 +182,7 @@ impl Engine {
 
     async fn sync_account(
         &self,
-        account: &Account,
+        account: &Arc<Account>,
         keeper: &Arc<Keeper>,
         give_up_after: Duration,
         stop: &CancellationToken,
@@ -192,6 +192,7 @@ impl Engine {
             give_up_after,
         };
         let started = Instant::now();
+        let mut away_since: Option<Instant> = None;
         let mut waiting = false;
         loop {
             if stop.is_cancelled() {
@@ -199,6 +200,7 @@ impl Engine {
             }
             let ended = match self.acquire_one(account).await {
                 Ok(Some(lease)) => {
+                    away_since = None;
                     self.store.lift_suspension(&account.id, true).await?;
                     let lost = keeper.keep(lease.clone());
                     self.under_lease(account, lease, keeper, lost, stop.child_token(), until)
@@ -219,10 +221,13 @@ impl Engine {
             };
             match ended {
                 Ok(Ended::Covered) => return Ok(Outcome::Covered),
-                Ok(Ended::GaveUp) => return Ok(Outcome::GaveUp),
+                Ok(Ended::GaveUp | Ended::Crashed) => return Ok(Outcome::GaveUp),
                 Ok(Ended::Stopped) => {}
-                Err(error) if started.elapsed() > give_up_after => return Err(error),
+                Err(error) if away_since.is_some_and(|since| since.elapsed() > give_up_after) => {
+                    return Err(error);
+                }
                 Err(error) => {
+                    away_since.get_or_insert_with(Instant::now);
                     account
                         .progress
                         .trouble(&error.to_string(), "paysync waits for the database");
@@ -250,7 +255,7 @@ impl Engine {
     /// Works on an account, and gives its lease back.
     async fn under_lease(
         &self,
-        account: &Account,
+        account: &Arc<Account>,
         lease: Lease,
         keeper: &Keeper,
         lost: CancellationToken,
@@ -258,16 +263,23 @@ impl Engine {
         until: Until,
     ) -> Result<Ended, StoreError> {
         let reader = Reader {
-            store: &self.store,
-            clock: &*self.clock,
-            account,
-            lease: &lease,
-            stop: &stop,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            account: account.clone(),
+            lease: lease.clone(),
+            stop,
         };
+        let mut working = tokio::spawn(work(reader, until));
         let ended = tokio::select! {
-            ended = work(reader, until) => ended,
-            // Whatever is in flight may not be stored any more: let it go.
-            () = lost.cancelled() => Ok(Ended::Stopped),
+            ended = &mut working => ended.unwrap_or_else(|error| {
+                tracing::error!(account.id = %account.id, error = %error, "the work on an account crashed: please report it");
+                Ok(Ended::Crashed)
+            }),
+            () = lost.cancelled() => {
+                // Whatever is in flight may not be stored any more: let it go.
+                working.abort();
+                Ok(Ended::Stopped)
+            }
         };
         keeper.forget(&account.id);
         if let Err(error) = self.store.release(std::slice::from_ref(&lease)).await {
@@ -281,10 +293,10 @@ fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
     match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again")
+            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again");
         }
         Err(error) => {
-            tracing::error!(error = %error, "an account's task ended badly; it is taken up again")
+            tracing::error!(error = %error, "an account's task ended badly; it is taken up again");
         }
     }
 }

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -43,14 +42,17 @@ pub(crate) enum Ended {
     GaveUp,
     /// It was asked to stop, or the lease was lost.
     Stopped,
+    /// A defect of paysync ended it.
+    Crashed,
 }
 
 /// Works on an account under a lease. Ends with an error only if the database cannot be used.
-pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, StoreError> {
+pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreError> {
     register(&reader).await?;
-    let mut reading = FuturesUnordered::new();
+    let mut reading = JoinSet::new();
     let mut busy = BTreeSet::new();
     let mut last_success = Instant::now();
+    let mut suspended = false;
     loop {
         if reader.stop.is_cancelled() && reading.is_empty() {
             return Ok(Ended::Stopped);
@@ -58,6 +60,7 @@ pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, Stor
         let mut wake = None;
         if !reader.stop.is_cancelled() {
             let look = Look::take(&reader, until, &busy).await?;
+            suspended = look.suspended;
             for Ready {
                 stream,
                 window,
@@ -68,8 +71,10 @@ pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, Stor
                     break;
                 }
                 busy.insert(window.id);
-                reading.push(async move {
-                    (stream, reader.read(stream, &window, length).await, window)
+                let reader = reader.clone();
+                reading.spawn(async move {
+                    let result = reader.read(&stream, &window, length).await;
+                    (stream, window, result)
                 });
             }
             if reading.is_empty()
@@ -82,19 +87,39 @@ pub(crate) async fn work(reader: Reader<'_>, until: Until) -> Result<Ended, Stor
                     return Ok(Ended::GaveUp);
                 }
             }
-            wake = Some(look.wake);
+            let pause = (look.wake - reader.clock.now())
+                .to_std()
+                .unwrap_or_default();
+            wake = Some(match until {
+                Until::Stopped => pause,
+                Until::Covered { give_up_after, .. } => {
+                    pause.min(give_up_after.saturating_sub(last_success.elapsed()))
+                }
+            });
         }
-        let sleep = wake.map(|wake| (wake - reader.clock.now()).to_std().unwrap_or_default());
         tokio::select! {
-            Some((stream, result, window)) = reading.next(), if !reading.is_empty() => {
+            Some(read) = reading.join_next(), if !reading.is_empty() => {
+                let (stream, window, result) = match read {
+                    Ok(read) => read,
+                    // A defect: the account's task ends with it, and is taken up again.
+                    Err(error) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        Err(_) => continue,
+                    },
+                };
                 busy.remove(&window.id);
                 match result {
-                    Ok(()) => last_success = Instant::now(),
-                    Err(failure) => after_failure(&reader, stream, &window, failure).await?,
+                    Ok(()) => {
+                        last_success = Instant::now();
+                        if suspended {
+                            reader.store.lift_suspension(&reader.account.id, false).await?;
+                        }
+                    }
+                    Err(failure) => after_failure(&reader, &stream, &window, failure).await?,
                 }
             }
-            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
-            () = reader.stop.cancelled(), if sleep.is_some() => {}
+            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
+            () = reader.stop.cancelled(), if wake.is_some() => {}
         }
     }
 }
@@ -104,8 +129,8 @@ fn has_room(busy: usize, concurrency: usize, lane: Lane) -> bool {
     busy < concurrency || (lane == Lane::Live && busy == concurrency)
 }
 
-async fn register(reader: &Reader<'_>) -> Result<(), StoreError> {
-    let account = reader.account;
+async fn register(reader: &Reader) -> Result<(), StoreError> {
+    let account = &reader.account;
     let state = reader.store.account(&account.id).await?;
     for stream in &account.streams {
         reader
@@ -118,7 +143,7 @@ async fn register(reader: &Reader<'_>) -> Result<(), StoreError> {
 
 /// Does what the table of errors says.
 async fn after_failure(
-    reader: &Reader<'_>,
+    reader: &Reader,
     stream: &Stream,
     window: &OpenWindow,
     failure: Failure,
@@ -147,13 +172,13 @@ async fn after_failure(
             retry::jittered(retry::between_runs(failures))
         }
     };
-    let account = reader.account;
+    let account = &reader.account;
     account.progress.trouble(&message, hint);
     let restart = directive == Directive::Restart;
     reader
         .store
         .fail_window(
-            reader.lease,
+            &reader.lease,
             window.id,
             Trouble {
                 error: &message,
@@ -171,7 +196,7 @@ async fn after_failure(
             );
             reader
                 .store
-                .suspend_account(reader.lease, &message, hint)
+                .suspend_account(&reader.lease, &message, hint)
                 .await?;
         }
         Directive::SuspendStream => {
@@ -181,7 +206,7 @@ async fn after_failure(
             );
             reader
                 .store
-                .suspend_stream(reader.lease, &stream.spec.name, &message, hint)
+                .suspend_stream(&reader.lease, &stream.spec.name, &message, hint)
                 .await?;
         }
         _ => warn!(

@@ -150,7 +150,7 @@ fn tiers_of_age_are_read_again_when_they_are_due() {
 }
 
 /// What may happen to a stream between two looks of the planner.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     /// The open window with this index (modulo their number) is read to its end.
     Close(usize),

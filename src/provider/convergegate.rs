@@ -201,6 +201,7 @@ fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
         customer_email: wire::text(customer.email),
         error_code: reason(item.error_code),
         error_message: reason(item.error_message),
+        provider_reference: wire::text(item.terminal_name),
         gateway: wire::text(item.terminal_name),
         description: wire::text(item.description),
         // Not in this API.
@@ -212,7 +213,6 @@ fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
         rrn: None,
         arn: None,
         auth_code: None,
-        provider_reference: None,
         is_test: None,
     })
 }

@@ -44,6 +44,22 @@ pub struct Args {
 }
 
 impl Args {
+    /// A small living world of the demonstration: `rows` of history, `rate` new rows per second.
+    pub fn demo(rows: u64, rate: u32) -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            rows,
+            seed: 1,
+            days: 90,
+            burst: 0,
+            rate,
+            churn: 60,
+            fail: 0,
+            latency: Duration::ZERO,
+            page_cap: None,
+        }
+    }
+
     /// The settings of a simulator that starts at `now`.
     pub fn settings(&self, now: DateTime<Utc>) -> Settings {
         Settings {

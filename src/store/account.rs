@@ -79,7 +79,9 @@ impl Store {
             WITH free AS (
                 SELECT account_id
                 FROM paysync.accounts
-                WHERE account_id = ANY($1) AND NOT paused AND (lease_until IS NULL OR lease_until < clock_timestamp())
+                WHERE account_id = ANY($1) AND NOT paused
+                  -- A holder that lost its lease without a word (the database was away) may have it back.
+                  AND (lease_until IS NULL OR lease_until < clock_timestamp() OR lease_holder = $2)
                 ORDER BY lease_until NULLS FIRST, account_id
                 LIMIT $4
                 -- Two processes that look at once share the accounts instead of waiting for each other.

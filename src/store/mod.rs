@@ -3,7 +3,13 @@
 //! Everything is qualified with the schema and needs no session state, so that it works behind a
 //! pooler in transaction mode.
 
+#![allow(
+    clippy::as_conversions,
+    reason = "sqlx's macros take the types of arrays as casts"
+)]
+
 pub mod account;
+pub mod health;
 pub mod page;
 mod quarantine;
 mod range;
@@ -72,7 +78,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(Duration::from_secs(60))
+            .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
         Ok(Self { pool })
     }
@@ -106,6 +112,15 @@ impl Store {
             .fetch_one(&self.pool)
             .await?;
         Ok(now)
+    }
+
+    /// The server's version, e.g. `15.8`.
+    pub async fn server_version(&self) -> Result<String, StoreError> {
+        let version =
+            sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
+                .fetch_one(&self.pool)
+                .await?;
+        Ok(version)
     }
 }
 

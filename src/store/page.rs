@@ -6,16 +6,16 @@
 //! takeover back until the commit; without it everything is rolled back.
 
 use std::borrow::Cow;
+use std::ops::AddAssign;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::types::Json;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::account::Lease;
 use super::transaction::{Answer, Written, ask, count, upsert};
-use super::window::OpenWindow;
-use super::{Store, StoreError, quarantine, range};
+use super::window::{OpenWindow, move_window};
+use super::{Store, StoreError, quarantine};
 use crate::model::{Transaction, Window};
 use crate::provider::Checkpoint;
 
@@ -125,6 +125,19 @@ impl PageCounts {
     }
 }
 
+impl AddAssign for PageCounts {
+    fn add_assign(&mut self, page: Self) {
+        self.items += page.items;
+        self.inserted += page.inserted;
+        self.updated += page.updated;
+        self.unchanged += page.unchanged;
+        self.stale += page.stale;
+        self.duplicate += page.duplicate;
+        self.quarantined += page.quarantined;
+        self.outside += page.outside;
+    }
+}
+
 impl Store {
     /// Stores a page under a lease.
     ///
@@ -139,13 +152,19 @@ impl Store {
         let items = count(page.records.len() + page.quarantined.len());
         let (records, duplicate) = last_of_each(page.records);
         let mut connection = self.pool().acquire().await?;
-        let answer = ask(
+        let asked = ask(
             &mut connection,
             &lease.account_id,
             page.context.requested_at,
             &records,
         )
-        .await?;
+        .await;
+        let answer = match asked {
+            Ok(answer) => answer,
+            // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
+            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(records.len()),
+            Err(error) => return Err(error.into()),
+        };
         let wanted: Vec<&Record<'_>> = answer
             .wanted
             .iter()
@@ -320,100 +339,4 @@ fn refused_data(error: &sqlx::Error) -> Option<String> {
         .iter()
         .any(|class| code.starts_with(class));
     is_data.then(|| format!("SQLSTATE {code}"))
-}
-
-/// Moves the window: checkpoint and counts, and its outcome with the coverage. Proves the lease.
-async fn move_window(
-    connection: &mut PgConnection,
-    lease: &Lease,
-    page: &PageContext<'_>,
-    counts: &PageCounts,
-    then: &Then,
-) -> Result<(), StoreError> {
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    let (outcome, checkpoint, length, halves) = match then {
-        Then::More(checkpoint) => (None, Some(Json(checkpoint)), None, None),
-        Then::Close { length } => (Some("closed"), None, Some(*length), None),
-        Then::Split { halves, length } => (Some("split"), None, Some(*length), Some(*halves)),
-    };
-    let halves: Vec<_> = halves
-        .into_iter()
-        .flat_map(|(left, right)| [left, right])
-        .map(range::of_window)
-        .collect();
-    let proof = sqlx::query!(
-        r#"
-        WITH lease AS (
-            -- Shared among this process's windows; a takeover has to wait for the commit.
-            SELECT account_id FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE
-        ), moved AS (
-            UPDATE paysync.windows
-            SET checkpoint = $4::jsonb,
-                outcome = $5,
-                closed_at = CASE WHEN $5::text IS NOT NULL THEN now() END,
-                pages = pages + 1,
-                items = items + $6,
-                inserted = inserted + $7,
-                updated = updated + $8,
-                unchanged = unchanged + $9,
-                stale = stale + $10,
-                duplicate = duplicate + $11,
-                quarantined = quarantined + $12,
-                outside = outside + $13,
-                provider_count = coalesce($14, provider_count),
-                failures = 0,
-                error = NULL,
-                hint = NULL,
-                retry_at = NULL
-            FROM lease
-            WHERE windows.account_id = lease.account_id AND window_id = $3 AND outcome IS NULL
-            RETURNING windows.account_id, stream, lane, within_seconds, tstzrange(window_start, window_end) AS span
-        ), halves AS (
-            INSERT INTO paysync.windows (account_id, stream, lane, within_seconds, window_start, window_end)
-            SELECT moved.account_id, stream, lane, within_seconds, lower(half), upper(half)
-            FROM moved CROSS JOIN UNNEST($16::tstzrange[]) AS half
-        ), grown AS (
-            UPDATE paysync.streams
-            SET coverage = CASE WHEN $5 = 'closed' THEN coverage + tstzmultirange(moved.span) ELSE coverage END,
-                window_seconds = coalesce($15, window_seconds),
-                last_error = NULL,
-                last_error_hint = NULL,
-                suspended_reason = NULL,
-                hint = NULL,
-                suspended_at = NULL
-            FROM moved
-            WHERE streams.account_id = moved.account_id AND streams.stream = moved.stream AND $5::text IS NOT NULL
-        ), reread AS (
-            UPDATE paysync.rescans
-            SET remaining = remaining - tstzmultirange(moved.span)
-            FROM moved
-            WHERE rescans.account_id = moved.account_id AND rescans.stream = moved.stream
-              AND rescans.within_seconds = moved.within_seconds AND $5 = 'closed'
-        )
-        SELECT EXISTS (SELECT FROM lease) AS "leased!", EXISTS (SELECT FROM moved) AS "moved!"
-        "#,
-        lease.account_id,
-        lease.token,
-        page.window.id,
-        checkpoint as Option<Json<&Checkpoint>>,
-        outcome,
-        signed(counts.items),
-        signed(counts.inserted),
-        signed(counts.updated),
-        signed(counts.unchanged),
-        signed(counts.stale),
-        signed(counts.duplicate),
-        signed(counts.quarantined),
-        signed(counts.outside),
-        page.provider_count.map(signed),
-        length.map(|length| length.num_seconds().max(1)),
-        &halves,
-    )
-    .fetch_one(connection)
-    .await?;
-    match (proof.leased, proof.moved) {
-        (true, true) => Ok(()),
-        (false, _) => Err(StoreError::LeaseLost),
-        (true, false) => Err(StoreError::WindowGone),
-    }
 }

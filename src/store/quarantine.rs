@@ -18,9 +18,13 @@ pub(crate) async fn write(
         return Ok(());
     }
     let hashes: Vec<Uuid> = items.iter().map(|item| item.hash).collect();
-    let ids: Vec<Option<&str>> = items
+    // The one character that no text of PostgreSQL can hold.
+    let ids: Vec<Option<String>> = items
         .iter()
-        .map(|item| item.provider_transaction_id.as_deref())
+        .map(|item| {
+            let id = item.provider_transaction_id.as_ref()?;
+            Some(id.replace('\0', "\u{fffd}"))
+        })
         .collect();
     let reasons: Vec<&str> = items.iter().map(|item| item.reason).collect();
     let details: Vec<&str> = items.iter().map(|item| item.detail.as_str()).collect();
@@ -47,7 +51,7 @@ pub(crate) async fn write(
         window.start(),
         window.end(),
         &hashes,
-        &ids as &[Option<&str>],
+        &ids as &[Option<String>],
         &reasons as &[&str],
         &details as &[&str],
         &payloads as &[&str],

@@ -62,7 +62,12 @@ impl Store {
     }
 
     /// All streams of an account with their open windows and passes.
+    ///
+    /// Three statements see three instants. The windows come first: one that closes in between is
+    /// then open and covered at once, which is harmless; the other way round it would be neither.
     pub async fn streams(&self, account_id: &str) -> Result<Vec<StreamState>, StoreError> {
+        let open = self.open_windows(account_id).await?;
+        let passes = self.passes(account_id).await?;
         let rows = sqlx::query!(
             r#"
             SELECT stream, wanted_from, window_seconds, suspended_at,
@@ -90,12 +95,12 @@ impl Store {
                 suspended_at: row.suspended_at,
             })
             .collect();
-        for (stream, pass) in self.passes(account_id).await? {
+        for (stream, pass) in passes {
             if let Some(state) = streams.iter_mut().find(|state| state.stream == stream) {
                 state.progress.passes.push(pass);
             }
         }
-        for window in self.open_windows(account_id).await? {
+        for window in open {
             if let Some(state) = streams
                 .iter_mut()
                 .find(|state| state.stream == window.stream)

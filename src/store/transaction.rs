@@ -21,6 +21,16 @@ pub(crate) struct Answer {
     pub(crate) unchanged: u64,
 }
 
+impl Answer {
+    /// The answer if nothing could be asked: the upsert applies the same rule by itself.
+    pub(crate) fn all_wanted(records: usize) -> Self {
+        Self {
+            wanted: (0..records).collect(),
+            ..Self::default()
+        }
+    }
+}
+
 /// What a bulk upsert did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
@@ -81,6 +91,10 @@ pub(crate) async fn ask(
 
 /// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
 /// since it was asked for is guarded by the same rule again.
+#[allow(
+    clippy::too_many_lines,
+    reason = "one statement with one parameter per column"
+)]
 pub(crate) async fn upsert(
     connection: &mut PgConnection,
     account_id: &str,
@@ -93,7 +107,7 @@ pub(crate) async fn upsert(
     }
     let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
     let payloads: Vec<&str> = records.iter().map(|r| r.payload.as_ref()).collect();
-    let tests: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
+    let is_test: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
     let kinds: Vec<&str> = records
         .iter()
         .map(|r| r.transaction.kind.as_str())
@@ -249,7 +263,7 @@ pub(crate) async fn upsert(
         &texts(|t| &t.provider_reference) as &[Option<&str>],
         &texts(|t| &t.gateway) as &[Option<&str>],
         &texts(|t| &t.description) as &[Option<&str>],
-        &tests as &[Option<bool>],
+        &is_test as &[Option<bool>],
         &hashes,
         &payloads as &[&str],
     )

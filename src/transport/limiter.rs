@@ -30,7 +30,9 @@ impl Limiter {
         }
         let burst = (per_minute / 10).max(1);
         // A burst and a minute of the rhythm after it must not pass the limit together.
-        let interval = Duration::from_secs(60) / (per_minute + 1 - burst).max(1);
+        // Rounded up: a nanosecond too short would let one request too many through.
+        let interval =
+            Duration::from_mins(1) / (per_minute + 1 - burst).max(1) + Duration::from_nanos(1);
         Self::with(interval, interval * (burst - 1))
     }
 
@@ -108,7 +110,7 @@ mod tests {
             }
             sent.sort_unstable();
             for (index, start) in sent.iter().enumerate() {
-                let within = sent[index..].iter().take_while(|at| **at < *start + Duration::from_secs(60)).count();
+                let within = sent[index..].iter().take_while(|at| **at < *start + Duration::from_mins(1)).count();
                 prop_assert!(within <= usize::try_from(per_minute).unwrap(), "{within} in a minute from {start:?}");
             }
         }

@@ -20,7 +20,7 @@ pub fn within_run() -> impl Iterator<Item = Duration> {
 /// Upper bound of the delay before a window is read again that failed `failures` times: minutes,
 /// for ever, capped.
 pub fn between_runs(failures: u32) -> Duration {
-    let longest = Duration::from_secs(15 * 60);
+    let longest = Duration::from_mins(15);
     let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(5))

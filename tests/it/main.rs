@@ -2,4 +2,6 @@
 
 // The attribute tells clippy that everything inside is a test.
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod providers;

@@ -2,7 +2,7 @@
 //!
 //! - A `parentPaymentId` equal to the own id is no parent; the group is the parent or the row.
 //! - `customerAmount` is the converted amount, `externalFeeAmount` the fee.
-//! - `terminalName` is the provider's reference; there is no gateway and no shop.
+//! - `terminalName` is the provider's reference and the gateway; there is no shop.
 //! - `updated_at`, `paid_at` and `settled_at` are null: the items don't have them.
 //! - `card_bin` is what stands before the mask: six or eight digits.
 
@@ -37,7 +37,8 @@ pub(super) fn line(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) -
         customer_email: facts.email.clone(),
         error_code: extras.error.map(|(code, _)| code.to_owned()),
         error_message: extras.error.map(|(_, message)| message.to_owned()),
-        provider_reference: filled(extras.terminal),
+        provider_reference: filled(extras.terminal.clone()),
+        gateway: filled(extras.terminal),
         ..shared
     }
 }

@@ -1,0 +1,88 @@
+//! The composition root: makes the running parts of a configuration.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::engine::{Account, Engine};
+use crate::store::Store;
+use crate::transport;
+
+/// The parts that every command with accounts needs.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// The engine, with the accounts chosen.
+    pub engine: Engine,
+}
+
+/// The store of a configuration; connects when it is first used.
+pub fn store(config: &Config) -> anyhow::Result<Store> {
+    let url = config.database.url.expose_secret();
+    // The parser's own message may quote the URL, which holds a password.
+    Store::new(url, config.database.max_connections).map_err(|_| {
+        UsageError(
+            "database.url: not a PostgreSQL URL, write it like postgres://user@host/database"
+                .into(),
+        )
+        .into()
+    })
+}
+
+/// Wrong use of the command line or the configuration: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+impl App {
+    /// The parts for these accounts of a configuration, or all of them if none is named.
+    pub fn new(config: &Config, chosen: &[String]) -> anyhow::Result<Self> {
+        for id in chosen {
+            if !config.accounts.iter().any(|account| account.id == *id) {
+                let known: Vec<&str> = config
+                    .accounts
+                    .iter()
+                    .map(|account| account.id.as_str())
+                    .collect();
+                return Err(UsageError(format!(
+                    "account {id} is not configured, there is {}",
+                    known.join(", ")
+                ))
+                .into());
+            }
+        }
+        let client = transport::client().context("the HTTP client cannot be set up")?;
+        let mut accounts = Vec::with_capacity(config.accounts.len());
+        for settings in &config.accounts {
+            // All are checked, whichever is chosen.
+            let provider = settings
+                .provider()
+                .map_err(|error| UsageError(error.to_string()))?;
+            if chosen.is_empty() || chosen.contains(&settings.id) {
+                accounts.push(Arc::new(Account::new(settings, provider, client.clone())));
+            }
+        }
+        let store = store(config)?;
+        let engine = Engine {
+            store: store.clone(),
+            clock: Arc::new(SystemClock),
+            accounts,
+            lease_ttl: config.engine.lease_ttl,
+            holder: holder(),
+        };
+        Ok(Self { store, engine })
+    }
+}
+
+/// This process, for operators: host and process id, and a number that no other start has.
+fn holder() -> String {
+    let host = std::env::var("HOSTNAME")
+        .ok()
+        .filter(|host| !host.is_empty());
+    let host = host.or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
+    let host = host.as_deref().unwrap_or("localhost").trim();
+    format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..))
+}

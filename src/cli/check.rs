@@ -1,0 +1,176 @@
+//! `paysync check`: configuration, database, one real request per account. Writes nothing.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{ReportArgs, output};
+use crate::app::App;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::{Config, environment};
+use crate::engine::Account;
+use crate::engine::policy::Failure;
+use crate::model::Window;
+use crate::provider::Position;
+
+/// Clocks further apart than this spoil windows at the head.
+const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
+
+/// One thing that was tried.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+pub(crate) async fn check(path: Option<&Path>, args: &ReportArgs) -> anyhow::Result<bool> {
+    let config = Config::load(path, &environment())?;
+    let app = App::new(&config, &args.account)?;
+    let mut findings = vec![Finding {
+        what: "configuration".to_owned(),
+        ok: true,
+        detail: format!("{} accounts", config.accounts.len()),
+        hint: config
+            .accounts
+            .is_empty()
+            .then(|| "add an [[accounts]] entry".to_owned()),
+    }];
+    findings.push(database(&app).await);
+    let tries = app
+        .engine
+        .accounts
+        .iter()
+        .map(|account| try_account(account));
+    findings.extend(futures_util::future::join_all(tries).await);
+    let ok = findings.iter().all(|finding| finding.ok);
+    if args.json {
+        output::json(&serde_json::json!({ "ok": ok, "checks": findings }))?;
+        return Ok(ok);
+    }
+    for finding in &findings {
+        let word = if finding.ok { "ok" } else { "FAILED" };
+        let hint = finding
+            .hint
+            .as_ref()
+            .map(|hint| format!("; {hint}"))
+            .unwrap_or_default();
+        output::line(format!(
+            "{}: {word}, {}{hint}",
+            finding.what, finding.detail
+        ));
+    }
+    Ok(ok)
+}
+
+async fn database(app: &App) -> Finding {
+    let what = "database".to_owned();
+    let now = SystemClock.now();
+    match app.store.ping().await {
+        Ok(theirs) => {
+            let skew = (theirs - now).abs();
+            let version = app.store.server_version().await.unwrap_or_default();
+            let hint = (skew > WORST_SKEW).then(|| {
+                format!(
+                    "its clock and this machine's are {} s apart",
+                    skew.num_seconds()
+                )
+            });
+            Finding {
+                what,
+                ok: true,
+                detail: format!("PostgreSQL {version}"),
+                hint,
+            }
+        }
+        Err(error) => {
+            let failure = Failure::from(error);
+            Finding {
+                what,
+                ok: false,
+                detail: failure.to_string(),
+                hint: Some("check database.url, the server and the way to it".to_owned()),
+            }
+        }
+    }
+}
+
+/// Asks for the newest page of the first stream.
+async fn try_account(account: &Account) -> Finding {
+    let what = format!("account {}", account.id);
+    let started = Instant::now();
+    match request(account).await {
+        Ok((items, skew)) => {
+            let millis = started.elapsed().as_millis();
+            let detail = format!(
+                "{} answered with {items} items in {millis} ms",
+                account.spec.code
+            );
+            let hint = skew.filter(|skew| skew.abs() > WORST_SKEW).map(|skew| {
+                format!(
+                    "its clock is {} s off this machine's: set this machine's clock",
+                    skew.num_seconds()
+                )
+            });
+            Finding {
+                what,
+                ok: hint.is_none(),
+                detail,
+                hint,
+            }
+        }
+        Err(failure) => Finding {
+            what,
+            ok: false,
+            detail: failure.to_string(),
+            hint: Some(failure.hint().to_owned()),
+        },
+    }
+}
+
+async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failure> {
+    let Some(stream) = account.streams.first() else {
+        return Ok((0, None));
+    };
+    let now = SystemClock.now();
+    let end = stream.policy.horizon(now);
+    let span = stream
+        .policy
+        .max_window
+        .min(TimeDelta::hours(1))
+        .max(stream.policy.unit);
+    let Some(window) = Window::new(end - span, end) else {
+        return Ok((0, None));
+    };
+    let at = Position {
+        stream: &stream.spec.name,
+        window,
+        checkpoint: None,
+        page_size: account.page_size.min(10),
+    };
+    let request = account.provider.request(&at)?;
+    let answer = tokio::time::timeout(
+        Duration::from_secs(330),
+        account.wire.send(&*account.provider, request, now),
+    );
+    let answer = match answer.await {
+        Ok(answer) => answer?,
+        Err(_) => return Err(Failure::Stopped),
+    };
+    let skew = answer.date.map(|date| date - SystemClock.now());
+    if answer.response.status != 200 {
+        let refusal = account.provider.refusal(&answer.response);
+        return Err(Failure::Refused {
+            status: answer.response.status,
+            refusal,
+            retry_after: answer.retry_after,
+        });
+    }
+    let page = account.provider.page(&at, &answer.response)?;
+    Ok((page.items.len(), skew))
+}

@@ -1,0 +1,226 @@
+//! `paysync demo`: everything at once, with no set-up.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args as ClapArgs;
+use sqlx::Row as _;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::output::{self, grouped};
+use super::run::{install_metrics, migrate_and_register};
+use super::signals;
+use crate::app::App;
+use crate::config::{Config, environment};
+use crate::launcher::{Cluster, Options};
+use crate::{http, simulator, telemetry};
+
+/// Arguments of the demonstration.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// Rows of history per provider
+    #[arg(long, default_value_t = 5000)]
+    rows: u64,
+    /// New payments per second and provider
+    #[arg(long, default_value_t = 2)]
+    rate: u32,
+    /// End when everything is covered, instead of going on until Ctrl-C
+    #[arg(long)]
+    once: bool,
+}
+
+/// What the demonstration asks the tables.
+const QUESTIONS: [(&str, &str); 3] = [
+    (
+        "What was paid, by currency?",
+        "SELECT currency, count(*) AS payments, sum(amount) AS total\n\
+         FROM paysync.transactions\n\
+         WHERE kind = 'payment' AND status = 'succeeded'\n\
+         GROUP BY currency ORDER BY payments DESC LIMIT 5",
+    ),
+    (
+        "How many payments are approved, by provider?",
+        "SELECT provider, count(*) FILTER (WHERE status = 'succeeded') AS approved, count(*) AS decided,\n       \
+         round(100.0 * count(*) FILTER (WHERE status = 'succeeded') / count(*), 1) AS percent\n\
+         FROM paysync.transactions\n\
+         WHERE kind = 'payment' AND status IN ('succeeded', 'failed', 'canceled')\n\
+         GROUP BY provider ORDER BY provider",
+    ),
+    (
+        "Is anything missing?",
+        "SELECT account_id, stream, wanted_from::date AS since, lag_seconds, gap_seconds\n\
+         FROM paysync.sync_health ORDER BY account_id, stream",
+    ),
+];
+
+pub(crate) async fn demo(args: &Args) -> anyhow::Result<bool> {
+    telemetry::init(None, "warn")?;
+    let stop = signals::stop_token()?;
+    let (cluster, url) = database().await?;
+    let result = play(args, &url, &stop).await;
+    if let Some(cluster) = cluster {
+        output::line("stopping PostgreSQL and removing its data");
+        cluster.stop().await?;
+    }
+    result
+}
+
+/// The database that `DATABASE_URL` names, or a PostgreSQL of the demonstration's own.
+async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
+    if let Some(url) = environment()
+        .get("DATABASE_URL")
+        .filter(|url| !url.is_empty())
+    {
+        output::line("using the database of DATABASE_URL");
+        return Ok((None, url.clone()));
+    }
+    let cluster = Cluster::start(Options {
+        durable: true,
+        ..Options::default()
+    })
+    .await?;
+    let url = cluster.create_database("paysync").await?;
+    output::line(format!("PostgreSQL runs: psql {url}"));
+    Ok((Some(cluster), url))
+}
+
+async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let settings = simulator::Args::demo(args.rows, args.rate).settings_now();
+    let simulated = simulator::start(settings, listener).await?;
+    output::line(format!(
+        "simulated providers run: http://{}",
+        simulated.addr()
+    ));
+
+    let file = std::env::temp_dir().join(format!("paysync-demo-{}.toml", std::process::id()));
+    tokio::fs::write(&file, simulated.config_toml(url)).await?;
+    let config = Config::load(Some(&file), &std::collections::BTreeMap::new());
+    tokio::fs::remove_file(&file).await?;
+    let config = config?;
+
+    let app = App::new(&config, &[])?;
+    migrate_and_register(&app.store, &app)
+        .await
+        .context("the demonstration's database")?;
+    let metrics = install_metrics()?;
+    let page = TcpListener::bind("127.0.0.1:8080").await;
+    let page = match page {
+        Ok(page) => page,
+        Err(_) => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    output::line(format!(
+        "the daemon runs: http://{}/status.json, /metrics, /healthz\n",
+        page.local_addr()?
+    ));
+    let server = tokio::spawn(http::serve(page, app.store.clone(), metrics, stop.clone()));
+    let daemon = {
+        let (engine, stop) = (app.engine.clone(), stop.clone());
+        tokio::spawn(async move { engine.run(&stop).await })
+    };
+
+    let covered = watch(&app, stop).await?;
+    if covered {
+        for (question, sql) in QUESTIONS {
+            output::line(format!("\n{question}\n{sql};\n"));
+            output::line(answer(&app, sql).await?);
+        }
+        if args.once {
+            stop.cancel();
+        } else {
+            output::line("\nnew payments keep arriving; Ctrl-C ends everything");
+            follow(&app, stop).await?;
+        }
+    }
+    daemon.await?;
+    server.await??;
+    simulated.stop().await;
+    Ok(covered || stop.is_cancelled())
+}
+
+/// Prints how rows arrive until everything is covered; false if stopped before.
+async fn watch(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    loop {
+        if stop
+            .run_until_cancelled(tokio::time::sleep(Duration::from_millis(500)))
+            .await
+            .is_none()
+        {
+            return Ok(false);
+        }
+        output::line(counts(app).await?);
+        let health = app.store.health().await?;
+        let covered = |stream: &crate::store::health::StreamHealth| {
+            stream.gap_seconds == 0 && stream.open_windows == 0
+        };
+        if !health.is_empty()
+            && health
+                .iter()
+                .all(|s| covered(s) && (s.role == "change" || s.covered_until.is_some()))
+        {
+            let seconds = started.elapsed().as_secs();
+            output::line(format!(
+                "everything is covered, after {seconds} s: paysync.coverage_gaps is empty"
+            ));
+            return Ok(true);
+        }
+    }
+}
+
+/// Prints news until stopped.
+async fn follow(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(Duration::from_secs(15)))
+        .await
+        .is_some()
+    {
+        output::line(counts(app).await?);
+    }
+    Ok(())
+}
+
+async fn counts(app: &App) -> anyhow::Result<String> {
+    let rows = sqlx::query!(
+        r#"SELECT account_id, count(*) AS "rows!" FROM paysync.transactions GROUP BY account_id ORDER BY account_id"#
+    )
+    .fetch_all(app.store.pool())
+    .await?;
+    if rows.is_empty() {
+        return Ok("no rows yet".to_owned());
+    }
+    let parts = rows.iter().map(|row| {
+        format!(
+            "{} {}",
+            row.account_id,
+            grouped(u64::try_from(row.rows).unwrap_or(0))
+        )
+    });
+    Ok(format!("rows: {}", parts.collect::<Vec<_>>().join(", ")))
+}
+
+/// A query's answer as a table: each row comes as one JSON object, so that any type can be shown.
+async fn answer(app: &App, sql: &'static str) -> anyhow::Result<String> {
+    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+        "SELECT row_to_json(answer)::text FROM ({sql}) AS answer"
+    )))
+    .fetch_all(app.store.pool())
+    .await?;
+    let mut table = String::new();
+    for (place, row) in rows.iter().enumerate() {
+        let text: String = row.try_get(0)?;
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
+        if place == 0 {
+            table.extend(object.keys().map(|key| format!("{key:>22}")));
+        }
+        let cells = object.values().map(|value| match value {
+            serde_json::Value::String(text) => format!("{text:>22}"),
+            other => format!("{:>22}", other.to_string()),
+        });
+        table.push('\n');
+        table.extend(cells);
+    }
+    Ok(table)
+}

@@ -1,0 +1,190 @@
+//! The command line: what is asked, and the exit code.
+//!
+//! 0: done; 1: something is not as it should be; 2: the command line or the configuration is wrong.
+
+mod check;
+mod demo;
+mod operate;
+mod output;
+mod run;
+mod signals;
+mod simulate;
+mod status;
+mod sync;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::app::UsageError;
+use crate::config::{Config, ConfigError, environment};
+use crate::{simulator, telemetry};
+
+/// Copies payment transactions from payment providers into PostgreSQL, and proves that nothing is missing.
+#[derive(Debug, Parser)]
+#[command(name = "paysync", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    /// Configuration file [default: config/paysync.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  paysync demo                         see it at work, with a database and providers of its own
+  paysync check                        try the configuration, the database and each account
+  paysync sync --account acme-eur      read everything that is missing, then end
+  paysync run                          keep the tables up to date until stopped
+  paysync status --json                how every account is, for scripts";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C
+    Run,
+    /// Read until everything wanted is covered, then end
+    Sync(SyncArgs),
+    /// Try the configuration, the database and one request per account; writes nothing
+    Check(ReportArgs),
+    /// Lag, coverage, gaps and trouble of every account
+    Status {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget that an interval was read, so that it is read again
+    Resync(ResyncArgs),
+    /// Stop reading an account; survives restarts
+    Pause {
+        /// The account
+        #[arg(long, value_name = "ID")]
+        account: String,
+    },
+    /// Start reading an account again, and lift a suspension
+    Resume {
+        /// The account
+        #[arg(long, value_name = "ID")]
+        account: String,
+    },
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Serve the providers' APIs locally, with generated merchants
+    Simulate(simulator::Args),
+    /// Everything at once with no set-up: a PostgreSQL, simulated providers, the daemon
+    Demo(demo::Args),
+}
+
+#[derive(Debug, clap::Args)]
+struct SyncArgs {
+    /// Only this account; may be given more than once
+    #[arg(long, value_name = "ID")]
+    account: Vec<String>,
+    /// Give up on what has kept failing for this long
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    give_up_after: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// Only this account; may be given more than once
+    #[arg(long, value_name = "ID")]
+    account: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ResyncArgs {
+    /// The account
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// Start of the interval, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    from: DateTime<Utc>,
+    /// End of the interval, RFC 3339; not in it
+    #[arg(long, value_name = "TIME")]
+    to: DateTime<Utc>,
+    /// Only this stream
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+}
+
+/// What the command line takes, for documents and shells.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start: {error}")),
+    };
+    let code = match runtime.block_on(dispatch(cli)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => fail(exit_code(&error), &line(&error)),
+    };
+    runtime.shutdown_background();
+    code
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
+    let path = cli.config;
+    let load = || Config::load(path.as_deref(), &environment());
+    match cli.command {
+        Command::Run => run::run(&load()?).await,
+        Command::Sync(args) => sync::sync(&load()?, &args).await,
+        Command::Check(args) => check::check(path.as_deref(), &args).await,
+        Command::Status { json } => status::status(&load()?, json).await,
+        Command::Resync(args) => operate::resync(&load()?, &args).await,
+        Command::Pause { account } => operate::pause(&load()?, &account).await,
+        Command::Resume { account } => operate::resume(&load()?, &account).await,
+        Command::Migrate => operate::migrate(&load()?).await,
+        Command::Simulate(args) => simulate::simulate(&args).await,
+        Command::Demo(args) => demo::demo(&args).await,
+    }
+}
+
+/// Sets logging up; a filter that cannot be read is a wrong configuration.
+fn start_logging(config: &Config, filter: &str) -> Result<(), UsageError> {
+    telemetry::init(config.log.format, filter).map_err(|error| UsageError(format!("log: {error}")))
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<ConfigError>() || error.is::<UsageError>() {
+        2
+    } else {
+        1
+    }
+}
+
+/// The whole chain of causes on one line.
+fn line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some libraries repeat their cause.
+        if !line.ends_with(&cause) {
+            line.push_str(if line.is_empty() { "" } else { ": " });
+            line.push_str(&crate::provider::wire::one_line(&cause));
+        }
+    }
+    line
+}
+
+fn fail(code: u8, message: &str) -> ExitCode {
+    output::error(message);
+    ExitCode::from(code)
+}

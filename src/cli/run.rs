@@ -1,0 +1,91 @@
+//! `paysync run`: the daemon.
+
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{signals, start_logging};
+use crate::app::App;
+use crate::config::Config;
+use crate::store::{Store, StoreError};
+use crate::transport::retry;
+use crate::{http, telemetry};
+
+pub(crate) async fn run(config: &Config) -> anyhow::Result<bool> {
+    start_logging(config, &config.log.filter)?;
+    let metrics = install_metrics()?;
+    let app = App::new(config, &[])?;
+    let stop = signals::stop_token()?;
+    let server = match config.http.listen {
+        Some(address) => {
+            let listener = http::listen(address).await?;
+            info!(http.listen = %address, "serving health, metrics and status");
+            Some(tokio::spawn(http::serve(
+                listener,
+                app.store.clone(),
+                metrics,
+                stop.clone(),
+            )))
+        }
+        None => None,
+    };
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        accounts = app.engine.accounts.len(),
+        "paysync starts"
+    );
+    if prepare(&app, &stop).await? {
+        app.engine.run(&stop).await;
+    }
+    if let Some(server) = server {
+        server.await??;
+    }
+    info!("paysync ends");
+    Ok(true)
+}
+
+/// Installs the process's metrics recorder.
+pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+        ])?
+        .install_recorder()?;
+    telemetry::describe();
+    Ok(handle)
+}
+
+/// Migrates and registers, waiting for a database that is away; false if stopped meanwhile.
+async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
+    let mut failures = 0;
+    loop {
+        match migrate_and_register(&app.store, app).await {
+            Ok(()) => return Ok(true),
+            Err(error @ StoreError::Away(_)) => {
+                if failures == 0 {
+                    let cause = std::error::Error::source(&error)
+                        .map(ToString::to_string)
+                        .unwrap_or_default();
+                    warn!(error = %error, cause, "waiting for the database");
+                }
+                failures += 1;
+                let pause = retry::jittered(
+                    retry::between_runs(failures).min(std::time::Duration::from_secs(10)),
+                );
+                if stop
+                    .run_until_cancelled(tokio::time::sleep(pause))
+                    .await
+                    .is_none()
+                {
+                    return Ok(false);
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub(crate) async fn migrate_and_register(store: &Store, app: &App) -> Result<(), StoreError> {
+    store.migrate().await?;
+    app.engine.register().await
+}

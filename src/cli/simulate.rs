@@ -1,0 +1,23 @@
+//! `paysync simulate`: the providers' APIs, served locally.
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use super::{output, signals};
+use crate::simulator::{self, Args};
+
+pub(crate) async fn simulate(args: &Args) -> anyhow::Result<bool> {
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let stop = signals::stop_token()?;
+    let handle = simulator::start(args.settings_now(), listener).await?;
+    output::line(format!(
+        "# simulated providers on http://{}; a configuration for them:\n",
+        handle.addr()
+    ));
+    output::line(handle.config_toml("postgres://paysync@localhost/paysync"));
+    stop.cancelled().await;
+    handle.stop().await;
+    Ok(true)
+}

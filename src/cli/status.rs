@@ -1,0 +1,110 @@
+//! `paysync status`: a table for people, JSON for scripts.
+
+use std::io::IsTerminal as _;
+
+use super::output::{self, duration};
+use crate::app;
+use crate::config::Config;
+use crate::engine::status::{State, Status, StreamStatus};
+
+pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
+    let status = Status::of(app::store(config)?.health().await?);
+    if json {
+        output::json(&status)?;
+        return Ok(status.healthy);
+    }
+    if status.accounts.is_empty() {
+        output::line("no account has been read yet: paysync sync, or paysync run");
+        return Ok(status.healthy);
+    }
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut rows = vec![
+        [
+            "ACCOUNT",
+            "STATE",
+            "STREAM",
+            "LAG",
+            "COVERED FROM",
+            "GAPS",
+            "OPEN",
+            "QUARANTINE",
+        ]
+        .map(String::from),
+    ];
+    let mut row_states = vec![None];
+    for account in &status.accounts {
+        for stream in &account.streams {
+            rows.push(cells(&account.id, account.state, stream));
+            row_states.push(Some(account.state));
+        }
+    }
+    let widths: Vec<usize> = (0..8)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    for (row, state) in rows.iter().zip(row_states) {
+        let mut line = String::new();
+        for (place, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let padded = format!("{cell:width$}  ");
+            if let Some(state) = state.filter(|_| colour && place == 1) {
+                line.extend(["\u{1b}[", colour_of(state), "m", &padded, "\u{1b}[0m"]);
+            } else {
+                line.push_str(&padded);
+            }
+        }
+        output::line(line.trim_end());
+    }
+    for account in &status.accounts {
+        for stream in &account.streams {
+            if let Some(error) = &stream.last_error {
+                output::line(format!("\n{} {}: {error}", account.id, stream.stream));
+                if let Some(hint) = &stream.hint {
+                    output::line(format!("  {hint}"));
+                }
+            }
+        }
+        if let Some(hint) = account
+            .hint
+            .as_ref()
+            .filter(|_| account.streams.iter().all(|s| s.last_error.is_none()))
+        {
+            output::line(format!("\n{}: {hint}", account.id));
+        }
+    }
+    Ok(status.healthy)
+}
+
+fn cells(account: &str, state: State, stream: &StreamStatus) -> [String; 8] {
+    [
+        account.to_owned(),
+        state.as_str().to_owned(),
+        stream.stream.clone(),
+        duration(stream.lag_seconds),
+        stream.covered_from.map_or_else(
+            || "-".to_owned(),
+            |from| from.format("%Y-%m-%d %H:%M").to_string(),
+        ),
+        if stream.gap_seconds == 0 {
+            "none".to_owned()
+        } else {
+            duration(stream.gap_seconds)
+        },
+        stream.open_windows.to_string(),
+        stream.quarantined_items.to_string(),
+    ]
+}
+
+const fn colour_of(state: State) -> &'static str {
+    match state {
+        State::Ok => "32",
+        State::Backfilling => "36",
+        State::Failing => "33",
+        State::Suspended => "31",
+        State::Paused => "35",
+    }
+}

@@ -1,0 +1,205 @@
+//! `paysync sync`: the same work once.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::output::{self, grouped};
+use super::run::migrate_and_register;
+use super::{SyncArgs, signals, start_logging};
+use crate::app::App;
+use crate::config::Config;
+use crate::engine::{Account, Outcome};
+
+/// What `--json` prints for an account.
+#[derive(Debug, Serialize)]
+struct AccountReport<'a> {
+    id: &'a str,
+    covered: bool,
+    items: u64,
+    written: u64,
+    quarantined: u64,
+    pages: u64,
+    windows: u64,
+    error: Option<String>,
+    hint: Option<String>,
+}
+
+pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<bool> {
+    let bars = std::io::stderr().is_terminal() && !args.json;
+    // Bars and lines on one terminal spoil each other; trouble is worth it.
+    start_logging(
+        config,
+        if bars && config.log.filter == "info" {
+            "warn"
+        } else {
+            &config.log.filter
+        },
+    )?;
+    let app = App::new(config, &args.account)?;
+    let stop = signals::stop_token()?;
+    migrate_and_register(&app.store, &app).await?;
+    let started = Instant::now();
+    let shown = CancellationToken::new();
+    let display = bars.then(|| tokio::spawn(show(app.engine.accounts.clone(), shown.clone())));
+    let report = app.engine.sync(args.give_up_after, &stop).await;
+    shown.cancel();
+    if let Some(display) = display {
+        display.await?;
+    }
+    let report = report?;
+    let covered = report
+        .iter()
+        .all(|(_, outcome)| *outcome == Outcome::Covered);
+    if args.json {
+        let accounts: Vec<AccountReport<'_>> = report
+            .iter()
+            .map(|(account, outcome)| of_account(account, *outcome))
+            .collect();
+        output::json(&serde_json::json!({ "covered": covered, "accounts": accounts }))?;
+    } else {
+        for (account, outcome) in &report {
+            output::line(summary(account, *outcome, started.elapsed()));
+        }
+    }
+    Ok(covered)
+}
+
+fn of_account(account: &Account, outcome: Outcome) -> AccountReport<'_> {
+    let progress = &account.progress;
+    let (error, hint) = match outcome {
+        Outcome::Covered => (None, None),
+        outcome => {
+            let (error, hint) = reason(account, outcome);
+            (Some(error), Some(hint))
+        }
+    };
+    AccountReport {
+        id: &account.id,
+        covered: outcome == Outcome::Covered,
+        items: progress.rows(),
+        written: progress.written(),
+        quarantined: progress.quarantined(),
+        pages: progress.pages(),
+        windows: progress.windows(),
+        error,
+        hint,
+    }
+}
+
+fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
+    let progress = &account.progress;
+    let rows = progress.rows();
+    let mut text = format!(
+        "{}: {} items read, {} new or changed, in {}.{:03} s",
+        account.id,
+        grouped(rows),
+        grouped(progress.written()),
+        elapsed.as_secs(),
+        elapsed.subsec_millis(),
+    );
+    if progress.quarantined() > 0 {
+        text.extend([
+            "; ",
+            &grouped(progress.quarantined()),
+            " in quarantine, see paysync.quarantine",
+        ]);
+    }
+    if outcome == Outcome::Covered {
+        return text + "; everything is covered";
+    }
+    let (error, hint) = reason(account, outcome);
+    format!("{text}; NOT covered: {error} ({hint})")
+}
+
+fn reason(account: &Account, outcome: Outcome) -> (String, String) {
+    match outcome {
+        Outcome::NotLeased => (
+            "another process works on the account, or it is paused".to_owned(),
+            "stop the other process, or paysync resume".to_owned(),
+        ),
+        Outcome::Stopped => (
+            "stopped".to_owned(),
+            "start it again, it goes on where it was".to_owned(),
+        ),
+        Outcome::Covered | Outcome::GaveUp => {
+            account.progress.current_trouble().unwrap_or_else(|| {
+                (
+                    "something is still being read".to_owned(),
+                    "see paysync status".to_owned(),
+                )
+            })
+        }
+    }
+}
+
+/// Progress bars until `done`.
+async fn show(accounts: Vec<Arc<Account>>, done: CancellationToken) {
+    let all = MultiProgress::new();
+    let width = accounts
+        .iter()
+        .map(|account| account.id.len())
+        .max()
+        .unwrap_or(0);
+    let template = format!("{{prefix:{width}}} {{bar:30}} {{percent:>3}} % {{msg}}");
+    let style =
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bars: Vec<(Arc<Account>, ProgressBar)> = accounts
+        .into_iter()
+        .map(|account| {
+            let bar = all.add(
+                ProgressBar::new(1)
+                    .with_style(style.clone())
+                    .with_prefix(account.id.clone()),
+            );
+            (account, bar)
+        })
+        .collect();
+    let started = Instant::now();
+    while done
+        .run_until_cancelled(tokio::time::sleep(Duration::from_millis(200)))
+        .await
+        .is_some()
+    {
+        for (account, bar) in &bars {
+            update(account, bar, started.elapsed());
+        }
+    }
+    for (account, bar) in &bars {
+        update(account, bar, started.elapsed());
+        bar.abandon();
+    }
+}
+
+fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
+    let progress = &account.progress;
+    let (wanted, left) = progress.seconds();
+    bar.set_length(wanted.max(1));
+    bar.set_position(wanted.saturating_sub(left));
+    let seconds = elapsed.as_secs().max(1);
+    let rate = progress.rows() / seconds;
+    let done = wanted.saturating_sub(left).max(1);
+    let eta = if left == 0 {
+        String::new()
+    } else {
+        format!(
+            ", {} left",
+            output::duration(i64::try_from(left.saturating_mul(seconds) / done).unwrap_or(0))
+        )
+    };
+    let trouble = progress
+        .current_trouble()
+        .map(|(error, _)| format!("  {error}"))
+        .unwrap_or_default();
+    bar.set_message(format!(
+        "{} windows, {} rows, {} rows/s{eta}{trouble}",
+        grouped(progress.windows()),
+        grouped(progress.rows()),
+        grouped(rate),
+    ));
+}

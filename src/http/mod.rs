@@ -1,0 +1,82 @@
+//! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::status::Status;
+use crate::store::Store;
+
+/// What the pages are made of.
+#[derive(Clone)]
+struct Pages {
+    store: Store,
+    metrics: PrometheusHandle,
+}
+
+/// Serves until it is stopped.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    store: Store,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let pages = Pages { store, metrics };
+    let router = Router::new()
+        .route("/healthz", get(healthz))
+        .route("/metrics", get(render_metrics))
+        .route("/status.json", get(status))
+        .with_state(pages);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+/// A listener on the configured address.
+///
+/// # Errors
+/// If the address cannot be bound; says which.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        anyhow::anyhow!(
+            "cannot listen on {address}: {error}; set http.listen to a free address, or \"off\""
+        )
+    })
+}
+
+/// The process answers and the database too.
+async fn healthz(State(pages): State<Pages>) -> Response {
+    match pages.store.ping().await {
+        Ok(_) => (StatusCode::OK, "ok\n").into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn render_metrics(State(pages): State<Pages>) -> Response {
+    pages.metrics.run_upkeep();
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        pages.metrics.render(),
+    )
+        .into_response()
+}
+
+async fn status(State(pages): State<Pages>) -> Response {
+    match pages.store.health().await {
+        Ok(health) => axum::Json(Status::of(health)).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}

@@ -1,0 +1,103 @@
+//! What can go wrong before a cluster serves.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::PORTS;
+
+/// Why there is no cluster, and what to do about it.
+#[derive(Debug, Error)]
+pub enum LauncherError {
+    /// No usable binaries on this machine.
+    #[error(
+        "no PostgreSQL server binaries found ({wanted}): run scripts/postgres, set PG_BIN to the directory of initdb \
+         and postgres, or set DATABASE_URL to use a server that runs already"
+    )]
+    NoServer {
+        /// The versions that would do.
+        wanted: String,
+    },
+    /// `PG_BIN` is set and wrong.
+    #[error("PG_BIN={} holds no initdb, pg_ctl and postgres ({wanted})", .directory.display())]
+    BadPgBin {
+        /// The value of `PG_BIN`.
+        directory: PathBuf,
+        /// The versions that would do.
+        wanted: String,
+    },
+    /// Started by root without anyone to run the server as.
+    #[error(
+        "PostgreSQL refuses to run as root and there is neither a user postgres nor nobody: start as another user"
+    )]
+    NoUser,
+    /// Another launcher works in the directory.
+    #[error("{} is in use by another paysync: stop it or choose another directory", .0.display())]
+    InUse(PathBuf),
+    /// No port of the range could be bound.
+    #[error("found no free port between {} and {}", PORTS.start, PORTS.end)]
+    NoPort,
+    /// The file system said no.
+    #[error("cannot use {}", .path.display())]
+    Path {
+        /// The file or directory.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A program of PostgreSQL could not be started.
+    #[error("cannot run {}{}", .program.display(), as_user(*.user))]
+    Run {
+        /// The program.
+        program: PathBuf,
+        /// The user it was to run as, if not the present one.
+        user: Option<u32>,
+        /// The reason.
+        source: io::Error,
+    },
+    /// `initdb` or `pg_ctl` failed.
+    #[error("{program} failed{}: {output}", as_user(*.user))]
+    Failed {
+        /// Its name.
+        program: &'static str,
+        /// The user it ran as, if not the present one.
+        user: Option<u32>,
+        /// The end of what it printed.
+        output: String,
+    },
+    /// The server ended, or does not get ready.
+    #[error("the PostgreSQL server {what}; see {}: {tail}", .log.display())]
+    Server {
+        /// What happened.
+        what: &'static str,
+        /// Its log file.
+        log: PathBuf,
+        /// The end of its log.
+        tail: String,
+    },
+    /// The server runs but a database could not be created.
+    #[error("cannot create the database {name}")]
+    Database {
+        /// Its name.
+        name: String,
+        /// The reason.
+        source: sqlx::Error,
+    },
+}
+
+pub(super) fn at<P: AsRef<OsStr> + ?Sized>(
+    path: &P,
+) -> impl FnOnce(io::Error) -> LauncherError + use<P> {
+    let path = PathBuf::from(path);
+    move |source| LauncherError::Path { path, source }
+}
+
+pub(super) fn as_user(user: Option<u32>) -> String {
+    user.map_or_else(String::new, |user| {
+        format!(
+            " (as uid {user}, since PostgreSQL refuses root: its directory and binaries must not lie below /root)"
+        )
+    })
+}
