@@ -71,7 +71,7 @@ impl Look {
                 look.complete = false;
                 look.wake = look.wake.min(probe_at);
             } else {
-                look.stream(reader, stream, state.clone(), goal, now, busy)
+                look.stream(reader, stream, state.clone(), until, now, busy)
                     .await?;
             }
             observe(account, &state, goal, now, &mut seconds);
@@ -96,12 +96,15 @@ impl Look {
         reader: &Reader,
         stream: &Arc<Stream>,
         mut state: StreamState,
-        goal: Goal,
+        until: Until,
         now: DateTime<Utc>,
         busy: &BTreeSet<i64>,
     ) -> Result<(), StoreError> {
+        let goal = goal(stream, until, now);
         let room = reader.account.concurrency.saturating_sub(state.open.len());
-        let plan = plan(&state.progress, &stream.policy, goal, now, room);
+        // What becomes due again while a sync goes on is the next one's: else it might never end.
+        let due = until.as_of(now);
+        let plan = plan(&state.progress, &stream.policy, goal, due, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
             let opened = reader
                 .store
@@ -142,15 +145,9 @@ fn stream_pause(stream: &Stream) -> TimeDelta {
 }
 
 fn goal(stream: &Stream, until: Until, now: DateTime<Utc>) -> Goal {
-    match until {
-        Until::Stopped => Goal {
-            horizon: stream.policy.horizon(now),
-            eager: false,
-        },
-        Until::Covered { now, .. } => Goal {
-            horizon: stream.policy.horizon(now),
-            eager: true,
-        },
+    Goal {
+        horizon: stream.policy.horizon(until.as_of(now)),
+        eager: matches!(until, Until::Covered { .. }),
     }
 }
 

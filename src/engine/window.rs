@@ -103,7 +103,6 @@ impl Reading<'_> {
                 }
             };
             delays = retry::within_run();
-            let first = checkpoint.is_none();
             let commit =
                 self.prepare(&fetched, checkpoint.as_ref(), page, total.items, &mut seen)?;
             let more = match &commit.then {
@@ -128,9 +127,6 @@ impl Reading<'_> {
             let counts = counts?;
             self.note_page(&counts);
             total += counts;
-            if first && counts.outside == counts.items && counts.items >= IGNORED_FILTER_ROWS {
-                return Err(Failure::FilterIgnored { rows: counts.items });
-            }
             if more.is_none() {
                 self.note_window(&total, started);
                 return Ok(());
@@ -294,6 +290,10 @@ impl Reading<'_> {
                 records.items = items, window.start = %self.window.planned.window.start(),
                 window.end = %self.window.planned.window.end(), "rows lie outside the window asked for"
             );
+        }
+        if checkpoint.is_none() && outside == items && items >= IGNORED_FILTER_ROWS {
+            // No answer to what was asked: it may neither move nor close the window.
+            return Err(Failure::FilterIgnored { rows: items });
         }
         let rows = read_before + items + u64::try_from(self.window.items).unwrap_or(0);
         Ok(PageCommit {

@@ -33,6 +33,16 @@ pub(crate) enum Until {
     },
 }
 
+impl Until {
+    /// The instant whose wants are to be met.
+    pub(crate) const fn as_of(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Stopped => now,
+            Self::Covered { now: begun, .. } => begun,
+        }
+    }
+}
+
 /// How the work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {

@@ -2,6 +2,14 @@
 
 // The attribute tells clippy that everything inside is a test.
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
+mod support;

@@ -1,0 +1,289 @@
+//! What the tests with a database share: a simulator, a configuration, and the comparison of
+//! paysync's tables with the simulator's ledger.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io::Write as _;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use paysync::app::App;
+use paysync::clock::{Clock as _, SystemClock};
+use paysync::config::Config;
+use paysync::engine::{Engine, Outcome};
+use paysync::provider::PROVIDERS;
+use paysync::simulator::{self, Handle, Provider, Settings};
+use serde_json::{Map, Value};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
+use tokio_util::sync::CancellationToken;
+
+/// Longer than anything here takes on a slow machine: whoever waits this long hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Columns of `transactions` as the ledger writes them.
+const TEXTS: &[&str] = &[
+    "provider_transaction_id",
+    "parent_transaction_id",
+    "payment_group_id",
+    "merchant_reference",
+    "shop_id",
+    "kind",
+    "provider_kind",
+    "status",
+    "provider_status",
+    "currency",
+    "converted_currency",
+    "fee_currency",
+    "payment_method",
+    "card_brand",
+    "card_bin",
+    "card_last4",
+    "card_issuer_country",
+    "customer_id",
+    "customer_email",
+    "customer_ip",
+    "error_code",
+    "error_message",
+    "rrn",
+    "arn",
+    "auth_code",
+    "provider_reference",
+    "gateway",
+    "description",
+    "is_test",
+];
+const AMOUNTS: &[&str] = &["amount", "paid_amount", "converted_amount", "fee"];
+const TIMES: &[&str] = &["created_at", "updated_at", "paid_at", "settled_at"];
+
+/// Rows by their ids.
+pub(crate) type Table = BTreeMap<String, Map<String, Value>>;
+
+pub(crate) fn now() -> DateTime<Utc> {
+    SystemClock.now()
+}
+
+/// Gives up on what hangs.
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: still going on after {PATIENCE:?}"))
+}
+
+/// The URL of a test's own database.
+pub(crate) fn url(pool: &PgPool) -> String {
+    pool.connect_options().to_url_lossy().to_string()
+}
+
+/// The simulated APIs that paysync can read.
+pub(crate) fn providers() -> Vec<Provider> {
+    PROVIDERS
+        .iter()
+        .map(|entry| Provider::by_slug(entry.code).expect(entry.code))
+        .collect()
+}
+
+/// The account that reads a simulated API.
+pub(crate) fn account_of(provider: Provider) -> String {
+    format!("simulated-{}", provider.slug().replace('_', "-"))
+}
+
+/// A history of whole days that ended an hour ago.
+pub(crate) fn history(rows: u64, days: u32) -> Settings {
+    Settings {
+        rows,
+        ..Settings::new(now() - TimeDelta::hours(1), days)
+    }
+}
+
+pub(crate) async fn start(settings: Settings) -> Handle {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    simulator::start(settings, listener).await.unwrap()
+}
+
+/// A configuration file's text: the simulated accounts of these providers, each with more settings.
+pub(crate) fn config_text(
+    simulator: &Handle,
+    pool: &PgPool,
+    providers: &[Provider],
+    settings: &str,
+) -> String {
+    let text = simulator.config_toml(&url(pool));
+    let mut parts = text.split("[[accounts]]\n");
+    let mut kept = vec![parts.next().unwrap().to_owned()];
+    for part in parts {
+        let wanted = providers
+            .iter()
+            .any(|provider| part.contains(&format!("provider = \"{}\"", provider.slug())));
+        if wanted {
+            kept.push(format!("[[accounts]]\n{part}{settings}\n\n"));
+        }
+    }
+    kept.concat() + "[http]\nlisten = \"off\"\n\n[engine]\nlease_ttl = \"2s\"\n"
+}
+
+pub(crate) fn file_of(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::Builder::new().suffix(".toml").tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+pub(crate) fn config_of(text: &str) -> Config {
+    let file = file_of(text);
+    Config::load(Some(file.path()), &BTreeMap::new()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// An engine for a configuration's accounts, which the database knows.
+pub(crate) async fn engine_of(text: &str) -> Engine {
+    let engine = App::new(&config_of(text), &[]).unwrap().engine;
+    engine.register().await.unwrap();
+    engine
+}
+
+/// Reads all accounts once; each account's outcome.
+pub(crate) async fn sync(engine: &Engine, give_up_after: Duration) -> BTreeMap<String, Outcome> {
+    let stop = CancellationToken::new();
+    let report = in_time("sync", engine.sync(give_up_after, &stop)).await;
+    report
+        .unwrap()
+        .into_iter()
+        .map(|(account, outcome)| (account.id.clone(), outcome))
+        .collect()
+}
+
+/// Reads all accounts with a fresh engine, until everything is covered.
+pub(crate) async fn sync_covers(text: &str) {
+    let engine = engine_of(text).await;
+    let outcomes = sync(&engine, PATIENCE).await;
+    for (account, outcome) in &outcomes {
+        let trouble = engine
+            .accounts
+            .iter()
+            .find(|known| known.id == *account)
+            .and_then(|known| known.progress.current_trouble());
+        assert_eq!(*outcome, Outcome::Covered, "{account}: {trouble:?}");
+    }
+    assert_eq!(outcomes.len(), engine.accounts.len());
+    engine.store.pool().close().await;
+}
+
+/// What paysync holds of an account, in the ledger's words.
+pub(crate) async fn stored(pool: &PgPool, account: &str) -> Table {
+    let columns: Vec<&str> = TEXTS.iter().chain(AMOUNTS).chain(TIMES).copied().collect();
+    let texts = TEXTS.iter().map(|column| format!("{column}::text"));
+    let amounts = AMOUNTS
+        .iter()
+        .map(|column| format!("trim_scale({column})::text"));
+    let times = TIMES.iter().map(|column| {
+        format!(r#"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
+    });
+    let values: Vec<String> = texts.chain(amounts).chain(times).collect();
+    let sql = format!(
+        "SELECT json_object(ARRAY['{}'], ARRAY[{}])::text FROM paysync.transactions WHERE account_id = $1",
+        columns.join("', '"),
+        values.join(", "),
+    );
+    let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+        .bind(account)
+        .fetch_all(pool)
+        .await
+        .unwrap();
+    by_id(rows.iter().map(|row| serde_json::from_str(row).unwrap()))
+}
+
+/// What is true of a provider.
+pub(crate) fn ledger(simulator: &Handle, provider: Provider) -> Table {
+    let rows = simulator.ledger(provider);
+    by_id(rows.iter().map(|row| serde_json::to_value(row).unwrap()))
+}
+
+fn by_id(rows: impl Iterator<Item = Value>) -> Table {
+    rows.map(|row| {
+        let Value::Object(row) = row else {
+            panic!("{row} is no row");
+        };
+        let id = row["provider_transaction_id"].as_str().unwrap().to_owned();
+        (id, row)
+    })
+    .collect()
+}
+
+/// How a table differs from the truth; empty if it does not.
+pub(crate) fn differences(stored: &Table, ledger: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    for (id, true_row) in ledger {
+        let Some(row) = stored.get(id) else {
+            found.push(format!("{id} is lost: {true_row:?}"));
+            continue;
+        };
+        assert_eq!(row.len(), true_row.len(), "columns: {row:?} {true_row:?}");
+        for (column, value) in true_row {
+            if row.get(column) != Some(value) {
+                let held = row.get(column);
+                found.push(format!("{id}: {column} is {held:?}, not {value:?}"));
+            }
+        }
+    }
+    let invented = stored.keys().filter(|id| !ledger.contains_key(*id));
+    found.extend(invented.map(|id| format!("{id} is invented")));
+    found
+}
+
+/// Every row of every registered provider is stored just as the ledger has it, with its payload,
+/// and nothing else is.
+pub(crate) async fn assert_exact(pool: &PgPool, simulator: &Handle, providers: &[Provider]) {
+    for &provider in providers {
+        let account = account_of(provider);
+        let (stored, ledger) = (stored(pool, &account).await, ledger(simulator, provider));
+        assert!(!ledger.is_empty());
+        let found = differences(&stored, &ledger);
+        let first: Vec<&String> = found.iter().take(8).collect();
+        assert!(
+            found.is_empty(),
+            "{account}: {} rows stored of {}, {} differences: {first:#?}",
+            stored.len(),
+            ledger.len(),
+            found.len(),
+        );
+        let payloads: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM paysync.transactions JOIN paysync.raw_transactions
+             USING (account_id, provider_transaction_id) WHERE account_id = $1",
+        )
+        .bind(&account)
+        .fetch_one(pool)
+        .await
+        .unwrap();
+        assert_eq!(usize::try_from(payloads).unwrap(), ledger.len());
+    }
+    assert_eq!(
+        count(pool, "SELECT count(*) FROM paysync.coverage_gaps").await,
+        0
+    );
+    assert_eq!(
+        count(
+            pool,
+            "SELECT count(*) FROM paysync.windows WHERE outcome IS NULL"
+        )
+        .await,
+        0
+    );
+}
+
+pub(crate) async fn count(pool: &PgPool, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
+}
+
+/// The row versions of the bulk tables: equal before and after if no row was written, deleted or
+/// even locked (`xmax`) in between.
+pub(crate) async fn versions(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT format('transaction %s %s %s %s', provider_transaction_id, xmin, xmax, ctid) FROM paysync.transactions
+         UNION ALL
+         SELECT format('payload %s %s %s %s', provider_transaction_id, xmin, xmax, ctid) FROM paysync.raw_transactions
+         UNION ALL
+         SELECT format('version %s %s %s %s', version_id, xmin, xmax, ctid) FROM paysync.transaction_history
+         ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
