@@ -22,10 +22,10 @@ pub struct App {
 /// The store of a configuration; connects when it is first used.
 pub fn store(config: &Config) -> anyhow::Result<Store> {
     let url = config.database.url.expose_secret();
-    // The parser's own message may quote the URL, which holds a password.
+    // The parser's own message may quote the URL, which may hold a password.
     Store::new(url, config.database.max_connections).map_err(|_| {
         UsageError(
-            "database.url: not a PostgreSQL URL, write it like postgres://user@host/database"
+            "database.url: not a PostgreSQL URL, write it like \"postgres://user@host/database\""
                 .into(),
         )
         .into()
@@ -47,9 +47,13 @@ impl App {
                     .iter()
                     .map(|account| account.id.as_str())
                     .collect();
-                return Err(UsageError(format!(
-                    "account {id} is not configured, there is {}",
+                let there = if known.is_empty() {
+                    "no account at all: add an [[accounts]] entry".to_owned()
+                } else {
                     known.join(", ")
+                };
+                return Err(UsageError(format!(
+                    "account {id} is not configured, there is {there}"
                 ))
                 .into());
             }

@@ -110,18 +110,28 @@ impl Config {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         let default = Some(Path::new(DEFAULT_PATH)).filter(|path| path.exists());
-        Self::load_file(path.or(default), environment)
+        let file = path.or(default);
+        let text = file.map(read).transpose()?.unwrap_or_default();
+        Self::of(file, &text, environment)
     }
 
-    fn load_file(
-        file: Option<&Path>,
+    /// Reads all layers, with `text` in the place of the file.
+    pub fn of_text(
+        text: &str,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
-        let text = file.map(read).transpose()?.unwrap_or_default();
+        Self::of(None, text, environment)
+    }
+
+    fn of(
+        file: Option<&Path>,
+        text: &str,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
         let overrides = overrides(environment)?;
         let mut layers = ::config::Config::builder()
             .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .add_source(File::from_str(&text, FileFormat::Toml));
+            .add_source(File::from_str(text, FileFormat::Toml));
         for (key, (_, value)) in &overrides {
             layers = layers
                 .set_override(key, value.as_str())
@@ -144,8 +154,8 @@ impl Config {
             Ok(Database {
                 url: table.required(
                     "url",
-                    ", set it in the file or in the environment (DATABASE_URL)",
-                    value::secret,
+                    ", set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL",
+                    value::database_url,
                 )?,
                 max_connections: table.required("max_connections", "", value::positive)?,
             })

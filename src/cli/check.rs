@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{ReportArgs, output};
+use super::{ReportArgs, advice, output};
 use crate::app::App;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, environment};
@@ -35,11 +35,14 @@ pub(crate) async fn check(path: Option<&Path>, args: &ReportArgs) -> anyhow::Res
     let mut findings = vec![Finding {
         what: "configuration".to_owned(),
         ok: true,
-        detail: format!("{} accounts", config.accounts.len()),
+        detail: match config.accounts.len() {
+            1 => "1 account".to_owned(),
+            count => format!("{count} accounts"),
+        },
         hint: config
             .accounts
             .is_empty()
-            .then(|| "add an [[accounts]] entry".to_owned()),
+            .then(|| "add an [[accounts]] entry to read one".to_owned()),
     }];
     findings.push(database(&app).await);
     let tries = app
@@ -71,7 +74,11 @@ pub(crate) async fn check(path: Option<&Path>, args: &ReportArgs) -> anyhow::Res
 async fn database(app: &App) -> Finding {
     let what = "database".to_owned();
     let now = SystemClock.now();
-    match app.store.ping().await {
+    let asked = match app.store.reach().await {
+        Ok(()) => app.store.ping().await,
+        Err(error) => Err(error),
+    };
+    match asked {
         Ok(theirs) => {
             let skew = (theirs - now).abs();
             let version = app.store.server_version().await.unwrap_or_default();
@@ -89,12 +96,12 @@ async fn database(app: &App) -> Finding {
             }
         }
         Err(error) => {
-            let failure = Failure::from(error);
+            let hint = advice(&error).map(str::to_owned);
             Finding {
                 what,
                 ok: false,
-                detail: failure.to_string(),
-                hint: Some("check database.url, the server and the way to it".to_owned()),
+                detail: Failure::from(error).to_string(),
+                hint,
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `paysync demo`: everything at once, with no set-up.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -15,6 +16,7 @@ use super::signals;
 use crate::app::App;
 use crate::config::{Config, environment};
 use crate::launcher::{Cluster, Options};
+use crate::provider::PROVIDERS;
 use crate::{http, simulator, telemetry};
 
 /// Arguments of the demonstration.
@@ -95,11 +97,14 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         simulated.addr()
     ));
 
-    let file = std::env::temp_dir().join(format!("paysync-demo-{}.toml", std::process::id()));
-    tokio::fs::write(&file, simulated.config_toml(url)).await?;
-    let config = Config::load(Some(&file), &std::collections::BTreeMap::new());
-    tokio::fs::remove_file(&file).await?;
-    let config = config?;
+    let environment = BTreeMap::from([("DATABASE_URL".to_owned(), url.to_owned())]);
+    let mut config = Config::of_text(&simulated.config_toml(url), &environment)?;
+    // The simulator may be ahead of the providers.
+    config.accounts.retain(|account| {
+        PROVIDERS
+            .iter()
+            .any(|provider| provider.code == account.provider)
+    });
 
     let app = App::new(&config, &[])?;
     migrate_and_register(&app.store, &app)

@@ -17,10 +17,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::app::UsageError;
 use crate::config::{Config, ConfigError, environment};
+use crate::store::StoreError;
 use crate::{simulator, telemetry};
 
 /// Copies payment transactions from payment providers into PostgreSQL, and proves that nothing is missing.
@@ -124,7 +126,17 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error)
+            if error.use_stderr()
+                && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            return fail(2, &usage_line(&error.to_string()));
+        }
+        // Help and the version, which are asked for.
+        Err(error) => error.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -171,7 +183,44 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// The whole chain of causes on one line.
+/// What is wrong with the command line, on one line: without the usage, which `--help` shows.
+fn usage_line(text: &str) -> String {
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let mut said = String::new();
+    for line in lines {
+        let separator = match said.chars().last() {
+            None => "",
+            Some(':') => " ",
+            Some(_) => ", ",
+        };
+        said.extend([separator, line]);
+    }
+    let said = said.strip_prefix("error: ").unwrap_or(&said);
+    format!("{said}; see paysync --help")
+}
+
+/// What helps where the database is the trouble.
+fn advice(error: &StoreError) -> Option<&'static str> {
+    let code = match error {
+        StoreError::Away(sqlx::Error::Database(cause))
+        | StoreError::Database(sqlx::Error::Database(cause)) => cause.code(),
+        _ => None,
+    };
+    match (error, code.as_deref()) {
+        (_, Some("42P01" | "3F000")) => Some("run paysync migrate first"),
+        (_, Some("3D000")) => Some("create the database, or check database.url"),
+        (_, Some("28000" | "28P01")) => Some("check the user and the password in database.url"),
+        (_, Some("42501")) => Some("give the user of database.url the rights it needs"),
+        (StoreError::Away(_), _) => Some("check database.url, the server and the way to it"),
+        _ => None,
+    }
+}
+
+/// The whole chain of causes on one line, and what helps.
 fn line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -180,6 +229,9 @@ fn line(error: &anyhow::Error) -> String {
             line.push_str(if line.is_empty() { "" } else { ": " });
             line.push_str(&crate::provider::wire::one_line(&cause));
         }
+    }
+    if let Some(advice) = error.downcast_ref().and_then(advice) {
+        line.extend(["; ", advice]);
     }
     line
 }

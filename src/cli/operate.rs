@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::model::Window;
 
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<bool> {
-    app::store(config)?.migrate().await?;
+    let store = app::store(config)?;
+    store.reach().await?;
+    store.migrate().await?;
     output::line("the database's schema is up to date");
     Ok(true)
 }
@@ -30,6 +32,7 @@ pub(crate) async fn resume(config: &Config, account: &str) -> anyhow::Result<boo
 
 async fn set_paused(config: &Config, account: &str, paused: bool) -> anyhow::Result<()> {
     let known = App::new(config, &[account.to_owned()])?;
+    known.store.reach().await?;
     known.store.migrate().await?;
     known.engine.register().await?;
     if !known.store.set_paused(account, paused).await? {
@@ -61,6 +64,7 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
         ))
         .into());
     }
+    app.store.reach().await?;
     let streams = app
         .store
         .forget_coverage(&args.account, args.stream.as_deref(), span)

@@ -19,7 +19,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<bool> {
     let server = match config.http.listen {
         Some(address) => {
             let listener = http::listen(address).await?;
-            info!(http.listen = %address, "serving health, metrics and status");
+            info!(http.listen = %listener.local_addr()?, "serving health, metrics and status");
             Some(tokio::spawn(http::serve(
                 listener,
                 app.store.clone(),

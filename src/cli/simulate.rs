@@ -7,9 +7,12 @@ use super::{output, signals};
 use crate::simulator::{self, Args};
 
 pub(crate) async fn simulate(args: &Args) -> anyhow::Result<bool> {
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}, choose another address by --listen",
+            args.listen
+        )
+    })?;
     let stop = signals::stop_token()?;
     let handle = simulator::start(args.settings_now(), listener).await?;
     output::line(format!(

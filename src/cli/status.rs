@@ -8,7 +8,9 @@ use crate::config::Config;
 use crate::engine::status::{State, Status, StreamStatus};
 
 pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
-    let status = Status::of(app::store(config)?.health().await?);
+    let store = app::store(config)?;
+    store.reach().await?;
+    let status = Status::of(store.health().await?);
     if json {
         output::json(&status)?;
         return Ok(status.healthy);

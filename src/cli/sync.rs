@@ -43,6 +43,7 @@ pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<boo
     )?;
     let app = App::new(config, &args.account)?;
     let stop = signals::stop_token()?;
+    app.store.reach().await?;
     migrate_and_register(&app.store, &app).await?;
     let started = Instant::now();
     let shown = CancellationToken::new();
@@ -56,6 +57,9 @@ pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<boo
     let covered = report
         .iter()
         .all(|(_, outcome)| *outcome == Outcome::Covered);
+    if report.is_empty() && !args.json {
+        output::line("no account to read: add an [[accounts]] entry to the configuration");
+    }
     if args.json {
         let accounts: Vec<AccountReport<'_>> = report
             .iter()
@@ -120,8 +124,12 @@ fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
 fn reason(account: &Account, outcome: Outcome) -> (String, String) {
     match outcome {
         Outcome::NotLeased => (
-            "another process works on the account, or it is paused".to_owned(),
-            "stop the other process, or paysync resume".to_owned(),
+            "another process works on the account".to_owned(),
+            "it keeps the account up to date, or stop it".to_owned(),
+        ),
+        Outcome::Paused => (
+            "the account is paused".to_owned(),
+            format!("paysync resume --account {} starts it again", account.id),
         ),
         Outcome::Stopped => (
             "stopped".to_owned(),

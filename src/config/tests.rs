@@ -153,7 +153,7 @@ fn a_named_file_must_exist() {
             .to_string()
             .starts_with("no/such.toml: cannot be read: ")
     );
-    let config = Config::load_file(None, &environment([("DATABASE_URL", "postgres://x")]));
+    let config = Config::of_text("", &environment([("DATABASE_URL", "postgres://x")]));
     assert!(config.is_ok());
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::config::{Value, ValueKind};
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::table::Context;
@@ -187,6 +187,19 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
         return Err("is empty".to_owned());
     }
     Ok(SecretString::from(secret))
+}
+
+/// The database's URL: a secret, as it may hold a password. Never quoted.
+pub(super) fn database_url(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
+    let url = secret(value, context)?;
+    let schemes = ["postgres://", "postgresql://"];
+    if schemes
+        .iter()
+        .any(|scheme| url.expose_secret().starts_with(scheme))
+    {
+        return Ok(url);
+    }
+    Err("not a PostgreSQL URL, write it like \"postgres://user@host/database\"".to_owned())
 }
 
 fn from_environment(name: &str, context: &Context<'_>) -> Result<String, String> {

@@ -67,7 +67,8 @@ pub struct StreamStatus {
     pub gap_seconds: i64,
     /// Windows being read.
     pub open_windows: i64,
-    /// Items in quarantine.
+    /// Items in quarantine; in the table and the metrics, not in the JSON.
+    #[serde(skip)]
     pub quarantined_items: i64,
     /// What last went wrong.
     pub last_error: Option<String>,

@@ -39,8 +39,10 @@ pub enum Outcome {
     Covered,
     /// Something could not be read in time.
     GaveUp,
-    /// Another process holds the account, or an operator paused it.
+    /// Another process holds the account.
     NotLeased,
+    /// An operator paused it.
+    Paused,
     /// Stopped by a signal.
     Stopped,
 }
@@ -205,6 +207,9 @@ impl Engine {
                     let lost = keeper.keep(lease.clone());
                     self.under_lease(account, lease, keeper, lost, stop.child_token(), until)
                         .await
+                }
+                Ok(None) if self.store.account(&account.id).await?.paused => {
+                    return Ok(Outcome::Paused);
                 }
                 Ok(None) => {
                     if !waiting {

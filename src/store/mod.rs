@@ -20,7 +20,8 @@ pub mod window;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::Connection as _;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use thiserror::Error;
 
@@ -45,11 +46,11 @@ pub enum StoreError {
     #[error("the database cannot be used")]
     Away(#[source] sqlx::Error),
     /// The database refused a statement.
-    #[error("the database refused a statement")]
+    #[error("the database refused")]
     Database(#[source] sqlx::Error),
     /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database failed")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[from] MigrateError),
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -99,11 +100,24 @@ impl Store {
             .run(&self.pool)
             .await
             .map_err(|error| match error {
-                sqlx::migrate::MigrateError::Execute(error) if is_away(&error) => {
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
+                    if is_away(&error) =>
+                {
                     StoreError::Away(error)
                 }
                 other => StoreError::Migrate(other),
             })
+    }
+
+    /// Opens a connection beside the pool, to learn why there is none: the pool would wait, and say
+    /// nothing but that it has waited.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        let connecting = sqlx::PgConnection::connect_with(&options);
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
+            Ok(connection) => Ok(connection?.close().await?),
+            Err(_) => Err(StoreError::Away(sqlx::Error::PoolTimedOut)),
+        }
     }
 
     /// Asks the database for a sign of life, and for its clock.
