@@ -1,0 +1,361 @@
+//! The built program: every command and exit code, what it says of bad input, and that it shows no secret.
+
+mod bench;
+mod input;
+mod trouble;
+
+use std::collections::BTreeSet;
+
+use paysync::simulator::Provider;
+use serde_json::Value;
+
+use bench::{Bench, Ran};
+
+/// Metrics that dashboards rely on and that a first run sets.
+const METRICS: &[&str] = &[
+    "paysync_pages_total",
+    "paysync_items_total",
+    "paysync_requests_total",
+    "paysync_request_seconds",
+    "paysync_commit_seconds",
+    "paysync_lag_seconds",
+    "paysync_open_windows",
+    "paysync_gap_seconds",
+    "paysync_throttled_seconds_total",
+    "paysync_leases",
+];
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sync_reads_everything_and_status_says_so() {
+    let bench = Bench::new().await;
+    let first = bench.run(&["sync", "--json"]).await;
+    assert_eq!(first.code, 0, "{first:?}");
+    let report: Value = serde_json::from_str(&first.out).unwrap();
+    assert_eq!(report["covered"], true);
+    assert_eq!(report["accounts"].as_array().unwrap().len(), 2);
+    for account in report["accounts"].as_array().unwrap() {
+        assert_eq!(account["covered"], true, "{account}");
+        assert_eq!(account["error"], Value::Null);
+        assert_eq!(account["quarantined"], 0);
+    }
+    for (account, provider) in bench.accounts() {
+        let rows: i64 = bench
+            .ask(
+                "SELECT count(*) FROM paysync.transactions WHERE account_id = $1",
+                account,
+            )
+            .await;
+        assert_eq!(
+            usize::try_from(rows).unwrap(),
+            bench.simulator.ledger(provider).len(),
+            "{account}"
+        );
+    }
+
+    let again = bench
+        .run(&["sync", "--account", "simulated-convergegate"])
+        .await;
+    assert_eq!(again.code, 0, "{again:?}");
+    assert_eq!(again.out.lines().count(), 1, "{again:?}");
+    assert!(
+        again.out.starts_with("simulated-convergegate: "),
+        "{again:?}"
+    );
+    assert!(again.out.contains(" 0 new or changed"), "{again:?}");
+    assert!(again.out.trim_end().ends_with("; everything is covered"));
+
+    let table = bench.run(&["status"]).await;
+    assert_eq!(table.code, 0, "{table:?}");
+    assert!(table.out.starts_with("ACCOUNT"), "{table:?}");
+    assert!(table.out.contains("simulated-begateway-dwh") && table.out.contains("  ok  "));
+    assert!(!table.out.contains('\u{1b}'), "colour where no terminal is");
+
+    let status = bench.run(&["status", "--json"]).await;
+    assert_eq!((status.code, status.err.as_str()), (0, ""), "{status:?}");
+    let status: Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!(keys(&status), ["healthy", "version", "accounts"]);
+    assert_eq!(status["healthy"], true);
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    for account in status["accounts"].as_array().unwrap() {
+        assert_eq!(
+            keys(account),
+            ["id", "provider", "state", "hint", "streams"]
+        );
+        assert_eq!(
+            (&account["state"], &account["hint"]),
+            (&"ok".into(), &Value::Null)
+        );
+        for stream in account["streams"].as_array().unwrap() {
+            assert_eq!(
+                keys(stream),
+                [
+                    "stream",
+                    "role",
+                    "lag_seconds",
+                    "covered_from",
+                    "covered_until",
+                    "gap_seconds",
+                    "open_windows",
+                    "last_error",
+                    "hint"
+                ]
+            );
+            assert!(["history", "change"].contains(&stream["role"].as_str().unwrap()));
+            assert_eq!(
+                (&stream["gap_seconds"], &stream["open_windows"]),
+                (&0.into(), &0.into())
+            );
+            assert!(stream["covered_until"].as_str().unwrap().ends_with('Z'));
+        }
+    }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_serves_its_pages_and_stops_softly() {
+    let bench = Bench::new().await;
+    let mut daemon = bench.spawn(&["run"]);
+    let address = daemon.address().await;
+    let status: Value = bench::until("every account is covered", || async {
+        let (code, text) = bench::get(&address, "/status.json").await?;
+        let status: Value = serde_json::from_str(&text).ok().filter(|_| code == 200)?;
+        let accounts = status["accounts"].as_array()?;
+        let done = accounts.len() == 2 && accounts.iter().all(|account| account["state"] == "ok");
+        done.then_some(status)
+    })
+    .await;
+    assert_eq!(status["healthy"], true);
+    assert_eq!(
+        bench::get(&address, "/healthz").await,
+        Some((200, "ok\n".to_owned()))
+    );
+    let (code, metrics) = bench::get(&address, "/metrics").await.unwrap();
+    assert_eq!(code, 200);
+    let told: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    for name in METRICS {
+        assert!(told.contains(name), "{name} is not among {told:?}");
+    }
+    assert!(
+        told.iter().all(|name| name.starts_with("paysync_")),
+        "{told:?}"
+    );
+    assert!(metrics.contains("paysync_leases 2\n"));
+    assert_eq!(bench.leases().await, 2);
+
+    daemon.terminate();
+    let ran = daemon.end().await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(bench.leases().await, 0, "leases are given back");
+    assert_eq!(ran.out, "");
+    for line in ran.err.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+        assert!(line["message"].is_string() && line["level"].is_string());
+        assert_ne!(line["level"], "ERROR", "{line}");
+    }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_pause_resume_and_read_again() {
+    let bench = Bench::new().await;
+    let account = "simulated-convergegate";
+    assert_eq!(bench.run(&["sync"]).await.code, 0);
+
+    let paused = bench.run(&["pause", "--account", account]).await;
+    assert_eq!((paused.code, paused.err.as_str()), (0, ""), "{paused:?}");
+    let status: Value = serde_json::from_str(&bench.run(&["status", "--json"]).await.out).unwrap();
+    let states: Vec<&Value> = status["accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|account| &account["state"])
+        .collect();
+    assert_eq!(states, ["ok", "paused"]);
+    assert_eq!(status["healthy"], true, "what an operator wants is healthy");
+    let sync = bench.run(&["sync", "--account", account]).await;
+    assert_eq!(sync.code, 1, "{sync:?}");
+    assert!(
+        sync.out.contains("paused") && sync.out.contains("paysync resume"),
+        "{sync:?}"
+    );
+
+    let resumed = bench.run(&["resume", "--account", account]).await;
+    assert_eq!((resumed.code, resumed.err.as_str()), (0, ""), "{resumed:?}");
+    let from = bench.simulator.settings().from.to_rfc3339();
+    let until = bench.simulator.settings().until.to_rfc3339();
+    let again = [
+        "resync",
+        "--account",
+        account,
+        "--from",
+        &from,
+        "--to",
+        &until,
+    ];
+    let again = bench.run(&again).await;
+    assert_eq!((again.code, again.err.as_str()), (0, ""), "{again:?}");
+    let gaps: i64 = bench
+        .ask(
+            "SELECT count(*) FROM paysync.coverage_gaps WHERE account_id = $1",
+            account,
+        )
+        .await;
+    assert!(gaps > 0, "the interval is a gap again");
+    let before = bench.simulator.requests(Provider::Convergegate).rows;
+    let sync = bench.run(&["sync", "--account", account]).await;
+    assert_eq!(sync.code, 0, "{sync:?}");
+    let rows = bench.simulator.requests(Provider::Convergegate).rows - before;
+    assert!(rows >= bench::ROWS, "only {rows} rows were read again");
+    assert!(sync.out.contains(" 0 new or changed"), "{sync:?}");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_brings_the_schema_and_can_be_repeated() {
+    let bench = Bench::new().await;
+    for _ in 0..2 {
+        let ran = bench.run(&["migrate"]).await;
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+        assert_eq!(ran.out.lines().count(), 1);
+    }
+    let rows: i64 = bench
+        .ask(
+            "SELECT count(*) FROM paysync.transactions WHERE account_id = $1",
+            "",
+        )
+        .await;
+    assert_eq!(rows, 0);
+    let status = bench.run(&["status"]).await;
+    assert_eq!(status.code, 0, "{status:?}");
+    assert!(
+        status.out.contains("paysync sync"),
+        "says what to do: {status:?}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_everything_and_writes_nothing() {
+    let bench = Bench::new().await;
+    let ran = bench.run(&["check"]).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 4, "{ran:?}");
+    for (line, start) in lines.iter().zip([
+        "configuration: ok, 2 accounts",
+        "database: ok, PostgreSQL ",
+        "account simulated-convergegate: ok, ",
+        "account simulated-begateway-dwh: ok, ",
+    ]) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    let json = bench
+        .run(&["check", "--json", "--account", "simulated-convergegate"])
+        .await;
+    let report: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((json.code, &report["ok"]), (0, &true.into()));
+    assert_eq!(report["checks"].as_array().unwrap().len(), 3);
+    let schemas: i64 = bench
+        .ask("SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'paysync' AND $1 = ''", "")
+        .await;
+    assert_eq!(schemas, 0, "check writes nothing");
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn simulate_serves_and_prints_a_configuration() {
+    let bench = Bench::new().await;
+    let mut simulator = bench.spawn(&["simulate", "--listen", "127.0.0.1:0", "--rows", "50"]);
+    let line = simulator.line().await;
+    let address = line
+        .split_once("http://")
+        .unwrap()
+        .1
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let (code, text) = bench::get(&address, "/_simulator/requests").await.unwrap();
+    assert!(code == 200 && text.contains("convergegate"), "{text}");
+    simulator.terminate();
+    let ran = simulator.end_with_secrets().await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let configuration = bench.file("simulated.toml", &ran.out);
+    let sync = bench.run_with(&configuration, &["status"], &[]).await;
+    assert_eq!(
+        sync.code, 1,
+        "the printed configuration can be read: {sync:?}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn demo_reads_shows_and_ends() {
+    let bench = Bench::new().await;
+    let arguments = ["demo", "--once", "--rows", "200", "--rate", "0"];
+    let url = bench.database.url().to_owned();
+    let ran = bench
+        .run_plain(&arguments, &[("DATABASE_URL", url.as_str())])
+        .await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    for part in [
+        "using the database of DATABASE_URL",
+        "everything is covered",
+        "What was paid, by currency?",
+        "How many payments are approved, by provider?",
+        "Is anything missing?",
+    ] {
+        assert!(ran.out.contains(part), "{part} is missing: {}", ran.out);
+    }
+    for provider in paysync::provider::PROVIDERS {
+        let rows: i64 = bench
+            .ask(
+                "SELECT count(*) FROM paysync.transactions WHERE provider = $1",
+                provider.code,
+            )
+            .await;
+        assert!(rows >= 200, "{}: {rows}", provider.code);
+    }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_and_version_are_there() {
+    let bench = Bench::new().await;
+    let version = bench.run_plain(&["--version"], &[]).await;
+    assert_eq!(version.code, 0);
+    assert_eq!(
+        version.out.trim(),
+        concat!("paysync ", env!("CARGO_PKG_VERSION"))
+    );
+    let help = bench.run_plain(&["--help"], &[]).await;
+    assert_eq!(help.code, 0);
+    for command in paysync::cli::command().get_subcommands() {
+        assert!(help.out.contains(command.get_name()));
+        let help = bench.run_plain(&[command.get_name(), "--help"], &[]).await;
+        assert_eq!(help.code, 0, "{help:?}");
+        assert!(help.out.contains("Usage: paysync "), "{help:?}");
+    }
+    bench.end().await;
+}
+
+/// One line on standard error, in the program's name.
+fn one_line(ran: &Ran) -> &str {
+    assert_eq!(ran.err.lines().count(), 1, "{ran:?}");
+    ran.err
+        .strip_prefix("paysync: ")
+        .unwrap_or_else(|| panic!("{ran:?}"))
+        .trim_end()
+}
