@@ -10,7 +10,7 @@ use metrics::gauge;
 use super::account::{Account, Stream};
 use super::window::Reader;
 use super::work::Until;
-use crate::plan::{Goal, gaps, is_complete, next_look, plan};
+use crate::plan::{Goal, due_until, gaps, is_complete, next_look, plan};
 use crate::store::StoreError;
 use crate::store::stream::StreamState;
 use crate::store::window::OpenWindow;
@@ -74,7 +74,8 @@ impl Look {
                 look.stream(reader, stream, state.clone(), until, now, busy)
                     .await?;
             }
-            observe(account, &state, goal, now, &mut seconds);
+            let until = due_until(&state.progress, &stream.policy, goal);
+            observe(account, &state, until, now, &mut seconds);
         }
         if account_waits.is_some() {
             // One request is enough to see whether the account is let in again.
@@ -106,9 +107,10 @@ impl Look {
         let due = until.as_of(now);
         let plan = plan(&state.progress, &stream.policy, goal, due, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
+            let wanted_until = due_until(&state.progress, &stream.policy, goal);
             let opened = reader
                 .store
-                .open(&reader.lease, &state.stream, goal.horizon, &plan)
+                .open(&reader.lease, &state.stream, wanted_until, &plan)
                 .await?;
             state
                 .progress
@@ -170,7 +172,7 @@ fn waits(
 fn observe(
     account: &Account,
     state: &StreamState,
-    goal: Goal,
+    until: DateTime<Utc>,
     now: DateTime<Utc>,
     seconds: &mut (u64, u64),
 ) {
@@ -183,7 +185,7 @@ fn observe(
         gauge!(name, &labels).set(f64::from(i32::try_from(value).unwrap_or(i32::MAX)));
     };
     let covered = progress.coverage.end().unwrap_or(progress.wanted_from);
-    let gap = gaps(progress, goal.horizon).length().num_seconds();
+    let gap = gaps(progress, until).length().num_seconds();
     let reading: i64 = progress
         .open
         .iter()
@@ -200,6 +202,6 @@ fn observe(
         i64::from(state.suspended_at.is_some()),
     );
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
-    seconds.0 += unsigned((goal.horizon - progress.wanted_from).num_seconds());
+    seconds.0 += unsigned((until - progress.wanted_from).num_seconds());
     seconds.1 += unsigned(gap + reading);
 }

@@ -221,25 +221,39 @@ pub fn is_complete(progress: &Progress, goal: Goal) -> bool {
         && progress.passes.iter().all(|pass| pass.remaining.is_empty())
 }
 
-/// The gaps, without a head too short to be worth a request yet.
+/// The end of what is due: the horizon, or the start of a head too short to be worth a request yet.
+pub fn due_until(progress: &Progress, policy: &Policy, goal: Goal) -> DateTime<Utc> {
+    let gaps = gaps(progress, goal.horizon);
+    early_head(&gaps, progress, policy, goal).map_or(goal.horizon, |head| head.start())
+}
+
+/// The gaps that are due.
 fn due_gaps(progress: &Progress, policy: &Policy, goal: Goal) -> IntervalSet {
     let mut gaps = gaps(progress, goal.horizon);
-    let Some(head) = gaps.windows().last().copied() else {
-        return gaps;
-    };
+    if let Some(head) = early_head(&gaps, progress, policy, goal) {
+        gaps.remove(head);
+    }
+    gaps
+}
+
+/// The newest gap, if it only continues what is read and is shorter than a poll interval.
+fn early_head(
+    gaps: &IntervalSet,
+    progress: &Progress,
+    policy: &Policy,
+    goal: Goal,
+) -> Option<Window> {
+    let head = gaps.windows().last().copied()?;
     let continues = progress.coverage.end() == Some(head.start())
         || progress
             .open
             .iter()
             .any(|open| open.lane != Lane::Rescan && open.window.end() == head.start());
-    if !goal.eager
+    let is_early = !goal.eager
         && head.end() == goal.horizon
         && continues
-        && head.length() < policy.poll_interval
-    {
-        gaps.remove(head);
-    }
-    gaps
+        && head.length() < policy.poll_interval;
+    is_early.then_some(head)
 }
 
 /// The gaps as windows, newest first. A window that follows what is covered at the head reads back

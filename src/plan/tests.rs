@@ -102,6 +102,23 @@ fn a_poll_waits_for_its_interval_and_reads_back_by_the_overlap() {
 }
 
 #[test]
+fn a_head_that_is_not_due_yet_is_no_gap_to_report() {
+    let mut progress = progress(0);
+    progress.open.push(Planned {
+        window: window(900, 1000),
+        lane: Lane::Live,
+        tier: None,
+    });
+    // Older windows are opened while the head has moved on.
+    let plan = plan(&progress, &policy(), goal(1002, false), at(1032), 1);
+    assert_eq!(windows(&plan), [(800, 900, Lane::Live)]);
+    let until = |goal| due_until(&progress, &policy(), goal);
+    assert_eq!(until(goal(1002, false)), at(1000));
+    assert_eq!(until(goal(1002, true)), at(1002));
+    assert_eq!(until(goal(1060, false)), at(1060));
+}
+
+#[test]
 fn a_short_rest_is_not_left_over() {
     let plan = plan(&progress(0), &policy(), goal(140, false), at(170), 9);
     assert_eq!(windows(&plan), [(0, 140, Lane::Live)]);
