@@ -6,8 +6,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::account::Stream;
 use super::redact::redact;
-use crate::model::Transaction;
+use crate::model::{Transaction, Window};
 use crate::provider::{Axis, Provider, Redaction, Response};
 use crate::store::page::{Quarantined, Record};
 
@@ -104,4 +105,22 @@ fn normalize(
         },
     };
     made.map_err(|error| (error.reason(), error.to_string()))
+}
+
+/// How many rows lie outside the window, beyond what the widened request may rightly bring.
+pub(super) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> u64 {
+    let Some(axis) = stream.spec.axis else {
+        return 0;
+    };
+    let Some(widened) = Window::new(
+        window.start() - stream.spec.slack,
+        window.end() + stream.spec.slack,
+    ) else {
+        return 0;
+    };
+    let is_outside = |record: &&Record<'_>| {
+        time_on(axis, &record.transaction)
+            .is_some_and(|time| time < widened.start() || time > widened.end())
+    };
+    u64::try_from(records.iter().filter(is_outside).count()).unwrap_or(u64::MAX)
 }

@@ -9,16 +9,15 @@ use metrics::{counter, histogram};
 use tracing::{debug, info, warn};
 
 use super::account::{Account, Stream};
-use super::item::{sort_out, time_on};
+use super::item::{outside, sort_out};
 use super::paging::{PageFacts, Step, after_page};
 use super::policy::{Directive, Failure};
 use crate::clock::Clock;
-use crate::model::Window;
 use crate::plan::next_length;
 use crate::provider::{Authenticity, Checkpoint, Page, Position, Response};
 use crate::store::Store;
 use crate::store::account::Lease;
-use crate::store::page::{PageCommit, PageContext, PageCounts, Record, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
@@ -344,7 +343,11 @@ impl Reading<'_> {
         let lane = self.window.planned.lane.as_str();
         counter!(telemetry::PAGES, "account" => account.id.clone(), "stream" => self.stream.spec.name.clone(), "lane" => lane)
             .increment(1);
-        for (outcome, items) in outcomes(counts).into_iter().filter(|(_, items)| *items > 0) {
+        for (outcome, items) in counts
+            .outcomes()
+            .into_iter()
+            .filter(|(_, items)| *items > 0)
+        {
             let [account, stream] = labels.clone();
             counter!(telemetry::ITEMS, account.0 => account.1, stream.0 => stream.1, "outcome" => outcome)
                 .increment(items);
@@ -383,35 +386,6 @@ impl Reading<'_> {
         // A poll without news is no news.
         if changed { line!(info) } else { line!(debug) }
     }
-}
-
-/// How many rows lie outside the window, beyond what the widened request may rightly bring.
-fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> u64 {
-    let Some(axis) = stream.spec.axis else {
-        return 0;
-    };
-    let Some(widened) = Window::new(
-        window.start() - stream.spec.slack,
-        window.end() + stream.spec.slack,
-    ) else {
-        return 0;
-    };
-    let is_outside = |record: &&Record<'_>| {
-        time_on(axis, &record.transaction)
-            .is_some_and(|time| time < widened.start() || time > widened.end())
-    };
-    count(records.iter().filter(is_outside).count())
-}
-
-fn outcomes(counts: &PageCounts) -> [(&'static str, u64); 6] {
-    [
-        ("inserted", counts.inserted),
-        ("updated", counts.updated),
-        ("unchanged", counts.unchanged),
-        ("stale", counts.stale),
-        ("duplicate", counts.duplicate),
-        ("quarantined", counts.quarantined),
-    ]
 }
 
 fn count(length: usize) -> u64 {

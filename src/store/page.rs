@@ -114,6 +114,18 @@ pub struct PageCounts {
 }
 
 impl PageCounts {
+    /// What became of the items: a word and a count each.
+    pub const fn outcomes(&self) -> [(&'static str, u64); 6] {
+        [
+            ("inserted", self.inserted),
+            ("updated", self.updated),
+            ("unchanged", self.unchanged),
+            ("stale", self.stale),
+            ("duplicate", self.duplicate),
+            ("quarantined", self.quarantined),
+        ]
+    }
+
     fn adds_up(&self) -> bool {
         self.items
             == self.inserted

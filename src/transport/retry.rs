@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(retry_after("0", now), Some(Duration::ZERO));
         assert_eq!(
             retry_after("Wed, 21 Oct 2015 07:28:00 GMT", now),
-            Some(Duration::from_secs(60))
+            Some(Duration::from_mins(1))
         );
         assert_eq!(
             retry_after("Wed, 21 Oct 2015 07:26:00 GMT", now),

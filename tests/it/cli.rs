@@ -47,7 +47,7 @@ async fn sync_reads_everything_and_status_says_so() {
         assert_eq!(account["error"], Value::Null);
         assert_eq!(account["quarantined"], 0);
     }
-    for (account, provider) in bench.accounts() {
+    for (account, provider) in bench::ACCOUNTS {
         let rows: i64 = bench
             .ask(
                 "SELECT count(*) FROM paysync.transactions WHERE account_id = $1",
@@ -176,13 +176,13 @@ async fn operators_pause_resume_and_read_again() {
     let paused = bench.run(&["pause", "--account", account]).await;
     assert_eq!((paused.code, paused.err.as_str()), (0, ""), "{paused:?}");
     let status: Value = serde_json::from_str(&bench.run(&["status", "--json"]).await.out).unwrap();
-    let states: Vec<&Value> = status["accounts"]
+    let found: Vec<&Value> = status["accounts"]
         .as_array()
         .unwrap()
         .iter()
         .map(|account| &account["state"])
         .collect();
-    assert_eq!(states, ["ok", "paused"]);
+    assert_eq!(found, ["ok", "paused"]);
     assert_eq!(status["healthy"], true, "what an operator wants is healthy");
     let sync = bench.run(&["sync", "--account", account]).await;
     assert_eq!(sync.code, 1, "{sync:?}");

@@ -231,7 +231,7 @@ fn upward_uses(lib: &str, sources: &[Source]) -> Vec<String> {
     };
     let side = |room: &str| SIDE_ROOMS.iter().find(|(side, _)| *side == room);
     let mut complaints = Vec::new();
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut rooms_used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources.iter().filter(|source| source.path != "lib.rs") {
         let room = source.room();
         if level(&room).is_none() && side(&room).is_none() {
@@ -249,7 +249,10 @@ fn upward_uses(lib: &str, sources: &[Source]) -> Vec<String> {
             if !allowed {
                 complaints.push(format!("{} uses {}", source.path, path.join("::")));
             }
-            uses.entry(room.clone()).or_default().insert(used.clone());
+            rooms_used
+                .entry(room.clone())
+                .or_default()
+                .insert(used.clone());
         }
     }
     // Those of one step may use each other, but not in a circle.
@@ -258,7 +261,7 @@ fn upward_uses(lib: &str, sources: &[Source]) -> Vec<String> {
             let mut reached = BTreeSet::new();
             let mut open = vec![room];
             while let Some(at) = open.pop() {
-                for used in uses.get(at).into_iter().flatten() {
+                for used in rooms_used.get(at).into_iter().flatten() {
                     if used == room {
                         complaints.push(format!("{room} uses itself through {at}"));
                     } else if step.contains(used) && reached.insert(used) {
@@ -269,7 +272,7 @@ fn upward_uses(lib: &str, sources: &[Source]) -> Vec<String> {
         }
     }
     // Named by the order of the layers, yet the other way round would be no circle.
-    if uses
+    if rooms_used
         .get("provider")
         .is_some_and(|used| used.contains("config"))
     {
@@ -412,8 +415,13 @@ fn commands(text: &str) -> Vec<String> {
                     before == *start || (!start.is_empty() && before.trim().starts_with(start))
                 });
             if runs && !command.starts_with(['=', '{', ':']) {
-                let end = command.find([';', '&', '#', '>', '<']);
-                commands.push(command[..end.unwrap_or(command.len())].trim().to_owned());
+                let command = command
+                    .split([';', '&', '#', '>', '<'])
+                    .next()
+                    .unwrap_or_default()
+                    .trim();
+                // Tables need the backslash.
+                commands.push(command.replace("\\|", "|"));
             }
         }
     }
@@ -427,7 +435,6 @@ fn try_command(shown: &str) -> Result<(), String> {
         .chars()
         .filter(|c| !matches!(c, '[' | ']' | '…'))
         .collect();
-    let plain = plain.replace("\\|", "|");
     let mut words = plain.split_whitespace().peekable();
     let mut commands: Vec<&clap::Command> = Vec::new();
     while let Some(word) = words.next() {
@@ -559,7 +566,7 @@ fn a_use_that_goes_upwards_is_found() {
         ("provider/mod.rs", "use crate::config::Config;"),
         ("cellar.rs", ""),
     ] {
-        assert_eq!(complaints(path, text).is_empty(), false, "{path}: {text}");
+        assert!(!complaints(path, text).is_empty(), "{path}: {text}");
     }
     for (path, text) in [
         ("store/mod.rs", "use crate::{model::{Window, money}, plan};"),

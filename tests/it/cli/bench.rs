@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use paysync::clock::{Clock as _, SystemClock};
 use paysync::provider::PROVIDERS;
 use paysync::simulator::{self, Handle, Provider, Settings};
 use sqlx::{Connection as _, PgConnection};
@@ -16,6 +17,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Rows of history per provider.
 pub(super) const ROWS: u64 = 300;
+
+/// The accounts of the configuration, by id.
+pub(super) const ACCOUNTS: [(&str, Provider); 2] = [
+    ("simulated-begateway-dwh", Provider::BegatewayDwh),
+    ("simulated-convergegate", Provider::Convergegate),
+];
 
 /// A password that the database never asks for.
 pub(super) const PASSWORD: &str = "canary-8d1f-password";
@@ -33,7 +40,7 @@ const SECRETS: &[&str] = &[
 ];
 
 /// Longer than anything here takes; reached only by a program that hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A database of one test.
 pub(super) struct Database {
@@ -157,7 +164,7 @@ impl Bench {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let settings = Settings {
             rows: ROWS,
-            ..Settings::new(chrono::Utc::now(), 10)
+            ..Settings::new(SystemClock.now(), 10)
         };
         let simulator = simulator::start(settings, listener).await.unwrap();
         let database = Database::create().await;
@@ -200,13 +207,6 @@ impl Bench {
         let path = self.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path
-    }
-
-    pub(super) fn accounts(&self) -> [(&'static str, Provider); 2] {
-        [
-            ("simulated-begateway-dwh", Provider::BegatewayDwh),
-            ("simulated-convergegate", Provider::Convergegate),
-        ]
     }
 
     /// Runs a command to its end, with the configuration.
@@ -382,18 +382,17 @@ impl Running {
         let mut out = self.out.into_inner();
         let mut err = self.err.into_inner();
         let (mut ran, child) = (self.so_far, &mut self.child);
-        let (reads, status) = tokio::time::timeout(PATIENCE, async {
+        let ((), status) = tokio::time::timeout(PATIENCE, async {
             tokio::join!(
                 async {
                     out.read_to_string(&mut ran.out).await.unwrap();
-                    err.read_to_string(&mut ran.err).await.unwrap()
+                    err.read_to_string(&mut ran.err).await.unwrap();
                 },
                 child.wait()
             )
         })
         .await
         .expect("the program does not end");
-        let _bytes = reads;
         ran.code = status.unwrap().code().expect("ended by itself");
         ran
     }
