@@ -161,7 +161,7 @@ fn a_named_file_must_exist() {
 fn the_database_must_be_named() {
     let error = load_with("", []).unwrap_err().to_string();
     assert!(error.ends_with(
-        "database.url is missing, set it in the file or in the environment (DATABASE_URL)"
+        "database.url is missing, set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL"
     ));
 }
 
