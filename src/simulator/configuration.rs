@@ -8,6 +8,9 @@ use chrono::SecondsFormat;
 use super::credentials;
 use super::settings::{Provider, Settings};
 
+/// What the ledger tells besides the fields that always come.
+const ECOMMPAY_FIELDS: &str = r#"["auth_code", "bin", "country_by_bin", "customer_email", "customer_id", "provider_payment_id"]"#;
+
 /// The configuration file's text: one account per provider, named `simulated-<provider>`.
 ///
 /// The accounts start at the history's start, may send 60 000 requests a minute, and ask for
@@ -79,14 +82,18 @@ fn options_of(provider: Provider, settings: &Settings) -> Vec<(&'static str, Str
             "payment_method_types",
             r#"["credit_card", "alternative"]"#.to_owned(),
         )],
-        Provider::Ecommpay if settings.ecommpay_lexical => {
-            vec![("signature_order", quote("lexical"))]
+        Provider::Ecommpay => {
+            let mut table = vec![("fields", ECOMMPAY_FIELDS.to_owned())];
+            if settings.ecommpay_lexical {
+                table.push(("signature_order", quote("lexical")));
+            }
+            table
         }
         Provider::Firekassa if settings.firekassa_created_filter == "created_at" => vec![(
             "created_filter",
             r#"["filter[created_at][min]", "filter[created_at][max]"]"#.to_owned(),
         )],
-        Provider::Convergegate | Provider::Ecommpay | Provider::Firekassa => Vec::new(),
+        Provider::Convergegate | Provider::Firekassa => Vec::new(),
     }
 }
 

@@ -265,6 +265,9 @@ async fn a_lease_is_held_renewed_and_given_back(pool: PgPool) {
     assert!(renewed.is_empty());
     store.release(std::slice::from_ref(&mine)).await.unwrap();
     assert_eq!(lease(&store, "me").await, None);
+    // A holder that lost sight of its own lease gets it back, under a new token.
+    let again = lease(&store, "other").await.unwrap();
+    assert!(again.token > other.token);
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -332,7 +335,7 @@ async fn two_leasers_at_once_share(pool: PgPool) {
     let distinct: BTreeSet<&String> = all.iter().map(|lease| &lease.account_id).collect();
     assert_eq!(distinct.len(), all.len(), "{all:?}");
     // One may find locked what the other takes, and gets it the next time.
-    let rest = store.acquire(&ids, "me", TTL, 100).await.unwrap();
+    let rest = store.acquire(&ids, "third", TTL, 100).await.unwrap();
     assert_eq!(all.len() + rest.len(), 10);
 }
 
