@@ -8,6 +8,8 @@
     clippy::print_stdout,
     clippy::float_arithmetic,
     clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::format_collect,
     clippy::cast_precision_loss,
     missing_docs,
     reason = "a benchmark prints ratios, and may stop at the first surprise"
