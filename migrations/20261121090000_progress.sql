@@ -37,6 +37,7 @@ CREATE TABLE paysync.streams (
     wanted_until     timestamptz,
     coverage         tstzmultirange NOT NULL DEFAULT '{}',
     window_seconds   bigint NOT NULL CHECK (window_seconds > 0),
+    expected_lag_seconds bigint NOT NULL CHECK (expected_lag_seconds >= 0),
     suspended_reason text,
     hint             text,
     suspended_at     timestamptz,
@@ -54,6 +55,7 @@ COMMENT ON COLUMN paysync.streams.wanted_from IS 'First instant that must be cov
 COMMENT ON COLUMN paysync.streams.wanted_until IS 'End of what was wanted when the planner last opened a window: the poll''s now minus the stream''s lag.';
 COMMENT ON COLUMN paysync.streams.coverage IS 'Instants that closed windows have covered.';
 COMMENT ON COLUMN paysync.streams.window_seconds IS 'Length of the next window, seconds; adapts to the density of rows.';
+COMMENT ON COLUMN paysync.streams.expected_lag_seconds IS 'How far behind now the stream may rightly be, seconds: the provider''s lag, a poll interval, and one unit of the API''s time filter.';
 COMMENT ON COLUMN paysync.streams.suspended_reason IS 'Why paysync stopped reading the stream by itself, in the provider''s words; null while it reads.';
 COMMENT ON COLUMN paysync.streams.hint IS 'What an operator can do about suspended_reason.';
 COMMENT ON COLUMN paysync.streams.suspended_at IS 'When the stream was last found to be refused.';

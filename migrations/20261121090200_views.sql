@@ -31,6 +31,7 @@ SELECT
     streams.wanted_from,
     upper(streams.coverage) AS covered_until,
     extract(epoch FROM now() - coalesce(upper(streams.coverage), streams.wanted_from))::bigint AS lag_seconds,
+    streams.expected_lag_seconds,
     coalesce((
         SELECT sum(extract(epoch FROM gaps.gap_to - gaps.gap_from))
         FROM paysync.coverage_gaps AS gaps
@@ -66,6 +67,7 @@ COMMENT ON COLUMN paysync.sync_health.role IS 'history or change.';
 COMMENT ON COLUMN paysync.sync_health.wanted_from IS 'First instant that must be covered.';
 COMMENT ON COLUMN paysync.sync_health.covered_until IS 'End of the newest covered instant; null before the first window closes.';
 COMMENT ON COLUMN paysync.sync_health.lag_seconds IS 'Now minus covered_until, seconds.';
+COMMENT ON COLUMN paysync.sync_health.expected_lag_seconds IS 'How large lag_seconds may rightly be.';
 COMMENT ON COLUMN paysync.sync_health.gap_seconds IS 'Time in coverage_gaps, seconds.';
 COMMENT ON COLUMN paysync.sync_health.open_windows IS 'Windows being read.';
 COMMENT ON COLUMN paysync.sync_health.quarantined_items IS 'Items of the stream in quarantine.';

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
-use sqlx::Row as _;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -206,26 +205,20 @@ async fn counts(app: &App) -> anyhow::Result<String> {
     Ok(format!("rows: {}", parts.collect::<Vec<_>>().join(", ")))
 }
 
-/// A query's answer as a table: each row comes as one JSON object, so that any type can be shown.
-async fn answer(app: &App, sql: &'static str) -> anyhow::Result<String> {
-    let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
-        "SELECT row_to_json(answer)::text FROM ({sql}) AS answer"
-    )))
-    .fetch_all(app.store.pool())
-    .await?;
-    let mut table = String::new();
-    for (place, row) in rows.iter().enumerate() {
-        let text: String = row.try_get(0)?;
-        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
-        if place == 0 {
-            table.extend(object.keys().map(|key| format!("{key:>22}")));
-        }
-        let cells = object.values().map(|value| match value {
-            serde_json::Value::String(text) => format!("{text:>22}"),
-            other => format!("{:>22}", other.to_string()),
-        });
-        table.push('\n');
-        table.extend(cells);
-    }
-    Ok(table)
+/// A query's answer as a table. PostgreSQL writes the values, of whatever type, as text.
+async fn answer(app: &App, sql: &str) -> anyhow::Result<String> {
+    let sql = format!(
+        "SELECT ARRAY(SELECT key FROM json_each_text(row_to_json(answer))),
+                ARRAY(SELECT value FROM json_each_text(row_to_json(answer)))
+         FROM ({sql}) AS answer"
+    );
+    let rows: Vec<(Vec<String>, Vec<Option<String>>)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .fetch_all(app.store.pool())
+        .await?;
+    let names = rows.first().map(|(names, _)| names.clone());
+    let values = rows
+        .into_iter()
+        .map(|(_, values)| values.into_iter().map(Option::unwrap_or_default).collect());
+    let table: Vec<Vec<String>> = names.into_iter().chain(values).collect();
+    Ok(output::table(&table).join("\n"))
 }

@@ -20,19 +20,17 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
         return Ok(status.healthy);
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let mut rows = vec![
-        [
-            "ACCOUNT",
-            "STATE",
-            "STREAM",
-            "LAG",
-            "COVERED FROM",
-            "GAPS",
-            "OPEN",
-            "QUARANTINE",
-        ]
-        .map(String::from),
+    let header = [
+        "ACCOUNT",
+        "STATE",
+        "STREAM",
+        "LAG",
+        "COVERED FROM",
+        "GAPS",
+        "OPEN",
+        "QUARANTINE",
     ];
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
     let mut row_states = vec![None];
     for account in &status.accounts {
         for stream in &account.streams {
@@ -40,26 +38,11 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
             row_states.push(Some(account.state));
         }
     }
-    let widths: Vec<usize> = (0..8)
-        .map(|column| {
-            rows.iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
-    for (row, state) in rows.iter().zip(row_states) {
-        let mut line = String::new();
-        for (place, (cell, width)) in row.iter().zip(&widths).enumerate() {
-            let padded = format!("{cell:width$}  ");
-            if let Some(state) = state.filter(|_| colour && place == 1) {
-                line.extend(["\u{1b}[", colour_of(state), "m", &padded, "\u{1b}[0m"]);
-            } else {
-                line.push_str(&padded);
-            }
+    for (line, state) in output::table(&rows).into_iter().zip(row_states) {
+        match state.filter(|_| colour) {
+            Some(state) => output::line(format!("\u{1b}[{}m{line}\u{1b}[0m", colour_of(state))),
+            None => output::line(line),
         }
-        output::line(line.trim_end());
     }
     for account in &status.accounts {
         for stream in &account.streams {
@@ -81,8 +64,8 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
     Ok(status.healthy)
 }
 
-fn cells(account: &str, state: State, stream: &StreamStatus) -> [String; 8] {
-    [
+fn cells(account: &str, state: State, stream: &StreamStatus) -> Vec<String> {
+    vec![
         account.to_owned(),
         state.as_str().to_owned(),
         stream.stream.clone(),

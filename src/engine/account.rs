@@ -102,6 +102,7 @@ impl Account {
             stream: &stream.spec.name,
             role: stream.spec.role.as_str(),
             wanted_from: floor(wanted_from, stream.policy.unit),
+            expected_lag: stream.policy.lag + stream.policy.poll_interval + stream.policy.unit,
             length: stream.policy.max_window.min(TimeDelta::days(1)),
         }
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::store::health::StreamHealth;
 
-/// Covered this long ago, an account that has nothing else to do is failing: nobody reads it.
+/// This much later than expected, a stream with nothing else to do is failing: nobody reads it.
 const STALE_SECONDS: i64 = 15 * 60;
 
 /// The answer of `status --json` and `/status.json`.
@@ -143,7 +143,7 @@ fn state(stream: &StreamHealth) -> State {
         State::Failing
     } else if stream.gap_seconds > 0 || stream.open_windows > 0 || stream.covered_until.is_none() {
         State::Backfilling
-    } else if stream.lag_seconds > STALE_SECONDS {
+    } else if stream.lag_seconds > stream.expected_lag_seconds + STALE_SECONDS {
         State::Failing
     } else {
         State::Ok

@@ -23,6 +23,8 @@ pub struct StreamHealth {
     pub covered_until: Option<DateTime<Utc>>,
     /// Now minus `covered_until`.
     pub lag_seconds: i64,
+    /// How large `lag_seconds` may rightly be.
+    pub expected_lag_seconds: i64,
     /// Time wanted and neither covered nor being read.
     pub gap_seconds: i64,
     /// Windows being read.
@@ -48,7 +50,7 @@ impl Store {
             SELECT health.account_id AS "account_id!", health.provider AS "provider!", health.stream AS "stream!",
                    health.role AS "role!", health.wanted_from AS "wanted_from!",
                    lower(streams.coverage) AS covered_from, health.covered_until,
-                   health.lag_seconds AS "lag_seconds!", health.gap_seconds AS "gap_seconds!",
+                   health.lag_seconds AS "lag_seconds!", health.expected_lag_seconds AS "expected_lag_seconds!", health.gap_seconds AS "gap_seconds!",
                    health.open_windows AS "open_windows!", health.quarantined_items AS "quarantined_items!",
                    health.paused AS "paused!", health.suspended_reason, health.last_error, health.hint
             FROM paysync.sync_health AS health

@@ -32,6 +32,8 @@ pub struct NewStream<'a> {
     pub role: &'a str,
     /// First instant that must be covered.
     pub wanted_from: DateTime<Utc>,
+    /// How far behind now it may rightly be.
+    pub expected_lag: TimeDelta,
     /// Length of the first window.
     pub length: TimeDelta,
 }
@@ -45,15 +47,20 @@ impl Store {
     ) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            INSERT INTO paysync.streams (account_id, stream, role, wanted_from, window_seconds)
-            VALUES ($1, $2, $3, $4, $5)
-            ON CONFLICT (account_id, stream) DO UPDATE SET role = EXCLUDED.role, wanted_from = EXCLUDED.wanted_from
-            WHERE (streams.role, streams.wanted_from) IS DISTINCT FROM (EXCLUDED.role, EXCLUDED.wanted_from)
+            INSERT INTO paysync.streams (account_id, stream, role, wanted_from, expected_lag_seconds, window_seconds)
+            VALUES ($1, $2, $3, $4, $5, $6)
+            ON CONFLICT (account_id, stream) DO UPDATE SET
+                role = EXCLUDED.role,
+                wanted_from = EXCLUDED.wanted_from,
+                expected_lag_seconds = EXCLUDED.expected_lag_seconds
+            WHERE (streams.role, streams.wanted_from, streams.expected_lag_seconds)
+                IS DISTINCT FROM (EXCLUDED.role, EXCLUDED.wanted_from, EXCLUDED.expected_lag_seconds)
             "#,
             account_id,
             new.stream,
             new.role,
             new.wanted_from,
+            new.expected_lag.num_seconds().max(0),
             new.length.num_seconds().max(1),
         )
         .execute(self.pool())

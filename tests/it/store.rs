@@ -44,6 +44,7 @@ fn new_stream(name: &str) -> NewStream<'_> {
     NewStream {
         stream: name,
         role: "history",
+        expected_lag: TimeDelta::zero(),
         wanted_from: hour(0),
         length: TimeDelta::hours(1),
     }
