@@ -107,20 +107,18 @@ fn normalize(
     made.map_err(|error| (error.reason(), error.to_string()))
 }
 
-/// How many rows lie outside the window, beyond what the widened request may rightly bring.
-pub(super) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> u64 {
+/// How many rows show a time on the stream's axis, and how many of these times lie outside the
+/// window, beyond what the widened request may rightly bring.
+pub(super) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> (u64, u64) {
     let Some(axis) = stream.spec.axis else {
-        return 0;
+        return (0, 0);
     };
-    let Some(widened) = Window::new(
-        window.start() - stream.spec.slack,
-        window.end() + stream.spec.slack,
-    ) else {
-        return 0;
-    };
-    let is_outside = |record: &&Record<'_>| {
-        time_on(axis, &record.transaction)
-            .is_some_and(|time| time < widened.start() || time > widened.end())
-    };
-    u64::try_from(records.iter().filter(is_outside).count()).unwrap_or(u64::MAX)
+    let slack = stream.spec.slack;
+    let right = (window.start() - slack)..=(window.end() + slack);
+    let times = records
+        .iter()
+        .filter_map(|record| time_on(axis, &record.transaction));
+    times.fold((0, 0), |(shown, outside), time| {
+        (shown + 1, outside + u64::from(!right.contains(&time)))
+    })
 }

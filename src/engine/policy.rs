@@ -31,8 +31,10 @@ pub enum Failure {
     /// A page that lies.
     #[error(transparent)]
     Paging(#[from] PagingError),
-    /// Every row lies outside the window asked for.
-    #[error("all {rows} rows of the first page lie outside the window asked for")]
+    /// Every row that shows its time lies outside the window asked for.
+    #[error(
+        "all {rows} rows of the first page that show their time lie outside the window asked for"
+    )]
     FilterIgnored {
         /// Rows of the page.
         rows: u64,

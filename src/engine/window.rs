@@ -282,7 +282,7 @@ impl Reading<'_> {
             next: page.next,
         };
         let step = after_page(&self.stream.spec, &facts, seen)?;
-        let outside = outside(self.stream, self.window.planned.window, &sorted.records);
+        let (shown, outside) = outside(self.stream, self.window.planned.window, &sorted.records);
         if outside > 0 {
             warn!(
                 account.id = %self.account.id, stream.name = %self.stream.spec.name, records.outside = outside,
@@ -290,9 +290,9 @@ impl Reading<'_> {
                 window.end = %self.window.planned.window.end(), "rows lie outside the window asked for"
             );
         }
-        if checkpoint.is_none() && outside == items && items >= IGNORED_FILTER_ROWS {
+        if checkpoint.is_none() && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
-            return Err(Failure::FilterIgnored { rows: items });
+            return Err(Failure::FilterIgnored { rows: outside });
         }
         let rows = read_before + items + u64::try_from(self.window.items).unwrap_or(0);
         Ok(PageCommit {
