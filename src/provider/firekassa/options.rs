@@ -162,8 +162,8 @@ mod tests {
         assert_eq!(
             filter(&all).as_deref(),
             Ok(
-                "filter[account]=9222 filter[action]=withdrawal filter[amount][max]=100 \
-                 filter[amount][min]=10.50 filter[id]=507164249,507164250 \
+                "filter[account]=9222 filter[action]=withdrawal filter[amount][min]=10.50 \
+                 filter[amount][max]=100 filter[id]=507164249,507164250 \
                  filter[method]=wallet-card filter[order_id]=order 123 filter[type]=site"
             )
         );
