@@ -11,7 +11,8 @@ ENV SQLX_OFFLINE=true
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
     && echo '//! Nothing yet.' > src/lib.rs \
-    && echo 'fn main() {}' | tee src/main.rs > benches/sync.rs \
+    && echo 'fn main() {}' > src/main.rs \
+    && echo 'fn main() {}' > benches/sync.rs \
     && cargo build --release --locked \
     && rm -r src benches
 COPY . .
