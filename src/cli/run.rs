@@ -59,7 +59,11 @@ pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
     let mut failures = 0;
     loop {
-        match migrate_and_register(&app.store, app).await {
+        let prepared = match app.store.reach().await {
+            Ok(()) => migrate_and_register(&app.store, app).await,
+            Err(error) => Err(error),
+        };
+        match prepared {
             Ok(()) => return Ok(true),
             Err(error @ StoreError::Away(_)) => {
                 if failures == 0 {

@@ -156,7 +156,11 @@ pub(super) fn base_url(value: Value, context: &Context<'_>) -> Result<Url, Strin
 /// The provider's options: any table, its keys as they are written.
 pub(super) fn options(value: Value, _: &Context<'_>) -> Result<serde_json::Value, String> {
     match value.try_deserialize() {
-        Ok(options @ serde_json::Value::Object(_)) => Ok(options),
+        Ok(mut options @ serde_json::Value::Object(_)) => {
+            // The file's order is lost by now; requests should look the same every time.
+            options.sort_all_objects();
+            Ok(options)
+        }
         _ => Err("expected a table".to_owned()),
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -13,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::status::Status;
 use crate::store::Store;
+
+/// How long the database may take to answer, before whoever asks for health gives up.
+const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the pages are made of.
 #[derive(Clone)]
@@ -56,7 +60,12 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The process answers and the database too.
 async fn healthz(State(pages): State<Pages>) -> Response {
-    match pages.store.ping().await {
+    let answer = tokio::time::timeout(DATABASE_PATIENCE, pages.store.ping());
+    let Ok(answer) = answer.await else {
+        let text = "the database does not answer\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    match answer {
         Ok(_) => (StatusCode::OK, "ok\n").into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use reqwest::Certificate;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
@@ -85,13 +86,23 @@ pub struct Answer {
     pub date: Option<DateTime<Utc>>,
 }
 
-/// The process's HTTP client.
+/// The process's HTTP client. Certificates are verified by the system's roots; where a system has
+/// none, as small containers do, by Mozilla's.
 ///
 /// # Errors
-/// If the system's root certificates cannot be read.
+/// If neither roots can be used.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     // A second call finds the provider installed already, which is as good.
     let _installed = rustls::crypto::ring::default_provider().install_default();
+    builder().build().or_else(|error| {
+        tracing::debug!(error = %innermost(&error), "the system's root certificates cannot be used");
+        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
+        let roots: Vec<Certificate> = roots.filter_map(|root| Certificate::from_der(root).ok()).collect();
+        builder().tls_certs_only(roots).build()
+    })
+}
+
+fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -99,7 +110,6 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
         .tcp_nodelay(true)
         // A token goes to the configured host and nowhere else.
         .redirect(Policy::none())
-        .build()
 }
 
 /// The way to one account's provider.

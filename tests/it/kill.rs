@@ -54,11 +54,11 @@ async fn until_at_work(child: &mut Child, simulator: &Handle) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn killed_at_any_moment_it_ends_with_the_same_tables(pool: PgPool) {
-    let mut settings = history(20_000, 30);
+    let mut settings = history(6_000, 30);
     settings.burst = 60;
     settings.latency = Duration::from_millis(4);
     let simulator = start(settings).await;
-    let settings = "page_size = 100\nlag = \"0s\"\n";
+    let settings = "page_size = 70\nlag = \"0s\"\n";
     let text =
         config_text(&simulator, &pool, &providers(), settings).replace("\"2s\"", "\"500ms\"");
     let config = file_of(&text);

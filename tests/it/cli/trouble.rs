@@ -112,7 +112,11 @@ async fn sync_gives_up_on_what_it_cannot_read_and_status_remembers() {
     assert_eq!(healed.code, 0, "{healed:?}");
     assert_eq!(bench.run(&["status"]).await.code, 0);
 
-    let file = bench.file("away.toml", &unreachable(&bench));
+    // An earlier start, so that there is something to read.
+    let from = bench.simulator.settings().from.format("%Y");
+    let text =
+        unreachable(&bench).replace(&format!("start_from = \"{from}"), "start_from = \"2020");
+    let file = bench.file("away.toml", &text);
     let ran = bench
         .run_with(&file, &[&sync[..], &["--json"]].concat(), &[])
         .await;
