@@ -81,7 +81,7 @@ pub(crate) fn time_on(
 ) -> Option<chrono::DateTime<chrono::Utc>> {
     match axis {
         Axis::Created => transaction.created_at,
-        Axis::Updated => transaction.updated_at,
+        Axis::Updated | Axis::Corrected => transaction.updated_at,
         Axis::Paid => transaction.paid_at,
         Axis::Settled => transaction.settled_at,
     }
@@ -115,10 +115,15 @@ pub(super) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -
     };
     let slack = stream.spec.slack;
     let right = (window.start() - slack)..=(window.end() + slack);
-    let times = records
+    let is_outside = |record: &Record<'_>| match time_on(axis, &record.transaction) {
+        Some(time) => Some(!right.contains(&time)),
+        // A row that was never corrected has no place among corrections.
+        None => (axis == Axis::Corrected).then_some(true),
+    };
+    records
         .iter()
-        .filter_map(|record| time_on(axis, &record.transaction));
-    times.fold((0, 0), |(shown, outside), time| {
-        (shown + 1, outside + u64::from(!right.contains(&time)))
-    })
+        .filter_map(is_outside)
+        .fold((0, 0), |(shown, outside), is_outside| {
+            (shown + 1, outside + u64::from(is_outside))
+        })
 }

@@ -97,6 +97,8 @@ pub enum Axis {
     Created,
     /// `updated_at`
     Updated,
+    /// `updated_at` of rows that were corrected: one without it does not belong there.
+    Corrected,
     /// `paid_at`
     Paid,
     /// `settled_at`

@@ -144,22 +144,11 @@ impl Provider for Report {
     }
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
-        let (walk, _) = self.stream(at.stream)?;
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = envelope
             .transactions
             .ok_or(PageError::Missing("transactions"))?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("has_more"))?;
-        // What manual_correction_from does to the report is not documented.
-        let is_corrected = |item: &&RawValue| {
-            let item: Corrected<'_> = wire::object(Some(item));
-            wire::text(item.manually_corrected_at).is_some()
-        };
-        if walk == Walk::Corrections && !items.is_empty() && !items.iter().any(is_corrected) {
-            return Err(PageError::Missing(
-                "manually corrected rows: the provider ignores manual_correction_from, set manual_corrections = false",
-            ));
-        }
         Ok(Page {
             items,
             next: if more {
@@ -249,13 +238,6 @@ struct Envelope<'a> {
     has_more: Raw<'a>,
     first_object_id: Raw<'a>,
     last_object_id: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Corrected<'a> {
-    #[serde(borrow)]
-    manually_corrected_at: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -348,17 +330,6 @@ mod tests {
         assert_eq!(params["to"], "2024-01-02 00:00:01");
         assert_eq!(params["manual_correction_from"], "2023-12-31 23:59:59");
         assert_eq!(params["manual_correction_to"], "2024-01-02 00:00:01");
-    }
-
-    #[test]
-    fn an_ignored_filter_of_corrections_is_noticed() {
-        let at = at("manually_corrected_at/credit_card", None);
-        let answer = |items: Value| json!({"transactions": items, "has_more": false});
-        let corrected = json!({"manually_corrected_at": "2024-01-01T10:00:00Z"});
-        assert!(page(&at, &answer(json!([{}, corrected]))).is_ok());
-        assert!(page(&at, &answer(json!([]))).is_ok());
-        let error = page(&at, &answer(json!([{"manually_corrected_at": null}, 1]))).unwrap_err();
-        assert!(error.to_string().contains("manual_corrections = false"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ const ID_FILTER: &str = "id";
 
 /// The filter with a lower and an upper bound.
 const AMOUNT_FILTER: &str = "amount";
+const BOUNDS: &[&str] = &["min", "max"];
 
 /// Filters that paysync sets itself.
 const OWN_FILTERS: &[&str] = &["create_at", "created_at"];
@@ -86,12 +87,13 @@ fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, Settin
         };
         if let Some(bound) = bounds
             .keys()
-            .find(|bound| !["min", "max"].contains(&bound.as_str()))
+            .find(|bound| !BOUNDS.contains(&bound.as_str()))
         {
             return error(&format!("unknown bound {bound}, expected min or max"));
         }
-        return bounds
+        return BOUNDS
             .iter()
+            .filter_map(|bound| Some((bound, bounds.get(*bound)?)))
             .map(|(bound, value)| {
                 let text = scalar(value).ok_or_else(|| {
                     problem(&format!("{bound}: a text or an integer is expected"))

@@ -30,7 +30,7 @@ impl Walk {
             name: format!("{}/{method}", self.name()),
             role: Role::Change,
             paging: Paging::Keyset,
-            axis: Some(Axis::Updated),
+            axis: None,
             unit: SECOND,
             slack: SECOND,
             max_window: DAY,
@@ -69,7 +69,10 @@ impl Walk {
                 overlap: DAY * 7,
                 ..change
             },
-            Self::Corrections => change,
+            Self::Corrections => StreamSpec {
+                axis: Some(Axis::Corrected),
+                ..change
+            },
         }
     }
 }
