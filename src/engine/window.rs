@@ -166,7 +166,7 @@ impl Reading<'_> {
         let account = &self.account;
         let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
-            .increment(waited.as_secs());
+            .absolute(waited.as_secs());
         let request = account.provider.request(at)?;
         let requested_at = self.clock.now();
         let clock = std::time::Instant::now();

@@ -119,6 +119,7 @@ pub struct Wire {
     credential: Credential,
     timeout: Duration,
     limiter: Mutex<Limiter>,
+    waited: Mutex<Duration>,
     started: Instant,
 }
 
@@ -138,11 +139,12 @@ impl Wire {
             credential,
             timeout,
             limiter,
+            waited: Mutex::default(),
             started: Instant::now(),
         }
     }
 
-    /// Waits for a place in the account's budget. Returns how long that took.
+    /// Waits for a place in the account's budget. Returns how long all requests have waited so far.
     pub async fn wait_for_place(&self) -> Duration {
         let now = self.started.elapsed();
         let at = self
@@ -159,7 +161,10 @@ impl Wire {
                 .unwrap_or_else(PoisonError::into_inner)
                 .paused_until();
             if until <= self.started.elapsed() {
-                return self.started.elapsed().saturating_sub(now);
+                let waited = self.started.elapsed().saturating_sub(now);
+                let mut total = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
+                *total += waited;
+                return *total;
             }
             tokio::time::sleep_until(self.started + until).await;
         }
