@@ -24,9 +24,9 @@ use self::options::{Options, Verify, interval_zone};
 use self::signature::{Order, Values};
 use super::wire::{self, Raw};
 use super::{
-    Auth, Authenticity, Axis, Checkpoint, Credential, Entry, Next, Page, PageError, Paging,
-    Position, Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError,
-    Spec, StreamSpec, Tier,
+    Auth, Authenticity, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
+    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec,
+    StreamSpec, Tier,
 };
 use crate::model::{Transaction, window};
 
@@ -91,8 +91,8 @@ impl Provider for EcommPay {
                 name: STREAM.to_owned(),
                 role: Role::History,
                 paging: Paging::Shifting,
-                // Not checked where it is empty.
-                axis: Some(Axis::Updated),
+                // The interval takes "the most recent actions" into account; items may show an earlier time.
+                axis: None,
                 unit: SECOND,
                 slack: SECOND,
                 max_window: DAY,
