@@ -246,9 +246,14 @@ impl Wire {
             Method::Get => self.client.get(url),
             Method::Post => self.client.post(url),
         };
-        http = http
-            .timeout(self.timeout)
-            .header(ACCEPT, "application/json");
+        http = http.timeout(self.timeout);
+        if !request
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("accept"))
+        {
+            http = http.header(ACCEPT, "application/json");
+        }
         for (name, value) in request.headers {
             http = http.header(name, value);
         }
