@@ -119,7 +119,7 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         "the daemon runs: http://{}/status.json, /metrics, /healthz\n",
         page.local_addr()?
     ));
-    let server = tokio::spawn(http::serve(page, app.store.clone(), metrics, stop.clone()));
+    let server = tokio::spawn(http::serve(page, app.engine.clone(), metrics, stop.clone()));
     let daemon = {
         let (engine, stop) = (app.engine.clone(), stop.clone());
         tokio::spawn(async move { engine.run(&stop).await })

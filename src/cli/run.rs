@@ -22,7 +22,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<bool> {
             info!(http.listen = %listener.local_addr()?, "serving health, metrics and status");
             Some(tokio::spawn(http::serve(
                 listener,
-                app.store.clone(),
+                app.engine.clone(),
                 metrics,
                 stop.clone(),
             )))

@@ -3,14 +3,14 @@
 use std::io::IsTerminal as _;
 
 use super::output::{self, duration};
-use crate::app;
+use crate::app::App;
 use crate::config::Config;
-use crate::engine::status::{State, Status, StreamStatus};
+use crate::engine::status::{State, StreamStatus};
 
 pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
-    let store = app::store(config)?;
-    store.reach().await?;
-    let status = Status::of(store.health().await?);
+    let app = App::new(config, &[])?;
+    app.store.reach().await?;
+    let status = app.engine.status().await?;
     if json {
         output::json(&status)?;
         return Ok(status.healthy);

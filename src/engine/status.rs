@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::supervisor::Engine;
+use crate::store::StoreError;
 use crate::store::health::StreamHealth;
 
 /// This much later than expected, a stream with nothing else to do is failing: nobody reads it.
@@ -76,9 +78,24 @@ pub struct StreamStatus {
     pub hint: Option<String>,
 }
 
+impl Engine {
+    /// How the accounts of this configuration are; what is no longer configured is not told.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        let mut health = self.store.health().await?;
+        health.retain(|stream| {
+            let account = self
+                .accounts
+                .iter()
+                .find(|account| account.id == stream.account_id);
+            account.is_some_and(|account| account.stream(&stream.stream).is_some())
+        });
+        Ok(Status::of(health))
+    }
+}
+
 impl Status {
     /// The status that these streams add up to.
-    pub fn of(health: Vec<StreamHealth>) -> Self {
+    fn of(health: Vec<StreamHealth>) -> Self {
         let mut accounts: Vec<AccountStatus> = Vec::new();
         for stream in health {
             let state = state(&stream);

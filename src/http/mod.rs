@@ -12,8 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::status::Status;
-use crate::store::Store;
+use crate::engine::Engine;
 
 /// How long the database may take to answer, before whoever asks for health gives up.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -21,7 +20,7 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 /// What the pages are made of.
 #[derive(Clone)]
 struct Pages {
-    store: Store,
+    engine: Engine,
     metrics: PrometheusHandle,
 }
 
@@ -31,11 +30,11 @@ struct Pages {
 /// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    store: Store,
+    engine: Engine,
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let pages = Pages { store, metrics };
+    let pages = Pages { engine, metrics };
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/metrics", get(render_metrics))
@@ -60,7 +59,7 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The process answers and the database too.
 async fn healthz(State(pages): State<Pages>) -> Response {
-    let answer = tokio::time::timeout(DATABASE_PATIENCE, pages.store.ping());
+    let answer = tokio::time::timeout(DATABASE_PATIENCE, pages.engine.store.ping());
     let Ok(answer) = answer.await else {
         let text = "the database does not answer\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
@@ -84,8 +83,8 @@ async fn render_metrics(State(pages): State<Pages>) -> Response {
 }
 
 async fn status(State(pages): State<Pages>) -> Response {
-    match pages.store.health().await {
-        Ok(health) => axum::Json(Status::of(health)).into_response(),
+    match pages.engine.status().await {
+        Ok(status) => axum::Json(status).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

@@ -168,3 +168,21 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
     assert_exact(&pool, &simulator, &providers()).await;
     simulator.stop().await;
 }
+
+/// What is no longer configured is nobody's trouble.
+#[sqlx::test(migrations = "./migrations")]
+async fn the_status_tells_of_configured_accounts_only(pool: PgPool) {
+    let simulator = start(history(50, 2)).await;
+    let both = &providers()[..2];
+    sync_covers(&config_text(&simulator, &pool, both, SMALL)).await;
+    let one = engine_of(&config_text(&simulator, &pool, &both[..1], SMALL)).await;
+    let status = one.status().await.unwrap();
+    let told: Vec<&str> = status
+        .accounts
+        .iter()
+        .map(|account| account.id.as_str())
+        .collect();
+    assert_eq!(told, [account_of(both[0])]);
+    assert!(status.healthy);
+    simulator.stop().await;
+}
