@@ -363,8 +363,9 @@ impl Running {
     /// Sends SIGTERM.
     pub(super) fn terminate(&self) {
         let pid = self.child.id().expect("still running").to_string();
-        let status = std::process::Command::new("kill")
-            .args(["-TERM", &pid])
+        // The shell's own: a small system has no program of this name.
+        let status = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -TERM {pid}")])
             .status()
             .unwrap();
         assert!(status.success());
