@@ -77,16 +77,16 @@ impl Look {
             let until = due_until(&state.progress, &stream.policy, goal);
             observe(account, &state, until, now, &mut seconds);
         }
-        if account_waits.is_some() {
-            // One request is enough to see whether the account is let in again.
-            look.ready.truncate(usize::from(busy.is_empty()));
-        }
         look.ready.sort_by_key(|ready| {
             (
                 ready.window.planned.lane,
                 std::cmp::Reverse(ready.window.planned.window),
             )
         });
+        if account_waits.is_some() {
+            // One request is enough to see whether the account is let in again.
+            look.ready.truncate(usize::from(busy.is_empty()));
+        }
         account.progress.coverage(seconds.0, seconds.1);
         Ok(look)
     }

@@ -586,22 +586,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test --release -- --ignored --nocapture redaction_speed"]
-    fn redaction_speed() {
-        let members: Vec<String> = (0..70)
-            .map(|place| format!(r#""field_{place}":"value {place} 2024-01-15T10:20:30Z""#))
-            .collect();
-        let item = format!("{{{}}}", members.join(","));
-        let started = std::time::Instant::now();
-        for _ in 0..100_000 {
-            std::hint::black_box(redact(std::hint::black_box(&item), &RULES));
-        }
-        println!(
-            "{} bytes: {:?} each",
-            item.len(),
-            started.elapsed() / 100_000
-        );
-    }
 }
