@@ -50,6 +50,10 @@ pub struct Account {
     pub requests_per_minute: Option<u32>,
     /// When old windows are read again; an empty list for never.
     pub rescan: Option<Vec<Tier>>,
+    /// When rows that are not final are asked for by id, where the API can; an empty list for never.
+    pub repoll: Option<Vec<Tier>>,
+    /// When the provider's count is compared, where the API can count; an empty list for never.
+    pub audit: Option<Vec<Tier>>,
     /// Whether plain http is allowed to other machines.
     pub allow_http: bool,
     /// The provider's own options, an object.
@@ -149,6 +153,8 @@ fn read(table: &mut Table<'_>, id: String) -> Result<Account, ConfigError> {
         concurrency: table.optional("concurrency", value::positive)?.unwrap_or(2),
         requests_per_minute: table.optional("requests_per_minute", value::positive)?,
         rescan: table.sections("rescan", read_tier)?,
+        repoll: table.sections("repoll", read_tier)?,
+        audit: table.sections("audit", read_tier)?,
         allow_http: table
             .optional("allow_http", value::boolean)?
             .unwrap_or(false),

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::progress::AccountProgress;
 use crate::config;
 use crate::model::window::floor;
-use crate::plan::Policy;
-use crate::provider::{Provider, Role, Spec, StreamSpec};
+use crate::plan::{Again, Lane, Policy};
+use crate::provider::{Provider, Role, Spec, StreamSpec, Tier};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;
 use crate::transport::Wire;
@@ -133,11 +133,24 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
         lag: or(settings.lag, stream.lag),
         overlap: or(settings.overlap, stream.overlap),
         poll_interval: time_delta(settings.poll_interval),
-        rescan: settings
-            .rescan
-            .clone()
-            .unwrap_or_else(|| stream.rescan.clone()),
+        again: [
+            tiers(Lane::Rescan, settings.rescan.as_ref(), &stream.rescan),
+            tiers(Lane::Repoll, settings.repoll.as_ref(), &stream.repoll),
+            tiers(Lane::Audit, settings.audit.as_ref(), &stream.audit),
+        ]
+        .concat(),
     }
+}
+
+/// The tiers of a lane: where the API can do it at all, the account may say when.
+fn tiers(lane: Lane, setting: Option<&Vec<Tier>>, default: &[Tier]) -> Vec<Again> {
+    let can = lane == Lane::Rescan || !default.is_empty();
+    setting
+        .filter(|_| can)
+        .map_or(default, Vec::as_slice)
+        .iter()
+        .map(|tier| Again { lane, tier: *tier })
+        .collect()
 }
 
 fn time_delta(duration: Duration) -> TimeDelta {

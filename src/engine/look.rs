@@ -119,7 +119,7 @@ impl Look {
             state.open.extend(opened);
         }
         self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty())
-            && is_complete(&state.progress, goal);
+            && is_complete(&state.progress, &stream.policy, goal);
         if state.open.is_empty() {
             self.wake = self
                 .wake

@@ -59,7 +59,7 @@ pub(crate) fn after_page(
     let step = match stream.paging {
         Paging::Keyset | Paging::Numbered => match &page.next {
             Next::End => Step::Close,
-            Next::More(checkpoint) => Step::More(checkpoint.clone()),
+            Next::More(checkpoint) | Next::Turn(checkpoint) => Step::More(checkpoint.clone()),
         },
         Paging::Shifting => shifting(stream, page)?,
     };
@@ -146,6 +146,8 @@ mod tests {
             lag: TimeDelta::zero(),
             overlap: TimeDelta::zero(),
             rescan: Vec::new(),
+            repoll: Vec::new(),
+            audit: Vec::new(),
             short_page_ends,
         }
     }

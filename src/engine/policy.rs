@@ -5,6 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::paging::PagingError;
+use crate::plan::Lane;
 use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
 use crate::transport::TransportError;
@@ -39,6 +40,12 @@ pub enum Failure {
         /// Rows of the page.
         rows: u64,
     },
+    /// Rows came that were not asked for by id.
+    #[error("the answer holds {rows} rows that were not asked for")]
+    OtherRows {
+        /// Such rows.
+        rows: usize,
+    },
     /// The database.
     #[error("{}", store_message(.0))]
     Store(#[from] StoreError),
@@ -62,6 +69,8 @@ pub enum Directive {
     SuspendStream,
     /// Stop fetching until the database is back.
     WaitForDatabase,
+    /// Leave the rest of the pass until it is due again.
+    GiveUpPass,
     /// Another process works on the account: stop quietly.
     GiveUpLease,
     /// Plan again; the window is not ours any more.
@@ -71,6 +80,17 @@ pub enum Directive {
 }
 
 impl Failure {
+    /// What is done about it in a lane. Where nothing depends on a lane, a provider that refuses it
+    /// keeps neither the account nor the stream from being read.
+    pub(crate) fn directive_in(&self, lane: Lane) -> Directive {
+        match (lane, self.directive()) {
+            (Lane::Repoll | Lane::Audit, Directive::SuspendAccount | Directive::SuspendStream) => {
+                Directive::GiveUpPass
+            }
+            (_, directive) => directive,
+        }
+    }
+
     /// The table of `DESIGN.md` section 6.
     pub fn directive(&self) -> Directive {
         match self {
@@ -104,7 +124,7 @@ impl Failure {
                 | PagingError::EmptyPageWithMore
                 | PagingError::RowsMoved => Directive::Restart,
             },
-            Self::FilterIgnored { .. } => Directive::SuspendStream,
+            Self::FilterIgnored { .. } | Self::OtherRows { .. } => Directive::SuspendStream,
             Self::Store(error) => match error {
                 StoreError::LeaseLost => Directive::GiveUpLease,
                 StoreError::WindowGone => Directive::Replan,
@@ -181,6 +201,9 @@ impl Failure {
             },
             Self::FilterIgnored { .. } => {
                 "the provider ignores the time filter: check the account's options that name it, and time_zone"
+            }
+            Self::OtherRows { .. } => {
+                "the provider ignores the filter by id: set repoll = [] for the account"
             }
             Self::Store(error) => match error {
                 StoreError::Away(_) => {

@@ -158,7 +158,7 @@ async fn after_failure(
     window: &OpenWindow,
     failure: Failure,
 ) -> Result<(), StoreError> {
-    let directive = failure.directive();
+    let directive = failure.directive_in(window.planned.lane);
     let (message, hint) = (failure.to_string(), failure.hint());
     let failures = u32::try_from(window.failures).unwrap_or(u32::MAX);
     let pause = match directive {
@@ -172,7 +172,9 @@ async fn after_failure(
             _ => Duration::ZERO,
         },
         // What is suspended waits for its probe anyway.
-        Directive::SuspendAccount | Directive::SuspendStream => Duration::ZERO,
+        Directive::SuspendAccount | Directive::SuspendStream | Directive::GiveUpPass => {
+            Duration::ZERO
+        }
         Directive::Restart
             if matches!(failure, Failure::Paging(PagingError::RowsMoved)) && failures < 3 =>
         {
@@ -184,20 +186,18 @@ async fn after_failure(
     };
     let account = &reader.account;
     account.progress.trouble(&message, hint);
-    let restart = directive == Directive::Restart;
-    reader
-        .store
-        .fail_window(
-            &reader.lease,
-            window.id,
-            Trouble {
-                error: &message,
-                hint,
-                pause,
-                restart,
-            },
-        )
-        .await?;
+    let trouble = Trouble {
+        error: &message,
+        hint,
+        pause,
+        restart: directive == Directive::Restart,
+    };
+    let (store, lease) = (&reader.store, &reader.lease);
+    if directive == Directive::GiveUpPass {
+        store.give_up_pass(lease, window, trouble).await?;
+    } else {
+        store.fail_window(lease, window.id, trouble).await?;
+    }
     match directive {
         Directive::SuspendAccount => {
             error!(

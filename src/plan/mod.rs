@@ -18,6 +18,9 @@ use crate::provider::Tier;
 /// What is younger than this is read in the live lane.
 const LIVE: TimeDelta = TimeDelta::days(1);
 
+/// How much is counted at once.
+const AUDITED: TimeDelta = TimeDelta::days(1);
+
 /// How a stream wants to be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -31,8 +34,17 @@ pub struct Policy {
     pub overlap: TimeDelta,
     /// How much uncovered time at the head makes a poll worth while.
     pub poll_interval: TimeDelta,
-    /// When to read old windows again.
-    pub rescan: Vec<Tier>,
+    /// When to look at old windows again, and in which way.
+    pub again: Vec<Again>,
+}
+
+/// One way of looking again at what is covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// `rescan`, `repoll` or `audit`.
+    pub lane: Lane,
+    /// How far back and how often.
+    pub tier: Tier,
 }
 
 impl Policy {
@@ -49,6 +61,10 @@ pub enum Lane {
     Live,
     /// Young windows, read again.
     Rescan,
+    /// Rows of young windows that are not final, asked for by id.
+    Repoll,
+    /// Windows whose rows are counted and compared with the provider's count.
+    Audit,
     /// Everything older, newest first.
     Backfill,
 }
@@ -59,15 +75,28 @@ impl Lane {
         match self {
             Self::Live => "live",
             Self::Rescan => "rescan",
+            Self::Repoll => "repoll",
+            Self::Audit => "audit",
             Self::Backfill => "backfill",
         }
     }
 
     /// The lane of a word in the `lane` column.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Live, Self::Rescan, Self::Backfill]
-            .into_iter()
-            .find(|lane| lane.as_str() == word)
+        [
+            Self::Live,
+            Self::Rescan,
+            Self::Repoll,
+            Self::Audit,
+            Self::Backfill,
+        ]
+        .into_iter()
+        .find(|lane| lane.as_str() == word)
+    }
+
+    /// Whether the lane fills gaps; the others look again at what is covered.
+    pub const fn fills(self) -> bool {
+        matches!(self, Self::Live | Self::Backfill)
     }
 }
 
@@ -93,13 +122,15 @@ pub struct Planned {
     pub window: Window,
     /// Why it is read.
     pub lane: Lane,
-    /// The tier of a rescan: its `within`.
+    /// The tier of a lane that looks again: its `within`.
     pub tier: Option<TimeDelta>,
 }
 
 /// The latest pass over a tier of age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
+    /// How it looks again.
+    pub lane: Lane,
     /// The tier: its `within`.
     pub within: TimeDelta,
     /// When the pass began.
@@ -134,7 +165,7 @@ pub fn gaps(progress: &Progress, horizon: DateTime<Utc>) -> IntervalSet {
     let reading = progress
         .open
         .iter()
-        .filter(|planned| planned.lane != Lane::Rescan)
+        .filter(|planned| planned.lane.fills())
         .map(|planned| planned.window);
     wanted
         .without(&progress.coverage)
@@ -155,14 +186,14 @@ pub fn plan(
     plan.open
         .extend(cut(&gaps, progress, policy, live_from, goal.horizon).take(room));
 
-    for tier in &policy.rescan {
+    for Again { lane, tier } in &policy.again {
         let pass = progress
             .passes
             .iter()
-            .find(|pass| pass.within == tier.within);
+            .find(|pass| (pass.lane, pass.within) == (*lane, tier.within));
         let remaining = match pass {
             Some(pass) if pass.remaining.is_empty() && pass.started_at + tier.every <= now => {
-                let pass = begin_pass(progress, *tier, goal.horizon, now);
+                let pass = begin_pass(progress, *lane, *tier, goal.horizon, now);
                 let remaining = pass.remaining.clone();
                 plan.begin.push(pass);
                 remaining
@@ -171,6 +202,7 @@ pub fn plan(
             // The first reading of the history is the first pass.
             None => {
                 plan.begin.push(Pass {
+                    lane: *lane,
                     within: tier.within,
                     started_at: now,
                     remaining: IntervalSet::default(),
@@ -181,14 +213,20 @@ pub fn plan(
         let reading = progress
             .open
             .iter()
-            .filter(|open| open.tier == Some(tier.within))
+            .filter(|open| (open.lane, open.tier) == (*lane, Some(tier.within)))
             .map(|open| open.window);
         let todo = remaining.without(&reading.collect());
         let room = room.saturating_sub(plan.open.len());
-        let windows = pieces(&todo, progress.length, policy).take(room);
+        // Rows asked for by id are few: their windows only bound the search for them.
+        let (length, longest) = match lane {
+            Lane::Repoll => (tier.within, tier.within),
+            Lane::Audit => (AUDITED, AUDITED),
+            _ => (progress.length, policy.max_window),
+        };
+        let windows = pieces(&todo, length, policy.unit, longest).take(room);
         plan.open.extend(windows.map(|window| Planned {
             window,
-            lane: Lane::Rescan,
+            lane: *lane,
             tier: Some(tier.within),
         }));
     }
@@ -204,21 +242,27 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
         .unwrap_or(progress.wanted_from)
         .max(progress.wanted_from);
     let poll = covered + policy.poll_interval + policy.lag;
-    let passes = policy.rescan.iter().filter_map(|tier| {
+    let passes = policy.again.iter().filter_map(|Again { lane, tier }| {
         let pass = progress
             .passes
             .iter()
-            .find(|pass| pass.within == tier.within)?;
+            .find(|pass| (pass.lane, pass.within) == (*lane, tier.within))?;
         Some(pass.started_at + tier.every)
     });
     passes.fold(poll, DateTime::min)
 }
 
 /// Whether nothing is left to read up to the goal.
-pub fn is_complete(progress: &Progress, goal: Goal) -> bool {
+pub fn is_complete(progress: &Progress, policy: &Policy, goal: Goal) -> bool {
+    // A tier that is no longer configured is not waited for.
+    let is_wanted = |pass: &&Pass| {
+        let mut again = policy.again.iter();
+        again.any(|again| (again.lane, again.tier.within) == (pass.lane, pass.within))
+    };
+    let mut passes = progress.passes.iter().filter(is_wanted);
     progress.open.is_empty()
         && gaps(progress, goal.horizon).is_empty()
-        && progress.passes.iter().all(|pass| pass.remaining.is_empty())
+        && passes.all(|pass| pass.remaining.is_empty())
 }
 
 /// The end of what is due: the horizon, or the start of a head too short to be worth a request yet.
@@ -248,7 +292,7 @@ fn early_head(
         || progress
             .open
             .iter()
-            .any(|open| open.lane != Lane::Rescan && open.window.end() == head.start());
+            .any(|open| open.lane.fills() && open.window.end() == head.start());
     let is_early = !goal.eager
         && head.end() == goal.horizon
         && continues
@@ -265,7 +309,7 @@ fn cut<'a>(
     live_from: DateTime<Utc>,
     horizon: DateTime<Utc>,
 ) -> impl Iterator<Item = Planned> + 'a {
-    pieces(gaps, progress.length, policy).map(move |window| {
+    pieces(gaps, progress.length, policy.unit, policy.max_window).map(move |window| {
         let lane = if window.end() > live_from {
             Lane::Live
         } else {
@@ -290,22 +334,22 @@ fn cut<'a>(
 
 /// Windows of about `length` that tile a set, newest first. A rest of less than half a window is not
 /// left over.
-fn pieces<'a>(
-    set: &'a IntervalSet,
+fn pieces(
+    set: &IntervalSet,
     length: TimeDelta,
-    policy: &'a Policy,
-) -> impl Iterator<Item = Window> + 'a {
-    let length = length.clamp(policy.unit, policy.max_window);
+    unit: TimeDelta,
+    longest: TimeDelta,
+) -> impl Iterator<Item = Window> + '_ {
+    let length = length.min(longest).max(unit);
     set.windows().iter().rev().flat_map(move |gap| {
         let mut end = gap.end();
         std::iter::from_fn(move || {
             let left = end - gap.start();
-            let start =
-                if left <= length || (left <= length + length / 2 && left <= policy.max_window) {
-                    gap.start()
-                } else {
-                    floor(end - length, policy.unit).max(gap.start())
-                };
+            let start = if left <= length || (left <= length + length / 2 && left <= longest) {
+                gap.start()
+            } else {
+                floor(end - length, unit).max(gap.start())
+            };
             let window = Window::new(start, end)?;
             end = start;
             Some(window)
@@ -313,12 +357,19 @@ fn pieces<'a>(
     })
 }
 
-fn begin_pass(progress: &Progress, tier: Tier, horizon: DateTime<Utc>, now: DateTime<Utc>) -> Pass {
+fn begin_pass(
+    progress: &Progress,
+    lane: Lane,
+    tier: Tier,
+    horizon: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Pass {
     let young = Window::new(horizon - tier.within, horizon);
     let remaining = young
         .map(|young| progress.coverage.within(young))
         .unwrap_or_default();
     Pass {
+        lane,
         within: tier.within,
         started_at: now,
         remaining,

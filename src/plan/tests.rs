@@ -23,7 +23,7 @@ fn policy() -> Policy {
         lag: seconds(30),
         overlap: seconds(0),
         poll_interval: seconds(60),
-        rescan: Vec::new(),
+        again: Vec::new(),
     }
 }
 
@@ -134,12 +134,8 @@ fn an_earlier_start_is_one_more_gap() {
 
 #[test]
 fn tiers_of_age_are_read_again_when_they_are_due() {
-    let tier = Tier {
-        within: seconds(150),
-        every: seconds(3600),
-    };
     let policy = Policy {
-        rescan: vec![tier],
+        again: vec![again(Lane::Rescan, 150, 3600)],
         ..policy()
     };
     let mut progress = progress(0);
@@ -163,7 +159,77 @@ fn tiers_of_age_are_read_again_when_they_are_due() {
             .is_empty(),
         "it is being read"
     );
-    assert!(!is_complete(&progress, goal(1000, false)));
+    assert!(!is_complete(&progress, &policy, goal(1000, false)));
+    // A tier that was taken out of the configuration is not waited for.
+    progress.open.clear();
+    let without = Policy {
+        again: Vec::new(),
+        ..policy
+    };
+    assert!(is_complete(&progress, &without, goal(1000, false)));
+}
+
+fn again(lane: Lane, within: i64, every: i64) -> Again {
+    Again {
+        lane,
+        tier: Tier {
+            within: seconds(within),
+            every: seconds(every),
+        },
+    }
+}
+
+#[test]
+fn lanes_that_look_again_do_not_mix() {
+    let day = 86_400;
+    let policy = Policy {
+        max_window: seconds(100),
+        again: vec![
+            again(Lane::Rescan, 2 * day, 3600),
+            again(Lane::Repoll, 2 * day, 3600),
+            again(Lane::Audit, 2 * day, 3600),
+        ],
+        ..policy()
+    };
+    let mut progress = progress(0);
+    progress.coverage.add(window(0, 3 * day));
+    let goal = goal(3 * day, false);
+    progress.passes = plan(&progress, &policy, goal, at(3 * day), 9).begin;
+    assert_eq!(progress.passes.len(), 3);
+    let due = plan(&progress, &policy, goal, at(3 * day + 3600), 5);
+    assert_eq!(
+        windows(&due),
+        [
+            (3 * day - 100, 3 * day, Lane::Rescan),
+            (3 * day - 200, 3 * day - 100, Lane::Rescan),
+            (3 * day - 300, 3 * day - 200, Lane::Rescan),
+            (3 * day - 400, 3 * day - 300, Lane::Rescan),
+            (3 * day - 500, 3 * day - 400, Lane::Rescan),
+        ]
+    );
+    // What is asked for by id is one window, what is counted one of each day.
+    progress.passes = due.begin;
+    for pass in &mut progress.passes {
+        if pass.lane == Lane::Rescan {
+            pass.remaining = IntervalSet::default();
+        }
+    }
+    let rest = plan(&progress, &policy, goal, at(3 * day + 3600), 5);
+    assert_eq!(
+        windows(&rest),
+        [
+            (day, 3 * day, Lane::Repoll),
+            (2 * day, 3 * day, Lane::Audit),
+            (day, 2 * day, Lane::Audit),
+        ]
+    );
+    // None of them is a gap being filled.
+    progress.coverage.remove(window(day, 2 * day));
+    progress.open = rest.open;
+    assert_eq!(
+        gaps(&progress, goal.horizon).windows(),
+        [window(day, 2 * day)]
+    );
 }
 
 /// What may happen to a stream between two looks of the planner.
@@ -287,7 +353,7 @@ proptest! {
         let horizon = world.policy.horizon(at(world.now));
         let goal = Goal { horizon, eager: true };
         let mut rounds = 0;
-        while !is_complete(&world.progress, goal) {
+        while !is_complete(&world.progress, &world.policy, goal) {
             world.plan(3, true);
             prop_assert!(!world.progress.open.is_empty(), "gaps are left and nothing is planned");
             world.close(0);
@@ -311,7 +377,7 @@ proptest! {
             world.apply(event);
         }
         let goal = Goal { horizon: world.policy.horizon(at(world.now)), eager: true };
-        while !is_complete(&world.progress, goal) {
+        while !is_complete(&world.progress, &world.policy, goal) {
             world.plan(3, true);
             world.close(0);
         }

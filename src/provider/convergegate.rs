@@ -65,6 +65,8 @@ impl Provider for ConvergeGate {
             lag: TimeDelta::seconds(30),
             overlap: TimeDelta::minutes(10),
             rescan,
+            repoll: Vec::new(),
+            audit: Vec::new(),
             short_page_ends: true,
         };
         let tier = |within: i32, every: i32| Tier {
@@ -91,6 +93,7 @@ impl Provider for ConvergeGate {
             requests_per_minute: 60,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            by_id: None,
             redaction: REDACTION,
         }
     }

@@ -99,6 +99,8 @@ impl Provider for EcommPay {
                 lag: TimeDelta::seconds(90),
                 overlap: TimeDelta::hours(2),
                 rescan: vec![tier(7, 1), tier(35, 7)],
+                repoll: Vec::new(),
+                audit: Vec::new(),
                 short_page_ends: false,
             }],
             auth: Auth::Signed,
@@ -110,6 +112,7 @@ impl Provider for EcommPay {
             // Answers may take five minutes.
             timeout: Duration::from_secs(330),
             retry_after_floor: Duration::from_secs(3),
+            by_id: None,
             redaction: item::REDACTION,
         }
     }

@@ -34,6 +34,9 @@ pub enum Checkpoint {
     ObjectBefore {
         /// The provider's integer id, as text.
         first_object_id: String,
+        /// The highest id of the walk so far: what lies above it is asked for at its end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        highest_id: Option<String>,
     },
     /// At this row (beGateway DWH); the date is kept as the exact text that was sent.
     Date {
@@ -62,6 +65,18 @@ pub enum Checkpoint {
 }
 
 impl Checkpoint {
+    /// The object that a page starts from, in either direction.
+    pub fn object_id(&self) -> Option<&str> {
+        match self {
+            Self::Object { last_object_id: id }
+            | Self::ObjectBefore {
+                first_object_id: id,
+                ..
+            } => Some(id),
+            _ => None,
+        }
+    }
+
     /// Rows to skip; 0 for other checkpoints.
     pub const fn offset(&self) -> u64 {
         match self {
@@ -195,6 +210,8 @@ pub enum Next {
     End,
     /// Another page, starting there.
     More(Checkpoint),
+    /// Nothing in this direction; the window goes on there, even if this page is empty.
+    Turn(Checkpoint),
 }
 
 /// An account's secrets, by the names the provider's spec gives them.

@@ -6,7 +6,8 @@
 //! - The bounds read "after" and "before": both are widened by a second.
 //! - `sort=id` puts new rows last, so page numbers do not shift inside a closed window.
 //! - The server may use a smaller page than asked for and says which: that size tells the last page.
-//! - Nothing filters by change: young windows are read again.
+//! - Nothing filters by change: young windows are read again, and rows that may still change are
+//!   asked for by id, several at once.
 
 mod item;
 mod options;
@@ -22,10 +23,11 @@ use url::form_urlencoded;
 use self::options::Options;
 use super::wire::{self, Raw};
 use super::{
-    Auth, Axis, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position, Provider,
-    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+    Auth, Axis, ById, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
+    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec,
+    StreamSpec, Tier,
 };
-use crate::model::{Transaction, window};
+use crate::model::{Status, Transaction, window};
 
 /// The line of the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -33,10 +35,13 @@ pub const ENTRY: Entry = Entry {
     build: |settings| Ok(Box::new(FireKassa::new(settings)?)),
 };
 
+const PATH: &str = "/api/v2/transactions";
 const STREAM: &str = "created_at";
 const TOKEN: &str = "token";
 const SIGN_TOKEN: &str = "sign_token";
 const SECOND: TimeDelta = TimeDelta::seconds(1);
+/// Ids in one request.
+const BATCH: u32 = 50;
 
 /// One account's settings.
 #[derive(Debug)]
@@ -75,17 +80,10 @@ impl Provider for FireKassa {
                 max_window: TimeDelta::days(7),
                 lag: TimeDelta::seconds(30),
                 overlap: TimeDelta::hours(1),
+                rescan: vec![tier(3, 1), tier(30, 7 * 24)],
                 // An expired deposit may be paid days later.
-                rescan: vec![
-                    Tier {
-                        within: TimeDelta::days(3),
-                        every: TimeDelta::hours(1),
-                    },
-                    Tier {
-                        within: TimeDelta::days(30),
-                        every: TimeDelta::days(1),
-                    },
-                ],
+                repoll: vec![tier(14, 6), tier(30, 24)],
+                audit: Vec::new(),
                 short_page_ends: true,
             }],
             auth: Auth::Bearer { token: TOKEN },
@@ -98,6 +96,10 @@ impl Provider for FireKassa {
             requests_per_minute: 30,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            by_id: Some(ById {
+                batch: BATCH,
+                statuses: &[Status::Pending, Status::Unknown, Status::Canceled],
+            }),
             redaction: item::REDACTION,
         }
     }
@@ -143,6 +145,22 @@ impl Provider for FireKassa {
         })
     }
 
+    /// The account's filters stay away: they could hide a row that was asked for.
+    fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
+        let request = Request::get(PATH)
+            .header("Accept-Language", "en")
+            .query("filter[id]", &ids.join(","))
+            .query("page[number]", &1)
+            .query("page[size]", &ids.len())
+            .query("sort", &"id");
+        Ok(request)
+    }
+
+    fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
+        let envelope: Envelope<'_> = wire::envelope(response)?;
+        envelope.items.ok_or(PageError::Missing("items"))
+    }
+
     fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
         item::normalize(item, self.zone)
     }
@@ -167,12 +185,20 @@ impl Provider for FireKassa {
 impl FireKassa {
     /// A page of what the account's filters let through.
     fn listing(&self, place: Place) -> Request {
-        let mut request = Request::get("/api/v2/transactions").header("Accept-Language", "en");
+        let mut request = Request::get(PATH).header("Accept-Language", "en");
         request.query.extend(self.filter.iter().cloned());
         request
             .query("page[number]", &place.page)
             .query("page[size]", &place.size)
             .query("sort", &"id")
+    }
+}
+
+/// Days of age, and hours between two readings.
+const fn tier(within: i64, every: i64) -> Tier {
+    Tier {
+        within: TimeDelta::days(within),
+        every: TimeDelta::hours(every),
     }
 }
 

@@ -1,7 +1,28 @@
 //! The payment providers: values that say what to ask and what an answer means.
 //!
-//! No async, no clock, no client, no SQL: the engine drives them. A further provider is one file
-//! here, one folder under `tests/fixtures/`, and one line in [`PROVIDERS`].
+//! No async, no clock, no client, no SQL: the engine drives them.
+//!
+//! # A further provider
+//!
+//! One file here, one folder of fixtures, one line of registration. Say it is called `acme`:
+//!
+//! 1. `src/provider/acme.rs`: a struct of the account's settings that implements [`Provider`], and
+//!    its line of the table. [`wire`] reads what JSON APIs write in many ways.
+//!
+//!    ```ignore
+//!    pub const ENTRY: Entry = Entry {
+//!        code: "acme",
+//!        build: |settings| Ok(Box::new(Acme::new(settings)?)),
+//!    };
+//!    ```
+//! 2. `tests/fixtures/acme/`: `first.json`, `middle.json` and `last.json` of one window,
+//!    `bad-item.json`, `card-like-ids.json`, `refusal-<status>.json`, the page's own example as
+//!    `published.json`, and `documented.json` with the parameters the page names. Without them
+//!    `tests/it/providers.rs` fails; with them it checks requests, pages, rows, redaction and
+//!    hostile input. The snapshots it writes are to be read by eye.
+//! 3. `mod acme;` below, and `acme::ENTRY` in [`PROVIDERS`].
+//!
+//! Configuration, paging, retries, storage and the status need nothing more: they go by [`Spec`].
 
 pub mod begateway;
 pub mod convergegate;
@@ -25,7 +46,7 @@ pub use error::{PageError, RecordError, Refusal, RefusalKind, SettingsError};
 pub use exchange::{
     Authenticity, Checkpoint, Credential, Method, Next, Page, Position, Request, Response,
 };
-pub use spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier};
+pub use spec::{Auth, Axis, ById, Paging, Redaction, Role, Spec, StreamSpec, Tier};
 
 use crate::model::Transaction;
 
@@ -86,6 +107,32 @@ pub trait Provider: Send + Sync {
 
     /// Reads the envelope of an answer with status 200: items, and where the next page starts.
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError>;
+
+    /// Where the walk of a backfill window starts, if not at the provider's own first page.
+    fn backfill_start(&self) -> Option<Checkpoint> {
+        None
+    }
+
+    /// The request for the named rows, where [`Spec::by_id`] says that there is one.
+    fn request_by_id(&self, _ids: &[String]) -> Result<Request, PageError> {
+        Err(PageError::Position("rows cannot be asked for by id"))
+    }
+
+    /// The items of an answer to [`Provider::request_by_id`]; some may be missing.
+    fn items_by_id<'r>(&self, _response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
+        Err(PageError::Position("rows cannot be asked for by id"))
+    }
+
+    /// The request for the number of rows in a window, where a stream has an `audit`. The bounds are
+    /// exact: the window's own.
+    fn request_count(&self, _at: &Position<'_>) -> Result<Request, PageError> {
+        Err(PageError::Position("rows cannot be counted"))
+    }
+
+    /// The number in an answer to [`Provider::request_count`].
+    fn count(&self, _response: &Response) -> Result<u64, PageError> {
+        Err(PageError::Position("rows cannot be counted"))
+    }
 
     /// Makes a transaction of one item, redacted or not; gives the same answer years later.
     fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError>;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use crate::model::Status;
+
 /// What the engine must know of a provider.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -29,6 +31,8 @@ pub struct Spec {
     pub timeout: Duration,
     /// The shortest wait after a 429.
     pub retry_after_floor: Duration,
+    /// How rows can be asked for by id; none where the API cannot.
+    pub by_id: Option<ById>,
     /// Which keys of an item the redaction must know.
     pub redaction: Redaction,
 }
@@ -56,6 +60,10 @@ pub struct StreamSpec {
     pub overlap: TimeDelta,
     /// When to read old windows again.
     pub rescan: Vec<Tier>,
+    /// When to ask again, by id, for rows that are not final; empty where the API cannot.
+    pub repoll: Vec<Tier>,
+    /// When to compare the provider's count with the rows held; empty where the API cannot count.
+    pub audit: Vec<Tier>,
     /// Whether a page with fewer items than asked for is the last one.
     pub short_page_ends: bool,
 }
@@ -122,6 +130,15 @@ pub enum Auth {
     },
     /// The provider's `seal` does it.
     Signed,
+}
+
+/// How rows can be asked for by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ById {
+    /// Ids in one request, at most.
+    pub batch: u32,
+    /// Statuses that may still change.
+    pub statuses: &'static [Status],
 }
 
 /// Re-reads what is younger than `within`, once per `every`.

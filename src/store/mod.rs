@@ -9,6 +9,7 @@
 )]
 
 pub mod account;
+pub mod again;
 pub mod health;
 pub mod page;
 mod quarantine;

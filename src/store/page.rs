@@ -80,8 +80,10 @@ pub enum Then {
     More(Checkpoint),
     /// It has been read to its end.
     Close {
-        /// Length of the stream's next window.
-        length: TimeDelta,
+        /// Length of the stream's next window, if this one tells.
+        length: Option<TimeDelta>,
+        /// Whether it proved that the window is not covered after all.
+        refuted: bool,
     },
     /// Its halves are read instead.
     Split {

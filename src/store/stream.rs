@@ -8,7 +8,7 @@ use super::range;
 use super::window::OpenWindow;
 use super::{Store, StoreError};
 use crate::model::Window;
-use crate::plan::{Pass, Plan, Progress};
+use crate::plan::{Lane, Pass, Plan, Progress};
 
 /// A stream as the database holds it.
 #[derive(Debug, Clone)]
@@ -122,7 +122,7 @@ impl Store {
     async fn passes(&self, account_id: &str) -> Result<Vec<(String, Pass)>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            SELECT stream, within_seconds, started_at,
+            SELECT stream, lane, within_seconds, started_at,
                    ARRAY(SELECT unnest(remaining)) AS "remaining!: Vec<PgRange<DateTime<Utc>>>"
             FROM paysync.rescans
             WHERE account_id = $1
@@ -131,20 +131,17 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
-        let pass = |within, started_at, remaining: &[_]| Pass {
-            within: TimeDelta::seconds(within),
-            started_at,
-            remaining: range::to_set(remaining),
-        };
-        Ok(rows
-            .into_iter()
-            .map(|row| {
-                (
-                    row.stream,
-                    pass(row.within_seconds, row.started_at, &row.remaining),
-                )
-            })
-            .collect())
+        let passes = rows.into_iter().filter_map(|row| {
+            let pass = Pass {
+                // The table's checks leave no other words.
+                lane: Lane::from_word(&row.lane)?,
+                within: TimeDelta::seconds(row.within_seconds),
+                started_at: row.started_at,
+                remaining: range::to_set(&row.remaining),
+            };
+            Some((row.stream, pass))
+        });
+        Ok(passes.collect())
     }
 
     /// Opens the windows of a plan and begins its passes, in one transaction; gives the windows with
@@ -170,13 +167,14 @@ impl Store {
         for pass in &plan.begin {
             sqlx::query!(
                 r#"
-                INSERT INTO paysync.rescans (account_id, stream, within_seconds, started_at, remaining)
-                VALUES ($1, $2, $3, $4, coalesce((SELECT range_agg(span) FROM unnest($5::tstzrange[]) AS span), '{}'))
-                ON CONFLICT (account_id, stream, within_seconds)
+                INSERT INTO paysync.rescans (account_id, stream, lane, within_seconds, started_at, remaining)
+                VALUES ($1, $2, $3, $4, $5, coalesce((SELECT range_agg(span) FROM unnest($6::tstzrange[]) AS span), '{}'))
+                ON CONFLICT (account_id, stream, lane, within_seconds)
                 DO UPDATE SET started_at = EXCLUDED.started_at, remaining = EXCLUDED.remaining
                 "#,
                 lease.account_id,
                 stream,
+                pass.lane.as_str(),
                 pass.within.num_seconds(),
                 pass.started_at,
                 &range::of_set(&pass.remaining),

@@ -134,9 +134,10 @@ pub(super) async fn move_window(
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let (outcome, checkpoint, length, halves) = match then {
         Then::More(checkpoint) => (None, Some(Json(checkpoint)), None, None),
-        Then::Close { length } => (Some("closed"), None, Some(*length), None),
+        Then::Close { length, .. } => (Some("closed"), None, *length, None),
         Then::Split { halves, length } => (Some("split"), None, Some(*length), Some(*halves)),
     };
+    let refuted = matches!(then, Then::Close { refuted: true, .. });
     let halves: Vec<_> = halves
         .into_iter()
         .flat_map(|(left, right)| [left, right])
@@ -175,7 +176,12 @@ pub(super) async fn move_window(
             FROM moved CROSS JOIN UNNEST($16::tstzrange[]) AS half
         ), grown AS (
             UPDATE paysync.streams
-            SET coverage = CASE WHEN $5 = 'closed' THEN coverage + tstzmultirange(moved.span) ELSE coverage END,
+            SET coverage = CASE
+                    WHEN $17 THEN coverage - tstzmultirange(moved.span)
+                    WHEN $5 = 'closed' AND lane IN ('live', 'backfill', 'rescan')
+                        THEN coverage + tstzmultirange(moved.span)
+                    ELSE coverage
+                END,
                 window_seconds = coalesce($15, window_seconds),
                 last_error = NULL,
                 last_error_hint = NULL,
@@ -189,7 +195,7 @@ pub(super) async fn move_window(
             SET remaining = remaining - tstzmultirange(moved.span)
             FROM moved
             WHERE rescans.account_id = moved.account_id AND rescans.stream = moved.stream
-              AND rescans.within_seconds = moved.within_seconds AND $5 = 'closed'
+              AND rescans.lane = moved.lane AND rescans.within_seconds = moved.within_seconds AND $5 = 'closed'
         )
         SELECT EXISTS (SELECT FROM lease) AS "leased!", EXISTS (SELECT FROM moved) AS "moved!"
         "#,
@@ -209,6 +215,7 @@ pub(super) async fn move_window(
         page.provider_count.map(signed),
         length.map(|length| length.num_seconds().max(1)),
         &halves,
+        refuted,
     )
     .fetch_one(connection)
     .await?;

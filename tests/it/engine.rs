@@ -1,6 +1,7 @@
 //! The engine against the simulator, over real HTTP into a real PostgreSQL: what it claims to have
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
+mod again;
 mod movement;
 mod replicas;
 mod trouble;

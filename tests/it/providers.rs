@@ -144,7 +144,7 @@ fn checkpoint_of(provider: &dyn Provider, fixture: &Fixture) -> Option<Checkpoin
         .unwrap();
     match page.next {
         Next::More(checkpoint) => Some(checkpoint),
-        Next::End => panic!(
+        Next::End | Next::Turn(_) => panic!(
             "{}/{} says that it is the last page",
             before.code, before.name
         ),

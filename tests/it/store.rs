@@ -142,7 +142,8 @@ fn more(offset: u64) -> Then {
 
 fn close() -> Then {
     Then::Close {
-        length: TimeDelta::hours(2),
+        length: Some(TimeDelta::hours(2)),
+        refuted: false,
     }
 }
 
@@ -464,6 +465,7 @@ async fn a_rescan_takes_what_it_read_off_its_pass(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let day = TimeDelta::days(1);
     let pass = Pass {
+        lane: Lane::Rescan,
         within: day,
         started_at: hour(30),
         remaining: [span(0, 4), span(6, 8)].into_iter().collect(),
@@ -489,6 +491,101 @@ async fn a_rescan_takes_what_it_read_off_its_pass(pool: PgPool) {
         .unwrap();
     let passes = state(&store).await.progress.passes;
     assert_eq!(passes[0].remaining.windows(), [span(0, 2), span(6, 8)]);
+}
+
+/// Opens a window of a lane that looks again, with the pass it belongs to.
+async fn open_again(store: &Store, lease: &Lease, lane: Lane, from: i64, to: i64) -> OpenWindow {
+    let day = TimeDelta::days(1);
+    let plan = Plan {
+        open: vec![Planned {
+            lane,
+            tier: Some(day),
+            ..planned(from, to)
+        }],
+        begin: vec![Pass {
+            lane,
+            within: day,
+            started_at: hour(30),
+            remaining: [span(0, 24)].into_iter().collect(),
+        }],
+    };
+    let opened = store.open(lease, STREAM, hour(24), &plan).await.unwrap();
+    opened.into_iter().next().unwrap()
+}
+
+/// Only what was listed to its end is covered; a count can refute it, and asking by id says nothing.
+#[sqlx::test(migrations = "./migrations")]
+async fn what_looks_again_proves_no_coverage(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let windows = open(&store, &lease, &[planned(0, 6)]).await;
+    store
+        .commit_page(&lease, page(&windows[0], vec![], close()))
+        .await
+        .unwrap();
+
+    let repoll = open_again(&store, &lease, Lane::Repoll, 4, 9).await;
+    store
+        .commit_page(&lease, page(&repoll, vec![], close()))
+        .await
+        .unwrap();
+    assert_eq!(
+        state(&store).await.progress.coverage.windows(),
+        [span(0, 6)]
+    );
+
+    for (from, to, counted, covered) in [
+        (0, 2, 0, vec![span(0, 6)]),
+        (2, 4, 1, vec![span(0, 2), span(4, 6)]),
+    ] {
+        let audit = open_again(&store, &lease, Lane::Audit, from, to).await;
+        let context = PageContext {
+            provider_count: Some(counted),
+            ..page(&audit, vec![], close()).context
+        };
+        let held = store.held(ACCOUNT, &audit).await.unwrap();
+        assert_eq!((held.rows, held.at_end), (0, 0));
+        store.close_audit(&lease, &context, held).await.unwrap();
+        let progress = state(&store).await.progress;
+        assert_eq!(progress.coverage.windows(), covered);
+        let pass = progress.passes.iter().find(|pass| pass.lane == Lane::Audit);
+        assert!(!pass.unwrap().remaining.covers(span(from, to)));
+    }
+}
+
+/// A provider that will not do it costs a pass, and is asked again when the next one is due.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_pass_that_is_given_up_keeps_nothing_waiting(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let repoll = open_again(&store, &lease, Lane::Repoll, 0, 24).await;
+    let trouble = Trouble {
+        error: "status 404: no such path",
+        hint: "set repoll = []",
+        pause: Duration::ZERO,
+        restart: false,
+    };
+    let stale = Lease {
+        token: lease.token - 1,
+        ..lease.clone()
+    };
+    store.give_up_pass(&stale, &repoll, trouble).await.unwrap();
+    assert_eq!(state(&store).await.open.len(), 1);
+    store.give_up_pass(&lease, &repoll, trouble).await.unwrap();
+    let state = state(&store).await;
+    assert!(state.open.is_empty());
+    assert!(state.progress.passes[0].remaining.is_empty());
+    let said: (String, String, String) =
+        sqlx::query_as("SELECT outcome, error, hint FROM paysync.windows")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        said,
+        (
+            "dropped".to_owned(),
+            trouble.error.to_owned(),
+            trouble.hint.to_owned()
+        )
+    );
 }
 
 #[sqlx::test(migrations = "./migrations")]

@@ -7,10 +7,12 @@
 //! - Times are asked for in UTC; `options.time_zone` must match the offset of the dates.
 //! - `pagination.date_from` and `date_to` are not the request's, against the table: not used.
 //! - Test transactions come only when asked for, so they have streams of their own.
+//! - The siblings `count` and `uids_export` prove what is held and ask again for open rows.
 //! - `paid_at` is also set on failed payments.
 
 mod item;
 mod options;
+mod siblings;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,11 +23,11 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use self::options::Options;
-use crate::model::{Transaction, window};
+use crate::model::{Status, Transaction, window};
 use crate::provider::wire::{self, Raw};
 use crate::provider::{
-    Auth, Axis, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider, RecordError,
-    Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+    Auth, Axis, ById, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider,
+    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
 };
 
 /// The line of the table of providers.
@@ -37,6 +39,8 @@ pub const ENTRY: Entry = Entry {
 /// The API allows 90 days; a week keeps an answer quick.
 const MAX_WINDOW: TimeDelta = TimeDelta::days(7);
 const MAX_PAGE_SIZE: u32 = 1000;
+/// Ids in one request.
+const BATCH: u32 = 100;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 /// Ends the name of a stream that reads test transactions.
 const TEST_SUFFIX: &str = "/test";
@@ -46,15 +50,19 @@ const TEST_SUFFIX: &str = "/test";
 struct Dwh {
     filter: BTreeMap<String, Value>,
     response_parameters: String,
+    /// Fields that every row has, as the response parameters ask for them.
+    fields: Vec<String>,
     include_test: bool,
 }
 
 impl Dwh {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let options: Options = settings.options()?;
+        let response_parameters = options.response_parameters()?;
         Ok(Self {
             filter: options.filter()?,
-            response_parameters: options.response_parameters()?,
+            fields: options::transaction_fields(&response_parameters).unwrap_or_default(),
+            response_parameters,
             include_test: options.include_test,
         })
     }
@@ -94,10 +102,16 @@ impl Provider for Dwh {
             // Whether a settlement moves updated_at is not documented.
             rescan: match axis {
                 Axis::Updated => Vec::new(),
-                _ => vec![Tier {
-                    within: TimeDelta::days(35),
-                    every: TimeDelta::days(7),
-                }],
+                _ => vec![tier(35, 7)],
+            },
+            // What is named and counted is not told apart by kind of stream: the first does it.
+            repoll: match (axis, suffix) {
+                (Axis::Created, "") => vec![tier(35, 1)],
+                _ => Vec::new(),
+            },
+            audit: match (axis, suffix) {
+                (Axis::Created, "") => vec![tier(90, 1)],
+                _ => Vec::new(),
             },
             short_page_ends: false,
         };
@@ -124,6 +138,10 @@ impl Provider for Dwh {
             requests_per_minute: 60,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            by_id: Some(ById {
+                batch: BATCH,
+                statuses: &[Status::Pending, Status::Unknown],
+            }),
             redaction: item::REDACTION,
         }
     }
@@ -141,24 +159,16 @@ impl Provider for Dwh {
             }) => (next_date.clone(), next_uid.clone()),
             Some(_) => return Err(PageError::Position("not a checkpoint of dates")),
         };
+        let date_to = date(window::ceil(at.window.end(), SECOND) + SECOND);
         let body = Body {
             options: BodyOptions {
-                limit: at.page_size.clamp(1, MAX_PAGE_SIZE),
+                limit: Some(at.page_size.clamp(1, MAX_PAGE_SIZE)),
                 time_zone: "Etc/UTC",
             },
-            filter: BodyFilter {
-                date_from,
-                uid_from,
-                date_to: date(window::ceil(at.window.end(), SECOND) + SECOND),
-                date_type,
-                test: test.then_some(true),
-                further: &self.filter,
-            },
-            response_parameters: &self.response_parameters,
+            filter: self.filter(date_type, test, (date_from, uid_from), date_to),
+            response_parameters: Some(&self.response_parameters),
         };
-        let body = serde_json::to_string(&body)
-            .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
-        Ok(Request::post("/api/v2/transactions/list", body).header("Accept", "application/json"))
+        post("/api/v2/transactions/list", &body)
     }
 
     fn page<'r>(&self, _at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
@@ -190,12 +200,71 @@ impl Provider for Dwh {
         })
     }
 
+    fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
+        siblings::request_by_id(ids, &self.response_parameters)
+    }
+
+    fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
+        siblings::items_by_id(response, &self.fields)
+    }
+
+    fn request_count(&self, at: &Position<'_>) -> Result<Request, PageError> {
+        let (date_type, test) = self.stream(at.stream)?;
+        let from = (date(at.window.start()), None);
+        let body = Body {
+            options: BodyOptions {
+                limit: None,
+                time_zone: "Etc/UTC",
+            },
+            filter: self.filter(date_type, test, from, date(at.window.end())),
+            response_parameters: None,
+        };
+        post("/api/v2/transactions/count", &body)
+    }
+
+    fn count(&self, response: &Response) -> Result<u64, PageError> {
+        siblings::count(response)
+    }
+
     fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
         item::normalize(item)
     }
 
     fn refusal(&self, response: &Response) -> Refusal {
         super::refusal(response)
+    }
+}
+
+impl Dwh {
+    fn filter(
+        &self,
+        date_type: &'static str,
+        test: bool,
+        (date_from, uid_from): (String, Option<String>),
+        date_to: String,
+    ) -> BodyFilter<'_> {
+        BodyFilter {
+            date_from,
+            uid_from,
+            date_to,
+            date_type,
+            test: test.then_some(true),
+            further: &self.filter,
+        }
+    }
+}
+
+fn post(path: &'static str, body: &impl Serialize) -> Result<Request, PageError> {
+    let body = serde_json::to_string(body)
+        .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
+    Ok(Request::post(path, body).header("Accept", "application/json"))
+}
+
+/// Days of age, and days between two readings.
+const fn tier(within: i64, every: i64) -> Tier {
+    Tier {
+        within: TimeDelta::days(within),
+        every: TimeDelta::days(every),
     }
 }
 
@@ -208,12 +277,14 @@ fn date(instant: DateTime<Utc>) -> String {
 struct Body<'a> {
     options: BodyOptions,
     filter: BodyFilter<'a>,
-    response_parameters: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_parameters: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct BodyOptions {
-    limit: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
     time_zone: &'static str,
 }
 

@@ -5,6 +5,7 @@
 //! - Rows have no time of change. Payments, settlements and manual corrections come late to older
 //!   rows, so their axes are change streams.
 //! - Pages follow the integer `id`; `count` is described in two ways and never ends a walk.
+//! - How a reverse walk starts is not documented: the id to start before is an option.
 //! - Whether the bounds are inclusive is not documented: both are widened, by a second or a day.
 //! - Times are asked for in UTC; settlements by the account's calendar days.
 
@@ -45,6 +46,8 @@ struct Report {
     zone: Tz,
     methods: Vec<String>,
     walks: Vec<Walk>,
+    /// An object id above every row's: the backfill is walked backwards from there.
+    backfill_before: Option<String>,
     status: &'static str,
 }
 
@@ -57,6 +60,7 @@ impl Report {
             zone: settings.time_zone,
             methods: options.payment_method_types()?,
             walks: dates.chain(corrections).collect(),
+            backfill_before: options.backfill_before()?,
             status: options.status()?,
         })
     }
@@ -95,6 +99,7 @@ impl Provider for Report {
             requests_per_minute: 60,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            by_id: None,
             redaction: item::REDACTION,
         }
     }
@@ -115,10 +120,13 @@ impl Provider for Report {
         let (correction_from, correction_to) = corrected.unzip();
         let (after, before) = match at.checkpoint {
             None => (None, None),
-            Some(Checkpoint::Object { last_object_id }) => (Some(last_object_id.as_str()), None),
-            Some(Checkpoint::ObjectBefore { first_object_id }) => {
-                (None, Some(first_object_id.as_str()))
-            }
+            Some(Checkpoint::Object { last_object_id }) => (
+                Some(last_object_id.as_str()).filter(|id| !id.is_empty()),
+                None,
+            ),
+            Some(Checkpoint::ObjectBefore {
+                first_object_id, ..
+            }) => (None, Some(first_object_id.as_str())),
             Some(_) => return Err(PageError::Position("not an object's id")),
         };
         let body = Body {
@@ -151,12 +159,21 @@ impl Provider for Report {
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("has_more"))?;
         Ok(Page {
             items,
-            next: if more {
-                Next::More(next(at, envelope.first_object_id, envelope.last_object_id)?)
-            } else {
-                Next::End
-            },
+            next: next(
+                at,
+                more,
+                wire::text(envelope.first_object_id),
+                wire::text(envelope.last_object_id),
+            )?,
             count: wire::text(envelope.count).and_then(|count| count.parse().ok()),
+        })
+    }
+
+    fn backfill_start(&self) -> Option<Checkpoint> {
+        let first_object_id = self.backfill_before.clone()?;
+        Some(Checkpoint::ObjectBefore {
+            first_object_id,
+            highest_id: None,
         })
     }
 
@@ -182,23 +199,39 @@ impl Report {
     }
 }
 
-/// Where the next page starts, in the direction of this one.
-fn next(at: &Position<'_>, first: Raw<'_>, last: Raw<'_>) -> Result<Checkpoint, PageError> {
+/// Where the next page starts, in the direction of this one. A walk backwards turns at its end: what
+/// lies above its first page is asked for forwards, so that the id it began before proves nothing.
+fn next(
+    at: &Position<'_>,
+    more: bool,
+    first: Option<String>,
+    last: Option<String>,
+) -> Result<Next, PageError> {
+    const NO_ID: PageError =
+        PageError::Cursor("has_more is true, but there is no object id to go on from");
     let next = match at.checkpoint {
-        Some(Checkpoint::ObjectBefore { .. }) => {
-            wire::text(first).map(|first_object_id| Checkpoint::ObjectBefore { first_object_id })
+        Some(Checkpoint::ObjectBefore { highest_id, .. }) => {
+            let highest_id = highest_id.clone().or(last);
+            if !more {
+                let last_object_id = highest_id.unwrap_or_default();
+                return Ok(Next::Turn(Checkpoint::Object { last_object_id }));
+            }
+            Checkpoint::ObjectBefore {
+                first_object_id: first.ok_or(NO_ID)?,
+                highest_id,
+            }
         }
-        _ => wire::text(last).map(|last_object_id| Checkpoint::Object { last_object_id }),
+        _ if !more => return Ok(Next::End),
+        _ => Checkpoint::Object {
+            last_object_id: last.ok_or(NO_ID)?,
+        },
     };
-    let next = next.ok_or(PageError::Cursor(
-        "has_more is true, but there is no object id to go on from",
-    ))?;
-    if at.checkpoint == Some(&next) {
+    if at.checkpoint.and_then(Checkpoint::object_id) == next.object_id() {
         return Err(PageError::Cursor(
             "has_more is true, but the object id is the one the page started from",
         ));
     }
-    Ok(next)
+    Ok(Next::More(next))
 }
 
 fn time(instant: DateTime<Utc>) -> String {
@@ -347,6 +380,7 @@ mod tests {
 
         let start = Checkpoint::ObjectBefore {
             first_object_id: "28900".to_owned(),
+            highest_id: Some("28899".to_owned()),
         };
         let sent = params(&report(Tz::UTC), &at(stream, Some(&start)));
         assert_eq!(sent["ending_before"], "28900");
@@ -355,8 +389,46 @@ mod tests {
             panic!("no next page");
         };
         let stored = serde_json::to_string(&before).unwrap();
-        assert_eq!(stored, r#"{"first_object_id":"28860"}"#);
+        assert_eq!(
+            stored,
+            r#"{"first_object_id":"28860","highest_id":"28899"}"#
+        );
         assert_eq!(serde_json::from_str::<Checkpoint>(&stored).unwrap(), before);
+    }
+
+    #[test]
+    fn the_backfill_may_be_walked_backwards() {
+        assert_eq!(report(Tz::UTC).backfill_start(), None);
+        let report = Report::new(&Settings {
+            time_zone: Tz::UTC,
+            options: json!({"backfill_before": 30_000}),
+        })
+        .unwrap();
+        let start = report.backfill_start().unwrap();
+        let stream = "created_at/credit_card";
+        let sent = params(&report, &at(stream, Some(&start)));
+        assert_eq!(sent["ending_before"], "30000");
+
+        // What lies above its first page is asked for at its end.
+        let page = |checkpoint: &Checkpoint, more: bool, ids: Option<(u64, u64)>| {
+            let body = json!({
+                "transactions": [], "has_more": more, "first_object_id": ids.map(|ids| ids.0), "last_object_id": ids.map(|ids| ids.1),
+            });
+            page(&at(stream, Some(checkpoint)), &body).unwrap().0
+        };
+        let Next::More(second) = page(&start, true, Some((20, 29))) else {
+            panic!("no second page");
+        };
+        let stored = serde_json::to_string(&second).unwrap();
+        assert_eq!(stored, r#"{"first_object_id":"20","highest_id":"29"}"#);
+        assert_eq!(serde_json::from_str::<Checkpoint>(&stored).unwrap(), second);
+        assert_eq!(
+            page(&second, false, Some((10, 19))),
+            Next::Turn(after("29"))
+        );
+        assert_eq!(page(&start, false, None), Next::Turn(after("")));
+        let sent = params(&report, &at(stream, Some(&after(""))));
+        assert_eq!(sent.get("starting_after"), None);
     }
 
     #[test]

@@ -38,8 +38,14 @@ pub(super) fn spec(spec: &Spec) -> String {
             stream.short_page_ends,
         )
         .unwrap();
-        for tier in &stream.rescan {
-            writeln!(text, "  within {} every {}", tier.within, tier.every).unwrap();
+        for (lane, tiers) in [
+            ("rescan", &stream.rescan),
+            ("repoll", &stream.repoll),
+            ("audit", &stream.audit),
+        ] {
+            for tier in tiers {
+                writeln!(text, "  {lane} within {} every {}", tier.within, tier.every).unwrap();
+            }
         }
     }
     text

@@ -188,7 +188,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// Names directly inside `query { transactions { … } }`; `None` if the braces do not match.
-fn transaction_fields(query: &str) -> Option<Vec<String>> {
+pub(super) fn transaction_fields(query: &str) -> Option<Vec<String>> {
     let mut names = vec![String::new()];
     let mut depth: u32 = 0;
     for c in query.chars() {
@@ -204,6 +204,7 @@ fn transaction_fields(query: &str) -> Option<Vec<String>> {
             _ => {}
         }
     }
+    names.retain(|name| !name.is_empty());
     (depth == 0).then_some(names)
 }
 

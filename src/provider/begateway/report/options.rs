@@ -39,6 +39,7 @@ pub(super) struct Options {
     #[serde(default = "yes")]
     pub(super) manual_corrections: bool,
     status: Option<String>,
+    backfill_before: Option<u64>,
 }
 
 const fn yes() -> bool {
@@ -71,6 +72,14 @@ impl Options {
         }
         distinct("date_types", &date_types)?;
         Ok(date_types)
+    }
+
+    /// The id before which the backfill starts to walk backwards; none for a walk forwards.
+    pub(super) fn backfill_before(&self) -> Result<Option<String>, SettingsError> {
+        match self.backfill_before {
+            Some(0) => error("backfill_before", "an id above every row's is expected"),
+            before => Ok(before.map(|id| id.to_string())),
+        }
     }
 
     /// The status asked for; all by default, as rows have more statuses than can be named.
@@ -158,6 +167,7 @@ mod tests {
                 "options.status: expected one of all, successful",
             ),
             (json!({"manual_corrections": "no"}), "expected a boolean"),
+            (json!({"backfill_before": "x"}), "invalid type: string"),
         ] {
             let error = read(value).unwrap_err();
             assert!(

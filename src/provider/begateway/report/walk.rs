@@ -37,6 +37,8 @@ impl Walk {
             lag: TimeDelta::seconds(30),
             overlap: TimeDelta::hours(1),
             rescan: Vec::new(),
+            repoll: Vec::new(),
+            audit: Vec::new(),
             short_page_ends: false,
         };
         match self {
