@@ -17,6 +17,7 @@ pub(super) struct Fetched {
     pub(super) response: Response,
     /// Whether its signature does not match, which the account tolerates.
     pub(super) doubtful: bool,
+    /// By the database's clock.
     pub(super) requested_at: DateTime<Utc>,
 }
 
@@ -75,11 +76,11 @@ impl Asking<'_> {
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
         let request = make()?;
-        let requested_at = self.reader.clock.now();
+        let requested_at = self.reader.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
             .wire
-            .send(&*account.provider, request, requested_at)
+            .send(&*account.provider, request, self.reader.clock.now())
             .await;
         let status = answer.as_ref().map_or_else(
             |_| "error".to_owned(),

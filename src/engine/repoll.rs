@@ -101,7 +101,7 @@ impl Reader {
                     window,
                     requested_at: fetched
                         .as_ref()
-                        .map_or_else(|| self.clock.now(), |fetched| fetched.requested_at),
+                        .map_or_else(|| self.lease.now(), |fetched| fetched.requested_at),
                     outside: 0,
                     provider_count: None,
                 },

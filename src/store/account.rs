@@ -1,6 +1,6 @@
 //! Accounts and their leases, on the database's clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +13,18 @@ pub struct Lease {
     pub account_id: String,
     /// Fencing token: a page is stored only under the newest one.
     pub token: i64,
+    /// The database's clock when it was acquired.
+    pub acquired_at: DateTime<Utc>,
+    /// The same moment by a clock that never jumps.
+    pub acquired: Instant,
+}
+
+impl Lease {
+    /// The database's clock, as far as this process can tell without asking: it grows steadily under
+    /// the lease, whatever is done to the machine's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.acquired_at + self.acquired.elapsed()
+    }
 }
 
 /// What is to be known of an account before work on it.
@@ -73,8 +85,7 @@ impl Store {
         ttl: Duration,
         limit: i64,
     ) -> Result<Vec<Lease>, StoreError> {
-        let leases = sqlx::query_as!(
-            Lease,
+        let leases = sqlx::query!(
             r#"
             WITH free AS (
                 SELECT account_id
@@ -93,7 +104,7 @@ impl Store {
                 lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM free
             WHERE accounts.account_id = free.account_id
-            RETURNING accounts.account_id, accounts.lease_token AS token
+            RETURNING accounts.account_id, accounts.lease_token AS token, clock_timestamp() AS "acquired_at!"
             "#,
             accounts,
             holder,
@@ -102,7 +113,14 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(leases)
+        let acquired = Instant::now();
+        let leases = leases.into_iter().map(|lease| Lease {
+            account_id: lease.account_id,
+            token: lease.token,
+            acquired_at: lease.acquired_at,
+            acquired,
+        });
+        Ok(leases.collect())
     }
 
     /// Renews leases; those that are not in the answer are lost, or their account is paused.
