@@ -8,9 +8,10 @@ use tracing::debug;
 
 use super::policy::{Directive, Failure};
 use super::window::Reader;
+use crate::plan::Lane;
 use crate::provider::{Authenticity, PageError, Request, Response};
 use crate::telemetry;
-use crate::transport::retry;
+use crate::transport::{Urgency, retry};
 
 /// An answer with when it was asked for.
 pub(super) struct Fetched {
@@ -25,13 +26,18 @@ pub(super) struct Fetched {
 pub(super) struct Asking<'a> {
     reader: &'a Reader,
     stream: &'a str,
+    urgency: Urgency,
 }
 
 impl Reader {
-    pub(super) const fn asking<'a>(&'a self, stream: &'a str) -> Asking<'a> {
+    pub(super) fn asking<'a>(&'a self, stream: &'a str, lane: Lane) -> Asking<'a> {
         Asking {
             reader: self,
             stream,
+            urgency: match lane {
+                Lane::Live => Urgency::Urgent,
+                _ => Urgency::Patient,
+            },
         }
     }
 }
@@ -72,7 +78,9 @@ impl Asking<'_> {
         make: &impl Fn() -> Result<Request, PageError>,
     ) -> Result<Fetched, Failure> {
         let account = &self.reader.account;
-        let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
+        let waited = self
+            .unless_stopped(account.wire.wait_for_place(self.urgency))
+            .await?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
         let request = make()?;

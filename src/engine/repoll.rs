@@ -61,7 +61,7 @@ impl Reader {
         next: Option<&OpenRow>,
     ) -> Result<PageCounts, Failure> {
         let provider = &*self.account.provider;
-        let asking = self.asking(&stream.spec.name);
+        let asking = self.asking(&stream.spec.name, window.planned.lane);
         let all: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let mut total = PageCounts::default();

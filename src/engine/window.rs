@@ -118,7 +118,9 @@ impl Reading<'_> {
         let mut tally = Tally::default();
         let mut prefetched: Option<Fetched> = None;
         let mut delays = retry::within_run();
-        let asking = self.reader.asking(&self.stream.spec.name);
+        let asking = self
+            .reader
+            .asking(&self.stream.spec.name, self.window.planned.lane);
         loop {
             let fetched = match prefetched.take() {
                 Some(fetched) => fetched,

@@ -77,6 +77,37 @@ impl Store {
         Ok(state)
     }
 
+    /// Tells that a process is alive, and how many are, itself among them.
+    pub async fn announce(&self, holder: &str, ttl: Duration) -> Result<u64, StoreError> {
+        let alive = sqlx::query_scalar!(
+            r#"
+            WITH gone AS (
+                DELETE FROM paysync.processes WHERE alive_until < clock_timestamp() - interval '1 day' AND holder <> $1
+            ), announced AS (
+                INSERT INTO paysync.processes (holder, alive_until)
+                VALUES ($1, clock_timestamp() + make_interval(secs => $2::bigint / 1000.0))
+                ON CONFLICT (holder) DO UPDATE SET alive_until = EXCLUDED.alive_until
+            )
+            SELECT count(*) + 1 AS "alive!"
+            FROM paysync.processes
+            WHERE alive_until >= clock_timestamp() AND holder <> $1
+            "#,
+            holder,
+            milliseconds(ttl),
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(u64::try_from(alive).unwrap_or(1))
+    }
+
+    /// Tells that a process ends.
+    pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
     /// Takes leases on at most `limit` of these accounts, those free the longest first.
     pub async fn acquire(
         &self,

@@ -120,7 +120,18 @@ pub struct Wire {
     timeout: Duration,
     limiter: Mutex<Limiter>,
     waited: Mutex<Duration>,
+    /// Held by the one request that may wait for its place though others are more urgent.
+    patient: tokio::sync::Mutex<()>,
     started: Instant,
+}
+
+/// Whether a request may be overtaken while it waits for its place in the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// It waits behind one other request at most that is not urgent.
+    Urgent,
+    /// It takes its place one after another with its like.
+    Patient,
 }
 
 impl Wire {
@@ -140,18 +151,23 @@ impl Wire {
             timeout,
             limiter,
             waited: Mutex::default(),
+            patient: tokio::sync::Mutex::default(),
             started: Instant::now(),
         }
     }
 
     /// Waits for a place in the account's budget. Returns how long all requests have waited so far.
-    pub async fn wait_for_place(&self) -> Duration {
+    pub async fn wait_for_place(&self, urgency: Urgency) -> Duration {
         let now = self.started.elapsed();
+        let _turn = match urgency {
+            Urgency::Urgent => None,
+            Urgency::Patient => Some(self.patient.lock().await),
+        };
         let at = self
             .limiter
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .reserve(now);
+            .reserve(self.started.elapsed());
         tokio::time::sleep_until(self.started + at).await;
         // A pause that began meanwhile holds this request back as well.
         loop {
@@ -323,4 +339,41 @@ fn innermost(error: &dyn std::error::Error) -> String {
     let mut text = cause.to_string();
     text.truncate(text.floor_char_boundary(200));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_waits_behind_one_patient_request_at_most() {
+        let base_url = Url::parse("http://localhost/").unwrap();
+        let second = Duration::from_secs(1);
+        let wire = Wire::new(
+            client().unwrap(),
+            base_url,
+            Credential::default(),
+            second,
+            1,
+        );
+        let wire = Arc::new(wire);
+        let started = Instant::now();
+        let mut waiting = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let wire = wire.clone();
+            waiting.spawn(async move { wire.wait_for_place(Urgency::Patient).await });
+        }
+        // The first has its place at once, the second waits for the next minute, the rest for them.
+        tokio::time::sleep(second).await;
+        wire.wait_for_place(Urgency::Urgent).await;
+        let waited = started.elapsed();
+        assert!(
+            (Duration::from_secs(119)..Duration::from_secs(122)).contains(&waited),
+            "{waited:?}"
+        );
+        waiting.join_all().await;
+        assert!(started.elapsed() > Duration::from_secs(280));
+    }
 }
