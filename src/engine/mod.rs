@@ -4,7 +4,7 @@
 //! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item.
 
 pub mod account;
-mod item;
+pub(crate) mod item;
 mod keeper;
 mod look;
 mod paging;
