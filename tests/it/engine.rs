@@ -1,7 +1,9 @@
 //! The engine against the simulator, over real HTTP into a real PostgreSQL: what it claims to have
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
+mod firekassa;
 mod movement;
+mod published;
 mod replicas;
 mod trouble;
 
