@@ -158,7 +158,9 @@ impl Failure {
                     "check the secret; if it is right, the provider signs in another order: set verify_signature"
                 }
             },
-            Self::Refused { refusal, .. } => match refusal.kind {
+            Self::Refused {
+                status, refusal, ..
+            } => match refusal.kind {
                 RefusalKind::Unavailable => "the provider has trouble; retried for ever",
                 RefusalKind::RateLimited => {
                     "lower the account's requests_per_minute; retried after the wait"
@@ -172,8 +174,11 @@ impl Failure {
                 RefusalKind::Redirected => {
                     "base_url points to a host that answers with a redirect; set the final address"
                 }
+                RefusalKind::Rejected if *status == 404 => {
+                    "check base_url: there is no such API below it"
+                }
                 RefusalKind::Rejected => {
-                    "check base_url and the account's options against the provider's message"
+                    "check the account's options, time_zone and base_url against the provider's message"
                 }
             },
             Self::Page(error) => match error {

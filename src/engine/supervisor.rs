@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::account::Account;
 use super::keeper::Keeper;
+use super::progress::ACCOUNT;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
 use crate::clock::Clock;
@@ -244,10 +245,15 @@ impl Engine {
                 }
                 Err(error) => {
                     away_since.get_or_insert_with(Instant::now);
-                    account
-                        .progress
-                        .trouble(&error.to_string(), "paysync waits for the database");
-                    warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    let message = error.to_string();
+                    let told = account.progress.trouble(
+                        ACCOUNT,
+                        &message,
+                        "paysync waits for the database",
+                    );
+                    if told.is_some() {
+                        warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    }
                 }
             }
             let pause = self.lease_ttl.min(Duration::from_secs(3)) / 6;

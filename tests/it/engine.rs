@@ -2,7 +2,9 @@
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
 mod again;
+mod firekassa;
 mod movement;
+mod published;
 mod replicas;
 mod trouble;
 
