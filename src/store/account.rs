@@ -247,6 +247,17 @@ impl Store {
         Ok(())
     }
 
+    /// Whether an operator stopped an account; false if it is not known.
+    pub async fn is_paused(&self, account_id: &str) -> Result<bool, StoreError> {
+        let paused = sqlx::query_scalar!(
+            "SELECT paused FROM paysync.accounts WHERE account_id = $1",
+            account_id,
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(paused.unwrap_or(false))
+    }
+
     /// Stops or starts an account; false if it is not known.
     pub async fn set_paused(&self, account_id: &str, paused: bool) -> Result<bool, StoreError> {
         let updated = sqlx::query!(
