@@ -26,6 +26,9 @@ pub const REQUEST_SECONDS: &str = "paysync_request_seconds";
 pub const COMMIT_SECONDS: &str = "paysync_commit_seconds";
 /// Age of the newest instant that is covered. Labels: `account`, `stream`.
 pub const LAG_SECONDS: &str = "paysync_lag_seconds";
+/// How large the lag may rightly be: the provider's own, a poll interval, and a unit of the time
+/// filter. Labels: `account`, `stream`.
+pub const EXPECTED_LAG_SECONDS: &str = "paysync_expected_lag_seconds";
 /// Windows being read. Labels: `account`, `stream`.
 pub const OPEN_WINDOWS: &str = "paysync_open_windows";
 /// Time wanted and not covered. Labels: `account`, `stream`.
@@ -38,6 +41,10 @@ pub const RETRIES: &str = "paysync_retries_total";
 pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
 /// 1 if it waits for an operator, else 0. Labels: `account`, `stream`.
 pub const SUSPENDED: &str = "paysync_suspended";
+/// Memory of the process that is in RAM.
+pub const PROCESS_RESIDENT_BYTES: &str = "paysync_process_resident_memory_bytes";
+/// CPU time of the process, whole seconds.
+pub const PROCESS_CPU_SECONDS: &str = "paysync_process_cpu_seconds_total";
 /// Accounts this process holds the lease of.
 pub const LEASES: &str = "paysync_leases";
 
@@ -61,6 +68,11 @@ pub fn describe() {
         Unit::Seconds,
         "Age of the newest instant that is covered"
     );
+    describe_gauge!(
+        EXPECTED_LAG_SECONDS,
+        Unit::Seconds,
+        "How large the lag may rightly be"
+    );
     describe_gauge!(OPEN_WINDOWS, Unit::Count, "Windows being read");
     describe_gauge!(GAP_SECONDS, Unit::Seconds, "Time wanted and not covered");
     describe_counter!(
@@ -74,6 +86,16 @@ pub fn describe() {
         SUSPENDED,
         Unit::Count,
         "1 if it waits for an operator, else 0"
+    );
+    describe_gauge!(
+        PROCESS_RESIDENT_BYTES,
+        Unit::Bytes,
+        "Memory of the process that is in RAM"
+    );
+    describe_counter!(
+        PROCESS_CPU_SECONDS,
+        Unit::Seconds,
+        "CPU time of the process, whole seconds"
     );
     describe_gauge!(
         LEASES,
@@ -237,18 +259,21 @@ mod tests {
             REQUEST_SECONDS,
             COMMIT_SECONDS,
             LAG_SECONDS,
+            EXPECTED_LAG_SECONDS,
             OPEN_WINDOWS,
             GAP_SECONDS,
             THROTTLED_SECONDS,
             RETRIES,
             QUARANTINED_ITEMS,
             SUSPENDED,
+            PROCESS_RESIDENT_BYTES,
+            PROCESS_CPU_SECONDS,
             LEASES,
         ];
         assert!(names.iter().all(|name| name.starts_with("paysync_")));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 13);
+        assert_eq!(names.len(), 16);
         describe();
     }
 }

@@ -5,16 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::gauge;
 
-use super::account::{Account, Stream};
+use super::account::Stream;
 use super::window::Reader;
 use super::work::Until;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_look, plan};
 use crate::store::StoreError;
 use crate::store::stream::StreamState;
 use crate::store::window::OpenWindow;
-use crate::telemetry;
 
 /// How often what waits for an operator is tried again.
 const PROBE_INTERVAL: Duration = Duration::from_mins(15);
@@ -75,7 +73,7 @@ impl Look {
                     .await?;
             }
             let until = due_until(&state.progress, &stream.policy, goal);
-            observe(account, &state, until, now, &mut seconds);
+            observe(&state, until, &mut seconds);
         }
         look.ready.sort_by_key(|ready| {
             (
@@ -168,39 +166,16 @@ fn waits(
     Some(probe_at.min(now + TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX)))
 }
 
-/// Sets the stream's gauges, and adds its seconds wanted and left.
-fn observe(
-    account: &Account,
-    state: &StreamState,
-    until: DateTime<Utc>,
-    now: DateTime<Utc>,
-    seconds: &mut (u64, u64),
-) {
-    let labels = [
-        ("account", account.id.clone()),
-        ("stream", state.stream.clone()),
-    ];
+/// Adds the stream's seconds wanted and left.
+fn observe(state: &StreamState, until: DateTime<Utc>, seconds: &mut (u64, u64)) {
     let progress = &state.progress;
-    let set = |name: &'static str, value: i64| {
-        gauge!(name, &labels).set(f64::from(i32::try_from(value).unwrap_or(i32::MAX)));
-    };
-    let covered = progress.coverage.end().unwrap_or(progress.wanted_from);
     let gap = gaps(progress, until).length().num_seconds();
     let reading: i64 = progress
         .open
         .iter()
+        .filter(|open| open.lane.fills())
         .map(|open| open.window.length().num_seconds())
         .sum();
-    set(telemetry::LAG_SECONDS, (now - covered).num_seconds());
-    set(telemetry::GAP_SECONDS, gap);
-    set(
-        telemetry::OPEN_WINDOWS,
-        i64::try_from(progress.open.len()).unwrap_or(i64::MAX),
-    );
-    set(
-        telemetry::SUSPENDED,
-        i64::from(state.suspended_at.is_some()),
-    );
     let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
     seconds.0 += unsigned((until - progress.wanted_from).num_seconds());
     seconds.1 += unsigned(gap + reading);

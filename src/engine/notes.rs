@@ -1,12 +1,16 @@
 //! What reading leaves behind for operators: counters and log lines.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::account::Stream;
+use super::progress::SILENCE;
 use super::window::Reader;
-use crate::store::page::PageCounts;
+use crate::model::{Kind, Status};
+use crate::store::page::{PageCounts, Record};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 
@@ -35,12 +39,99 @@ impl Reader {
             records.items = counts.items, records.inserted = counts.inserted, records.updated = counts.updated,
             records.unchanged = counts.unchanged, "page stored"
         );
-        if counts.quarantined > 0 {
+        let told = (counts.quarantined > 0).then(|| self.notice(stream, "quarantined"));
+        if let Some(times) = told.flatten() {
             warn!(
                 account.id = %account.id, stream.name = %stream.spec.name, records.quarantined = counts.quarantined,
-                window.start = %window.planned.window.start(), window.end = %window.planned.window.end(),
-                "items were put into quarantine; see the table paysync.quarantine"
+                window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+                hint = "see the table paysync.quarantine; paysync replay reads it again after an update",
+                "items were put into quarantine"
             );
+        }
+    }
+
+    /// Whether what may happen with each page is worth a line again.
+    fn notice(&self, stream: &Stream, what: &str) -> Option<u64> {
+        let what = format!("{}: {what}", stream.spec.name);
+        self.account.progress.notice(&what, SILENCE)
+    }
+
+    pub(super) fn note_outside(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        outside: u64,
+        items: u64,
+    ) {
+        let Some(times) = self.notice(stream, "outside").filter(|_| outside > 0) else {
+            return;
+        };
+        warn!(
+            account.id = %self.account.id, stream.name = %stream.spec.name, records.outside = outside,
+            records.items = items, window.start = %window.planned.window.start(),
+            window.end = %window.planned.window.end(), times,
+            hint = "they are stored all the same; check the account's time_zone and the options that name the time filter",
+            "rows lie outside the window asked for"
+        );
+    }
+
+    pub(super) fn note_count(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        items: u64,
+        counted: u64,
+    ) {
+        let Some(times) = self.notice(stream, "count") else {
+            return;
+        };
+        warn!(
+            account.id = %self.account.id, stream.name = %stream.spec.name,
+            window.start = %window.planned.window.start(), window.end = %window.planned.window.end(),
+            records.items = items, records.counted = counted, times,
+            hint = "nothing to do: every page was read to the end the provider tells; the count is in paysync.windows",
+            "the provider's count differs from the items it sent"
+        );
+    }
+
+    pub(super) fn note_doubt(&self, stream: &Stream, window: &OpenWindow) {
+        let Some(times) = self.notice(stream, "signature") else {
+            return;
+        };
+        warn!(
+            account.id = %self.account.id, stream.name = %stream.spec.name,
+            window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+            hint = "check the secret; set verify_signature to require, or to off",
+            "the answer's signature does not match; its rows are stored all the same"
+        );
+    }
+
+    /// Words that paysync does not know, once each: the rows have them beside `unknown` and `other`.
+    pub(super) fn note_words(&self, records: &[Record<'_>]) {
+        for row in records.iter().map(|record| &record.transaction) {
+            let words = [
+                (
+                    "status",
+                    (row.status == Status::Unknown).then_some(&row.provider_status),
+                ),
+                (
+                    "kind",
+                    (row.kind == Kind::Other).then_some(&row.provider_kind),
+                ),
+            ];
+            for (column, word) in words {
+                let Some(word) = word.and_then(Option::as_ref) else {
+                    continue;
+                };
+                let what = format!("{column}: {word}");
+                if self.account.progress.notice(&what, Duration::MAX).is_some() {
+                    warn!(
+                        account.id = %self.account.id, column, word,
+                        hint = "nothing to do: the word is kept beside it, in provider_status or provider_kind",
+                        "the provider's word is stored as unknown or other"
+                    );
+                }
+            }
         }
     }
 

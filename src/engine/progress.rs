@@ -22,11 +22,20 @@ pub struct AccountProgress {
     windows: AtomicU64,
     wanted_seconds: AtomicU64,
     left_seconds: AtomicU64,
+    unchanged: AtomicU64,
     troubles: Mutex<BTreeMap<String, Trouble>>,
+    notices: Mutex<BTreeMap<String, Notice>>,
 }
 
-/// How long the same trouble is not told again.
-const SILENCE: Duration = Duration::from_mins(10);
+#[derive(Debug)]
+struct Notice {
+    told: Instant,
+    /// Times it has happened since it was told.
+    untold: u64,
+}
+
+/// How long the same is not told again.
+pub(crate) const SILENCE: Duration = Duration::from_mins(10);
 
 #[derive(Debug)]
 struct Trouble {
@@ -46,6 +55,8 @@ impl AccountProgress {
             .fetch_add(counts.inserted + counts.updated, Ordering::Relaxed);
         self.quarantined
             .fetch_add(counts.quarantined, Ordering::Relaxed);
+        self.unchanged
+            .fetch_add(counts.unchanged, Ordering::Relaxed);
         let mut troubles = self.troubles();
         troubles.remove(stream);
         troubles.remove(ACCOUNT);
@@ -82,6 +93,40 @@ impl AccountProgress {
         let before = troubles.insert(stream.to_owned(), trouble);
         let again = before.filter(|before| before.error == error);
         Some(again.map_or(0, |before| before.untold) + 1)
+    }
+
+    /// Whether something that may happen again and again is worth a line: how often it has happened
+    /// since it last was.
+    pub(crate) fn notice(&self, what: &str, silence: Duration) -> Option<u64> {
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = notices.get_mut(what);
+        if let Some(known) = known {
+            known.untold += 1;
+            if known.told.elapsed() < silence {
+                return None;
+            }
+            known.told = Instant::now();
+            return Some(std::mem::take(&mut known.untold));
+        }
+        let notice = Notice {
+            told: Instant::now(),
+            untold: 0,
+        };
+        notices.insert(what.to_owned(), notice);
+        Some(1)
+    }
+
+    /// What has been counted so far.
+    pub(crate) fn totals(&self) -> Totals {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Totals {
+            windows: read(&self.windows),
+            pages: read(&self.pages),
+            items: read(&self.rows),
+            written: read(&self.written),
+            unchanged: read(&self.unchanged),
+            quarantined: read(&self.quarantined),
+        }
     }
 
     /// Pages stored.
@@ -130,9 +175,46 @@ impl AccountProgress {
     }
 }
 
+/// What an account has read since the process started.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) windows: u64,
+    pub(crate) pages: u64,
+    pub(crate) items: u64,
+    pub(crate) written: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) quarantined: u64,
+}
+
+impl Totals {
+    /// What came since `before`.
+    pub(crate) const fn since(self, before: Self) -> Self {
+        Self {
+            windows: self.windows - before.windows,
+            pages: self.pages - before.pages,
+            items: self.items - before.items,
+            written: self.written - before.written,
+            unchanged: self.unchanged - before.unchanged,
+            quarantined: self.quarantined - before.quarantined,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_again_and_again_is_told_with_a_count() {
+        let progress = AccountProgress::default();
+        assert_eq!(progress.notice("outside", SILENCE), Some(1));
+        assert_eq!(progress.notice("outside", SILENCE), None);
+        assert_eq!(progress.notice("outside", SILENCE), None);
+        assert_eq!(progress.notice("word", Duration::MAX), Some(1));
+        tokio::time::advance(SILENCE).await;
+        assert_eq!(progress.notice("outside", SILENCE), Some(3));
+        assert_eq!(progress.notice("word", Duration::MAX), None);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_same_trouble_is_told_rarely() {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use metrics::histogram;
-use tracing::warn;
 
 use super::account::{Account, Stream};
 use super::fetch::{Asking, Fetched};
@@ -141,7 +140,7 @@ impl Reading<'_> {
             tally.page(&page);
             if fetched.doubtful && is_first {
                 // Once a window is enough: such a provider's answers are doubtful one and all.
-                self.note_doubt();
+                self.reader.note_doubt(self.stream, self.window);
             }
             let place = Place {
                 checkpoint: checkpoint.as_ref(),
@@ -196,24 +195,9 @@ impl Reading<'_> {
         let Some(counted) = tally.differs_from(read_before + total.items) else {
             return;
         };
-        let window = self.window.planned.window;
-        warn!(
-            account.id = %self.account.id, stream.name = %self.stream.spec.name,
-            window.start = %window.start(), window.end = %window.end(),
-            records.items = read_before + total.items, records.counted = counted,
-            hint = "nothing to do: every page was read to the end the provider tells; the count is in paysync.windows",
-            "the provider's count differs from the items it sent"
-        );
-    }
-
-    fn note_doubt(&self) {
-        let window = self.window.planned.window;
-        warn!(
-            account.id = %self.account.id, stream.name = %self.stream.spec.name,
-            window.start = %window.start(), window.end = %window.end(),
-            hint = "check the secret; set verify_signature to require, or to off",
-            "the answer's signature does not match; its rows are stored all the same"
-        );
+        let items = read_before + total.items;
+        self.reader
+            .note_count(self.stream, self.window, items, counted);
     }
 
     fn position<'p>(&'p self, checkpoint: Option<&'p Checkpoint>) -> Position<'p> {
@@ -272,13 +256,9 @@ impl Reading<'_> {
         };
         let step = walk.after_page(&self.stream.spec, &facts)?;
         let (shown, outside) = outside(self.stream, self.window.planned.window, &sorted.records);
-        if outside > 0 {
-            warn!(
-                account.id = %self.account.id, stream.name = %self.stream.spec.name, records.outside = outside,
-                records.items = items, window.start = %self.window.planned.window.start(),
-                window.end = %self.window.planned.window.end(), "rows lie outside the window asked for"
-            );
-        }
+        self.reader
+            .note_outside(self.stream, self.window, outside, items);
+        self.reader.note_words(&sorted.records);
         if place.is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });

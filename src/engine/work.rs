@@ -7,19 +7,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::account::Stream;
 use super::look::{Look, Ready};
 use super::paging::PagingError;
 use super::policy::{Directive, Failure};
-use super::progress::ACCOUNT;
+use super::progress::{ACCOUNT, Totals};
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::store::window::{OpenWindow, Trouble};
+use crate::telemetry;
 use crate::transport::retry;
 
 /// How long the work goes on.
@@ -64,7 +66,9 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
     let mut busy = BTreeSet::new();
     let mut last_success = Instant::now();
     let mut suspended = false;
+    let mut summary = Summary::new(&reader);
     loop {
+        summary.tell(&reader);
         if reader.stop.is_cancelled() && reading.is_empty() {
             return Ok(Ended::Stopped);
         }
@@ -135,6 +139,43 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
     }
 }
 
+/// A line a minute that says what was read, also where nothing changed.
+struct Summary {
+    told: Instant,
+    before: Totals,
+}
+
+/// How often.
+const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
+
+impl Summary {
+    fn new(reader: &Reader) -> Self {
+        Self {
+            told: Instant::now(),
+            before: reader.account.progress.totals(),
+        }
+    }
+
+    fn tell(&mut self, reader: &Reader) {
+        if self.told.elapsed() < SUMMARY_INTERVAL {
+            return;
+        }
+        let totals = reader.account.progress.totals();
+        let read = totals.since(self.before);
+        *self = Self {
+            told: Instant::now(),
+            before: totals,
+        };
+        if read.pages > 0 {
+            info!(
+                account.id = %reader.account.id, windows = read.windows, pages = read.pages,
+                records.items = read.items, records.written = read.written, records.unchanged = read.unchanged,
+                records.quarantined = read.quarantined, "read in the last minute"
+            );
+        }
+    }
+}
+
 /// Live windows may use one place more, so that a backfill never fills them all.
 fn has_room(busy: usize, concurrency: usize, lane: Lane) -> bool {
     busy < concurrency || (lane == Lane::Live && busy == concurrency)
@@ -144,6 +185,8 @@ async fn register(reader: &Reader) -> Result<(), StoreError> {
     let account = &reader.account;
     let state = reader.store.account(&account.id).await?;
     for stream in &account.streams {
+        // Zero is told too: an alert cannot be made of what is not there.
+        counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => stream.spec.name.clone()).increment(0);
         reader
             .store
             .register_stream(&account.id, &account.new_stream(stream, &state))

@@ -1,6 +1,8 @@
 //! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
 
+mod gauges;
 mod page;
+mod process;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -92,6 +94,9 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 }
 
 async fn render_metrics(State(pages): State<Pages>) -> Response {
+    // The streams' gauges are the database's truth at this moment, whichever process reads them.
+    let _late = tokio::time::timeout(DATABASE_PATIENCE, gauges::set(&pages.engine)).await;
+    process::measure();
     pages.metrics.run_upkeep();
     (
         [(
