@@ -2,6 +2,7 @@
 //!
 //! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window;
 //! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item.
+//! `replay` reads again what is stored.
 
 pub mod account;
 mod item;
@@ -11,6 +12,7 @@ mod paging;
 pub mod policy;
 pub mod progress;
 pub mod redact;
+pub mod replay;
 pub mod status;
 pub mod supervisor;
 mod window;

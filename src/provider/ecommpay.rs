@@ -110,6 +110,7 @@ impl Provider for EcommPay {
             // Answers may take five minutes.
             timeout: Duration::from_secs(330),
             retry_after_floor: Duration::from_secs(3),
+            id_key: "operation_id",
             redaction: item::REDACTION,
         }
     }

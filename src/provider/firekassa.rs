@@ -98,6 +98,7 @@ impl Provider for FireKassa {
             requests_per_minute: 30,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            id_key: "id",
             redaction: item::REDACTION,
         }
     }

@@ -29,6 +29,9 @@ pub struct Spec {
     pub timeout: Duration,
     /// The shortest wait after a 429.
     pub retry_after_floor: Duration,
+    /// Key of an item that holds the provider's id of the row: it tells which row an item belongs to
+    /// that cannot be read otherwise.
+    pub id_key: &'static str,
     /// Which keys of an item the redaction must know.
     pub redaction: Redaction,
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod input;
+mod replay;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,8 @@
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
 mod movement;
+mod poison;
+mod replay;
 mod replicas;
 mod trouble;
 

@@ -124,6 +124,7 @@ impl Provider for Dwh {
             requests_per_minute: 60,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
+            id_key: "uid",
             redaction: item::REDACTION,
         }
     }
