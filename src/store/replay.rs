@@ -78,7 +78,9 @@ impl Store {
                     SELECT held.*, raw.payload::text AS payload
                     FROM paysync.transactions AS held
                     JOIN paysync.raw_transactions AS raw USING (account_id, provider_transaction_id)
-                    WHERE account_id = $1 AND held.provider = $2 AND provider_transaction_id > $3
+                    WHERE account_id = $1 AND held.provider = $2
+                      -- Of both, or a merge of them would start over with each batch.
+                      AND held.provider_transaction_id > $3 AND raw.provider_transaction_id > $3
                     ORDER BY provider_transaction_id
                     LIMIT $4
                 ) AS next
