@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod operate;
 mod output;
+mod replay;
 mod run;
 mod signals;
 mod simulate;
@@ -60,6 +61,8 @@ enum Command {
     },
     /// Forget that an interval was read, so that it is read again
     Resync(ResyncArgs),
+    /// Read stored payloads and the quarantine again, as this version and the options do
+    Replay(ReplayArgs),
     /// Stop reading an account; survives restarts
     Pause {
         /// The account
@@ -98,6 +101,19 @@ struct ReportArgs {
     /// Only this account; may be given more than once
     #[arg(long, value_name = "ID")]
     account: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReplayArgs {
+    /// Only this account; may be given more than once
+    #[arg(long, value_name = "ID")]
+    account: Vec<String>,
+    /// Write nothing; show what would change
+    #[arg(long)]
+    dry_run: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -162,6 +178,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
+        Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Pause { account } => operate::pause(&load()?, &account).await,
         Command::Resume { account } => operate::resume(&load()?, &account).await,
         Command::Migrate => operate::migrate(&load()?).await,
@@ -211,7 +228,7 @@ fn advice(error: &StoreError) -> Option<&'static str> {
         _ => None,
     };
     match (error, code.as_deref()) {
-        (_, Some("42P01" | "3F000")) => Some("run paysync migrate first"),
+        (_, Some("42P01" | "42703" | "3F000")) => Some("run paysync migrate first"),
         (_, Some("3D000")) => Some("create the database, or check database.url"),
         (_, Some("28000" | "28P01")) => Some("check the user and the password in database.url"),
         (_, Some("42501")) => Some("give the user of database.url the rights it needs"),

@@ -536,6 +536,7 @@ fn spec() -> Spec {
         timeout: Duration::from_mins(1),
         retry_after_floor: Duration::from_secs(1),
         by_id: None,
+        id_key: "id",
         redaction: Redaction::default(),
     }
 }

@@ -9,8 +9,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::account::Stream;
 use super::redact::redact;
 use crate::model::{Transaction, Window};
-use crate::provider::{Axis, Provider, Redaction, Response};
+use crate::provider::{Axis, Provider, Redaction, Response, wire};
 use crate::store::page::{Quarantined, Record};
+use crate::store::quarantine::INVALID_UTF8;
 
 /// Deeper nesting is an attack or a defect.
 const MAX_DEPTH: u32 = 128;
@@ -36,42 +37,62 @@ pub(crate) fn sort_out<'a>(
         ..Sorted::default()
     };
     for item in items {
-        let redacted = redact(item.get(), rules);
-        sorted.masked += u64::from(redacted.masked);
-        let hash = Uuid::from_u128(xxh3_128(redacted.text.as_bytes()));
-        let made = if redacted.depth > MAX_DEPTH {
-            Err((
-                "nested_too_deep",
-                format!("more than {MAX_DEPTH} levels of nesting"),
-            ))
-        } else if response.lossy && redacted.text.contains('\u{fffd}') {
-            Err(("invalid_utf8", "bytes that are not UTF-8".to_owned()))
-        } else {
-            normalize(
-                provider,
-                item,
-                match &redacted.text {
-                    Cow::Borrowed(_) => None,
-                    Cow::Owned(text) => Some(text.as_str()),
-                },
-            )
-        };
+        let (made, masked) = record(provider, rules, item, response.lossy);
+        sorted.masked += u64::from(masked);
         match made {
-            Ok(transaction) => sorted.records.push(Record {
-                transaction,
-                payload: redacted.text,
-                hash,
-            }),
-            Err((reason, detail)) => sorted.quarantined.push(Quarantined {
-                provider_transaction_id: None,
-                reason,
-                detail,
-                payload: redacted.text,
-                hash,
-            }),
+            Ok(record) => sorted.records.push(record),
+            Err(bad) => sorted.quarantined.push(bad),
         }
     }
     sorted
+}
+
+/// Makes a record of an item, or says why it can be none; and how many card numbers were cut.
+/// `lossy`: some bytes of what it came in were no UTF-8.
+pub(super) fn record<'a>(
+    provider: &dyn Provider,
+    rules: &Redaction,
+    item: &'a RawValue,
+    lossy: bool,
+) -> (Result<Record<'a>, Quarantined<'a>>, u32) {
+    let redacted = redact(item.get(), rules);
+    let hash = Uuid::from_u128(xxh3_128(redacted.text.as_bytes()));
+    let broken = lossy && redacted.text.contains('\u{fffd}');
+    let made = if redacted.depth > MAX_DEPTH {
+        Err((
+            "nested_too_deep",
+            format!("more than {MAX_DEPTH} levels of nesting"),
+        ))
+    } else if broken {
+        Err((INVALID_UTF8, "bytes that are not UTF-8".to_owned()))
+    } else {
+        normalize(
+            provider,
+            item,
+            match &redacted.text {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(text) => Some(text.as_str()),
+            },
+        )
+    };
+    let payload = redacted.text;
+    let made = match made {
+        Ok(transaction) => Ok(Record {
+            transaction,
+            payload,
+            hash,
+        }),
+        Err((reason, detail)) => Err(Quarantined {
+            // An id with broken bytes is the id of nothing.
+            provider_transaction_id: wire::member(item, provider.spec().id_key)
+                .filter(|id| !(broken && id.contains('\u{fffd}'))),
+            reason,
+            detail,
+            payload,
+            hash,
+        }),
+    };
+    (made, redacted.masked)
 }
 
 /// The time of a transaction on a stream's axis.

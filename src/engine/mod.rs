@@ -2,7 +2,7 @@
 //!
 //! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window, `repoll`
 //! and `audit` the other ways to look at one; `paging` and `policy` are the pure decisions, `item`
-//! and `redact` what happens to each item.
+//! and `redact` what happens to each item. `replay` reads again what is stored.
 
 pub mod account;
 mod audit;
@@ -15,6 +15,7 @@ mod paging;
 pub mod policy;
 pub mod progress;
 pub mod redact;
+pub mod replay;
 mod repoll;
 pub mod status;
 pub mod supervisor;

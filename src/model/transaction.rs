@@ -30,6 +30,23 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 9] = [
+        Self::Payment,
+        Self::Authorization,
+        Self::Capture,
+        Self::Void,
+        Self::Refund,
+        Self::Payout,
+        Self::Chargeback,
+        Self::Verification,
+        Self::Other,
+    ];
+
+    /// The kind that a word in the `kind` column stands for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// The word in the `kind` column.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -71,6 +88,20 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Self; 6] = [
+        Self::Succeeded,
+        Self::Authorized,
+        Self::Pending,
+        Self::Failed,
+        Self::Canceled,
+        Self::Unknown,
+    ];
+
+    /// The status that a word in the `status` column stands for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// The word in the `status` column.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -173,4 +204,43 @@ pub struct Transaction {
     pub description: Option<String>,
     /// Whether it moved no real money.
     pub is_test: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_back() {
+        // A new one does not compile here until it has a place among all.
+        let place = |kind| match kind {
+            Kind::Payment => 0,
+            Kind::Authorization => 1,
+            Kind::Capture => 2,
+            Kind::Void => 3,
+            Kind::Refund => 4,
+            Kind::Payout => 5,
+            Kind::Chargeback => 6,
+            Kind::Verification => 7,
+            Kind::Other => 8,
+        };
+        assert_eq!(Kind::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let place = |status| match status {
+            Status::Succeeded => 0,
+            Status::Authorized => 1,
+            Status::Pending => 2,
+            Status::Failed => 3,
+            Status::Canceled => 4,
+            Status::Unknown => 5,
+        };
+        assert_eq!(Status::ALL.map(place), [0, 1, 2, 3, 4, 5]);
+        for kind in Kind::ALL {
+            assert_eq!(Kind::of_word(kind.as_str()), Some(kind));
+        }
+        for status in Status::ALL {
+            assert_eq!(Status::of_word(status.as_str()), Some(status));
+        }
+        assert_eq!(Kind::of_word("gift"), None);
+        assert_eq!(Status::of_word(""), None);
+    }
 }

@@ -94,6 +94,7 @@ impl Provider for ConvergeGate {
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
             by_id: None,
+            id_key: "id",
             redaction: REDACTION,
         }
     }

@@ -113,6 +113,7 @@ impl Provider for EcommPay {
             timeout: Duration::from_secs(330),
             retry_after_floor: Duration::from_secs(3),
             by_id: None,
+            id_key: "operation_id",
             redaction: item::REDACTION,
         }
     }

@@ -100,6 +100,7 @@ impl Provider for FireKassa {
                 batch: BATCH,
                 statuses: &[Status::Pending, Status::Unknown, Status::Canceled],
             }),
+            id_key: "id",
             redaction: item::REDACTION,
         }
     }

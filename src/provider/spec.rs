@@ -33,6 +33,9 @@ pub struct Spec {
     pub retry_after_floor: Duration,
     /// How rows can be asked for by id; none where the API cannot.
     pub by_id: Option<ById>,
+    /// Key of an item that holds the provider's id of the row: it tells which row an item belongs to
+    /// that cannot be read otherwise.
+    pub id_key: &'static str,
     /// Which keys of an item the redaction must know.
     pub redaction: Redaction,
 }

@@ -80,6 +80,12 @@ pub fn text(raw: Raw<'_>) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// Text of one member of an object, as [`text`] gives it.
+pub fn member(item: &RawValue, key: &str) -> Option<String> {
+    let members: BTreeMap<String, Raw<'_>> = object(Some(item));
+    text(members.get(key).copied().flatten())
+}
+
 /// A truth value: `true`, `1`, `"true"`, `"1"` and their opposites.
 pub fn flag(raw: Raw<'_>) -> Option<bool> {
     match text(raw)?.to_ascii_lowercase().as_str() {

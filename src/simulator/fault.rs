@@ -29,6 +29,8 @@ pub enum Fault {
     WrongJson,
     /// 200 with this body as it is.
     Body(String),
+    /// The same with bytes that need be no text.
+    Bytes(Vec<u8>),
 }
 
 /// What `--fail` serves.
@@ -75,6 +77,7 @@ pub(crate) fn send(answer: Answer, fault: Option<Fault>) -> Response<Body> {
         }
         Some(Fault::WrongJson) => respond(200, JSON, Body::from(r#"{"surprise":[1,2,3]}"#)),
         Some(Fault::Body(body)) => respond(200, JSON, Body::from(body)),
+        Some(Fault::Bytes(body)) => respond(200, JSON, Body::from(body)),
     }
 }
 

@@ -268,12 +268,15 @@ mod tests {
         assert!(serde_json::from_str::<serde_json::Value>(&half).is_err());
         assert!(page(&client, &url).await.unwrap().1.contains("surprise"));
         assert_eq!(page(&client, &url).await.unwrap().1, "null");
+        simulator.fail_next(Provider::Convergegate, Fault::Bytes(b"a\xffb".to_vec()));
+        let body = page(&client, &url).await.unwrap().1;
+        assert_eq!(body, "a\u{fffd}b");
         simulator.fail_next(Provider::Convergegate, Fault::Reset);
         assert!(page(&client, &url).await.is_err());
         simulator.fail_next(Provider::Convergegate, Fault::Timeout);
         assert!(page(&client, &url).await.unwrap_err().is_timeout());
         assert_eq!(page(&client, &url).await.unwrap().0, 200);
-        assert_eq!(simulator.requests(Provider::Convergegate).faults, 8);
+        assert_eq!(simulator.requests(Provider::Convergegate).faults, 9);
         simulator.stop().await;
     }
 

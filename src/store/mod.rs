@@ -10,10 +10,13 @@
 
 pub mod account;
 pub mod again;
+mod culprits;
+pub mod emptying;
 pub mod health;
 pub mod page;
-mod quarantine;
+pub mod quarantine;
 mod range;
+pub mod replay;
 pub mod stream;
 mod transaction;
 pub mod window;

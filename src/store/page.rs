@@ -13,7 +13,9 @@ use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::account::Lease;
-use super::transaction::{Answer, Written, ask, count, upsert};
+use super::culprits::{refused_data, upsert_but_culprits};
+use super::quarantine::REFUSED;
+use super::transaction::{Answer, Observed, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
 use crate::model::{Transaction, Window};
@@ -166,23 +168,23 @@ impl Store {
         let items = count(page.records.len() + page.quarantined.len());
         let (records, duplicate) = last_of_each(page.records);
         let mut connection = self.pool().acquire().await?;
-        let asked = ask(
-            &mut connection,
-            &lease.account_id,
-            page.context.requested_at,
-            &records,
-        )
-        .await;
-        let answer = match asked {
+        let observed: Vec<Observed<'_, '_>> = records
+            .iter()
+            .map(|record| Observed {
+                record,
+                at: page.context.requested_at,
+            })
+            .collect();
+        let answer = match ask(&mut connection, &lease.account_id, &observed).await {
             Ok(answer) => answer,
             // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
             Err(error) if refused_data(&error).is_some() => Answer::all_wanted(records.len()),
             Err(error) => return Err(error.into()),
         };
-        let wanted: Vec<&Record<'_>> = answer
+        let wanted: Vec<Observed<'_, '_>> = answer
             .wanted
             .iter()
-            .filter_map(|place| records.get(*place))
+            .filter_map(|place| observed.get(*place).copied())
             .collect();
         let news = News {
             page: &page.context,
@@ -219,6 +221,7 @@ impl Store {
             &lease.account_id,
             &window.stream,
             window.planned.window,
+            page.context.requested_at,
             &quarantined,
         )
         .await?;
@@ -235,7 +238,7 @@ impl Store {
 /// What a page has to write.
 struct News<'p, 'a> {
     page: &'p PageContext<'p>,
-    wanted: Vec<&'p Record<'a>>,
+    wanted: Vec<Observed<'p, 'a>>,
     answer: Answer,
     items: u64,
     duplicate: u64,
@@ -251,63 +254,36 @@ impl<'a> News<'_, 'a> {
             connection,
             &lease.account_id,
             self.page.provider,
-            self.page.requested_at,
             &self.wanted,
         )
         .await
     }
 
-    /// Writes what PostgreSQL takes: halves are tried under savepoints until only the culprits are
-    /// left; those go to the quarantine.
+    /// Writes what PostgreSQL takes; the culprits go to the quarantine.
     async fn isolate(
         &self,
         connection: &mut PgConnection,
         lease: &Lease,
         quarantined: &mut Vec<Quarantined<'a>>,
     ) -> Result<Written, StoreError> {
-        let mut total = Written::default();
-        let mut parts = vec![self.wanted.as_slice()];
-        while let Some(part) = parts.pop() {
-            let mut savepoint = connection.begin().await?;
-            let result = upsert(
-                &mut savepoint,
-                &lease.account_id,
-                self.page.provider,
-                self.page.requested_at,
-                part,
-            )
-            .await;
-            match result {
-                Ok(written) => {
-                    savepoint.commit().await?;
-                    total.inserted += written.inserted;
-                    total.updated += written.updated;
-                    total.unchanged += written.unchanged;
-                    total.stale += written.stale;
-                }
-                Err(error) => {
-                    savepoint.rollback().await?;
-                    let Some(detail) = refused_data(&error) else {
-                        return Err(error.into());
-                    };
-                    if let [culprit] = part {
-                        quarantined.push(Quarantined {
-                            provider_transaction_id: Some(
-                                culprit.transaction.provider_transaction_id.clone(),
-                            ),
-                            reason: "refused_by_database",
-                            detail,
-                            payload: culprit.payload.clone(),
-                            hash: culprit.hash,
-                        });
-                    } else {
-                        let (left, right) = part.split_at(part.len() / 2);
-                        parts.extend([right, left]);
-                    }
-                }
+        let (written, culprits) = upsert_but_culprits(
+            connection,
+            &lease.account_id,
+            self.page.provider,
+            &self.wanted,
+        )
+        .await?;
+        quarantined.extend(culprits.into_iter().map(|culprit| {
+            let record = culprit.row.record;
+            Quarantined {
+                provider_transaction_id: Some(record.transaction.provider_transaction_id.clone()),
+                reason: REFUSED,
+                detail: culprit.detail,
+                payload: record.payload.clone(),
+                hash: record.hash,
             }
-        }
-        Ok(total)
+        }));
+        Ok(written)
     }
 
     fn counts(&self, written: Written, quarantined: u64) -> PageCounts {
@@ -339,18 +315,4 @@ fn last_of_each(mut records: Vec<Record<'_>>) -> (Vec<Record<'_>>, u64) {
     });
     let duplicate = count(before - records.len());
     (records, duplicate)
-}
-
-/// What PostgreSQL says about data it refuses; none if the error is of another kind.
-fn refused_data(error: &sqlx::Error) -> Option<String> {
-    if let sqlx::Error::Encode(_) = error {
-        return Some("a value cannot be sent to the database".to_owned());
-    }
-    let database = error.as_database_error()?;
-    let code = database.code()?;
-    // Data exceptions, constraint violations, and values past a limit of the program.
-    let is_data = ["22", "23", "54"]
-        .iter()
-        .any(|class| code.starts_with(class));
-    is_data.then(|| format!("SQLSTATE {code}"))
 }

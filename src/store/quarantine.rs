@@ -1,10 +1,77 @@
 //! Items that could not be normalized or stored.
 
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::emptying::Misfit;
 use super::page::Quarantined;
+use super::replay::{BATCH_BYTES, BATCH_ROWS};
+use super::{Store, StoreError};
 use crate::model::Window;
+
+/// The reason of what PostgreSQL refuses.
+pub(crate) const REFUSED: &str = "refused_by_database";
+
+/// The reason of what arrived with bytes that are no UTF-8.
+pub const INVALID_UTF8: &str = "invalid_utf8";
+
+/// An item in quarantine.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// The stream it was met in.
+    pub stream: String,
+    /// XXH3-128 of `payload`: with account and stream, its key.
+    pub hash: Uuid,
+    /// The provider's id, where it could be read.
+    pub provider_transaction_id: Option<String>,
+    /// Why it is here, one word.
+    pub reason: String,
+    /// Why, in words.
+    pub detail: String,
+    /// The item as sent, redacted.
+    pub payload: String,
+    /// When the request was sent that last brought it.
+    pub observed_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// The next items of an account's quarantine, in the order of their keys; empty after the last.
+    pub async fn quarantined_after(
+        &self,
+        account_id: &str,
+        after: (&str, Uuid),
+    ) -> Result<Vec<Kept>, StoreError> {
+        let items = sqlx::query_as!(
+            Kept,
+            r#"
+            SELECT stream, payload_hash AS hash, provider_transaction_id, reason, detail, payload, observed_at
+            FROM (
+                SELECT *, sum(octet_length(payload)) OVER (ORDER BY stream, payload_hash) - octet_length(payload) AS before
+                FROM (
+                    SELECT *
+                    FROM paysync.quarantine
+                    WHERE account_id = $1 AND (stream, payload_hash) > ($2, $3)
+                    ORDER BY stream, payload_hash
+                    LIMIT $4
+                ) AS next
+            ) AS batch
+            WHERE before < $5
+            ORDER BY stream, payload_hash
+            "#,
+            account_id,
+            after.0,
+            after.1,
+            BATCH_ROWS,
+            BATCH_BYTES,
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(items)
+    }
+}
 
 /// Writes items to the quarantine; one met before is only seen again.
 pub(crate) async fn write(
@@ -12,6 +79,7 @@ pub(crate) async fn write(
     account_id: &str,
     stream: &str,
     window: Window,
+    observed_at: DateTime<Utc>,
     items: &[Quarantined<'_>],
 ) -> Result<(), sqlx::Error> {
     if items.is_empty() {
@@ -32,17 +100,20 @@ pub(crate) async fn write(
     sqlx::query!(
         r#"
         INSERT INTO paysync.quarantine AS held (
-            account_id, stream, payload_hash, provider_transaction_id, reason, detail, payload, window_start, window_end
+            account_id, stream, payload_hash, provider_transaction_id, reason, detail, payload, window_start,
+            window_end, observed_at
         )
         -- The same item twice in a page is one row.
-        SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail, payload, $3, $4
-        FROM UNNEST($5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[]) AS item(hash, id, reason, detail, payload)
+        SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail, payload, $3, $4, $5
+        FROM UNNEST($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[]) AS item(hash, id, reason, detail, payload)
         ORDER BY hash
         ON CONFLICT (account_id, stream, payload_hash) DO UPDATE SET
+            provider_transaction_id = EXCLUDED.provider_transaction_id,
             reason = EXCLUDED.reason,
             detail = EXCLUDED.detail,
             window_start = EXCLUDED.window_start,
             window_end = EXCLUDED.window_end,
+            observed_at = greatest(held.observed_at, EXCLUDED.observed_at),
             times_seen = held.times_seen + 1,
             last_seen_at = now()
         "#,
@@ -50,6 +121,7 @@ pub(crate) async fn write(
         stream,
         window.start(),
         window.end(),
+        observed_at,
         &hashes,
         &ids as &[Option<String>],
         &reasons as &[&str],
@@ -59,4 +131,123 @@ pub(crate) async fn write(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The places of those whose row is stored in a newer version.
+pub(crate) async fn superseded(
+    connection: &mut PgConnection,
+    account_id: &str,
+    misfits: &[Misfit<'_>],
+) -> Result<BTreeSet<usize>, sqlx::Error> {
+    let ids: Vec<Option<&str>> = misfits.iter().map(|misfit| misfit.id).collect();
+    let observed: Vec<DateTime<Utc>> = misfits.iter().map(|m| m.kept.observed_at).collect();
+    let places = sqlx::query_scalar!(
+        r#"
+        SELECT asked.place AS "place!"
+        FROM UNNEST($2::text[], $3::timestamptz[]) WITH ORDINALITY AS asked(provider_transaction_id, observed_at, place)
+        JOIN paysync.transactions AS held
+            ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
+        -- What cannot be read has no stamp of the provider: the requests decide.
+        WHERE paysync.is_older(NULL, asked.observed_at, held.updated_at, held.observed_at)
+        "#,
+        account_id,
+        &ids as &[Option<&str>],
+        &observed,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(places
+        .into_iter()
+        .filter_map(|place| usize::try_from(place - 1).ok())
+        .collect())
+}
+
+/// Locks items that are still as they were read, in the order in which pages write them; their keys.
+pub(crate) async fn lock(
+    connection: &mut PgConnection,
+    account_id: &str,
+    items: Vec<&Kept>,
+) -> Result<BTreeSet<(String, Uuid)>, sqlx::Error> {
+    let (streams, hashes) = keys(&items);
+    let observed: Vec<DateTime<Utc>> = items.iter().map(|kept| kept.observed_at).collect();
+    let rows = sqlx::query!(
+        r#"
+        SELECT held.stream, held.payload_hash
+        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[]) AS read(stream, payload_hash, observed_at)
+        JOIN paysync.quarantine AS held
+            ON held.account_id = $1 AND held.stream = read.stream AND held.payload_hash = read.payload_hash
+        WHERE held.observed_at = read.observed_at
+        ORDER BY held.stream, held.payload_hash
+        FOR UPDATE OF held
+        "#,
+        account_id,
+        &streams as &[&str],
+        &hashes,
+        &observed,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.stream, row.payload_hash))
+        .collect())
+}
+
+pub(crate) async fn remove(
+    connection: &mut PgConnection,
+    account_id: &str,
+    items: &[&Kept],
+) -> Result<(), sqlx::Error> {
+    let (streams, hashes) = keys(items);
+    sqlx::query!(
+        r#"
+        DELETE FROM paysync.quarantine AS held
+        USING UNNEST($2::text[], $3::uuid[]) AS gone(stream, payload_hash)
+        WHERE held.account_id = $1 AND held.stream = gone.stream AND held.payload_hash = gone.payload_hash
+        "#,
+        account_id,
+        &streams as &[&str],
+        &hashes,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes today's reasons.
+pub(crate) async fn relabel(
+    connection: &mut PgConnection,
+    account_id: &str,
+    misfits: &[&Misfit<'_>],
+) -> Result<(), sqlx::Error> {
+    let kept: Vec<&Kept> = misfits.iter().map(|misfit| misfit.kept).collect();
+    let (streams, hashes) = keys(&kept);
+    let ids: Vec<Option<&str>> = misfits.iter().map(|misfit| misfit.id).collect();
+    let reasons: Vec<&str> = misfits.iter().map(|misfit| misfit.reason).collect();
+    let details: Vec<&str> = misfits.iter().map(|m| m.detail.as_str()).collect();
+    sqlx::query!(
+        r#"
+        UPDATE paysync.quarantine AS held
+        SET provider_transaction_id = today.id, reason = today.reason, detail = today.detail
+        FROM UNNEST($2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[])
+            AS today(stream, payload_hash, id, reason, detail)
+        WHERE held.account_id = $1 AND held.stream = today.stream AND held.payload_hash = today.payload_hash
+        "#,
+        account_id,
+        &streams as &[&str],
+        &hashes,
+        &ids as &[Option<&str>],
+        &reasons as &[&str],
+        &details as &[&str],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn keys<'k>(items: &[&'k Kept]) -> (Vec<&'k str>, Vec<Uuid>) {
+    items
+        .iter()
+        .map(|kept| (kept.stream.as_str(), kept.hash))
+        .unzip()
 }

@@ -1,6 +1,7 @@
 //! The bulk write path of transactions: ask first, then upsert only what is new or different.
 
 use std::collections::BTreeSet;
+use std::ops::AddAssign;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
@@ -9,6 +10,14 @@ use uuid::Uuid;
 
 use super::page::Record;
 use crate::model::Transaction;
+
+/// A record, and when the request was sent that brought it: with the provider's stamp, this is its
+/// version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observed<'p, 'a> {
+    pub(crate) record: &'p Record<'a>,
+    pub(crate) at: DateTime<Utc>,
+}
 
 /// How the rows of a page compare with what is stored.
 #[derive(Debug, Default)]
@@ -40,37 +49,76 @@ pub(crate) struct Written {
     pub(crate) stale: u64,
 }
 
+impl AddAssign for Written {
+    fn add_assign(&mut self, part: Self) {
+        self.inserted += part.inserted;
+        self.updated += part.updated;
+        self.unchanged += part.unchanged;
+        self.stale += part.stale;
+    }
+}
+
+/// The transactions of a bulk write, column by column.
+pub(crate) struct Columns<'a>(pub(crate) Vec<&'a Transaction>);
+
+impl<'a> Columns<'a> {
+    pub(crate) fn words(&self, column: fn(&'a Transaction) -> &'a str) -> Vec<&'a str> {
+        self.0.iter().map(|t| column(t)).collect()
+    }
+
+    pub(crate) fn texts(
+        &self,
+        column: fn(&Transaction) -> &Option<String>,
+    ) -> Vec<Option<&'a str>> {
+        self.0.iter().map(|t| column(t).as_deref()).collect()
+    }
+
+    pub(crate) fn amounts(
+        &self,
+        column: fn(&Transaction) -> &Option<BigDecimal>,
+    ) -> Vec<Option<&'a BigDecimal>> {
+        self.0.iter().map(|t| column(t).as_ref()).collect()
+    }
+
+    pub(crate) fn times(
+        &self,
+        column: fn(&Transaction) -> Option<DateTime<Utc>>,
+    ) -> Vec<Option<DateTime<Utc>>> {
+        self.0.iter().map(|t| column(t)).collect()
+    }
+
+    pub(crate) fn flags(&self, column: fn(&Transaction) -> Option<bool>) -> Vec<Option<bool>> {
+        self.0.iter().map(|t| column(t)).collect()
+    }
+}
+
 /// Asks which rows are new or different: one round trip that sends keys, hashes and stamps, no
 /// payloads, and writes nothing.
 pub(crate) async fn ask(
     connection: &mut PgConnection,
     account_id: &str,
-    requested_at: DateTime<Utc>,
-    records: &[Record<'_>],
+    records: &[Observed<'_, '_>],
 ) -> Result<Answer, sqlx::Error> {
-    let ids: Vec<&str> = records
-        .iter()
-        .map(|r| r.transaction.provider_transaction_id.as_str())
-        .collect();
-    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
-    let stamps: Vec<Option<DateTime<Utc>>> =
-        records.iter().map(|r| r.transaction.updated_at).collect();
+    let rows = Columns(records.iter().map(|r| &r.record.transaction).collect());
+    let hashes: Vec<Uuid> = records.iter().map(|r| r.record.hash).collect();
+    let observed: Vec<DateTime<Utc>> = records.iter().map(|r| r.at).collect();
     let rows = sqlx::query!(
         r#"
         SELECT asked.place AS "place!",
                held.account_id IS NOT NULL
-                   AND paysync.is_older(asked.updated_at, $5, held.updated_at, held.observed_at) AS "stale!"
-        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[]) WITH ORDINALITY
-            AS asked(provider_transaction_id, payload_hash, updated_at, place)
+                   AND paysync.is_older(asked.updated_at, asked.observed_at, held.updated_at, held.observed_at)
+                   AS "stale!"
+        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
+            AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
         LEFT JOIN paysync.transactions AS held
             ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
         WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
         "#,
         account_id,
-        &ids as &[&str],
+        &rows.words(|t| &t.provider_transaction_id) as &[&str],
         &hashes,
-        &stamps as &[Option<DateTime<Utc>>],
-        requested_at,
+        &rows.times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
+        &observed,
     )
     .fetch_all(connection)
     .await?;
@@ -99,42 +147,15 @@ pub(crate) async fn upsert(
     connection: &mut PgConnection,
     account_id: &str,
     provider: &str,
-    requested_at: DateTime<Utc>,
-    records: &[&Record<'_>],
+    records: &[Observed<'_, '_>],
 ) -> Result<Written, sqlx::Error> {
     if records.is_empty() {
         return Ok(Written::default());
     }
-    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
-    let payloads: Vec<&str> = records.iter().map(|r| r.payload.as_ref()).collect();
-    let is_test: Vec<Option<bool>> = records.iter().map(|r| r.transaction.is_test).collect();
-    let kinds: Vec<&str> = records
-        .iter()
-        .map(|r| r.transaction.kind.as_str())
-        .collect();
-    let statuses: Vec<&str> = records
-        .iter()
-        .map(|r| r.transaction.status.as_str())
-        .collect();
-    let ids: Vec<&str> = records
-        .iter()
-        .map(|r| r.transaction.provider_transaction_id.as_str())
-        .collect();
-    let texts = |field: fn(&Transaction) -> &Option<String>| -> Vec<Option<&str>> {
-        records
-            .iter()
-            .map(|r| field(&r.transaction).as_deref())
-            .collect()
-    };
-    let amounts = |field: fn(&Transaction) -> &Option<BigDecimal>| -> Vec<Option<&BigDecimal>> {
-        records
-            .iter()
-            .map(|r| field(&r.transaction).as_ref())
-            .collect()
-    };
-    let times = |field: fn(&Transaction) -> Option<DateTime<Utc>>| -> Vec<Option<DateTime<Utc>>> {
-        records.iter().map(|r| field(&r.transaction)).collect()
-    };
+    let columns = Columns(records.iter().map(|r| &r.record.transaction).collect());
+    let hashes: Vec<Uuid> = records.iter().map(|r| r.record.hash).collect();
+    let payloads: Vec<&str> = records.iter().map(|r| r.record.payload.as_ref()).collect();
+    let observed: Vec<DateTime<Utc>> = records.iter().map(|r| r.at).collect();
     let rows = sqlx::query!(
         r#"
         WITH incoming AS (
@@ -145,14 +166,14 @@ pub(crate) async fn upsert(
                 $19::text[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
                 $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
                 $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[], $38::text[], $39::text[],
-                $40::bool[], $41::uuid[], $42::text[]
+                $40::bool[], $41::uuid[], $42::text[], $3::timestamptz[]
             ) AS incoming(
                 provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference, shop_id, kind,
                 provider_kind, status, provider_status, amount, currency, paid_amount, converted_amount,
                 converted_currency, fee, fee_currency, created_at, updated_at, paid_at, settled_at, payment_method,
                 card_brand, card_bin, card_last4, card_issuer_country, customer_id, customer_email, customer_ip,
                 error_code, error_message, rrn, arn, auth_code, provider_reference, gateway, description, is_test,
-                payload_hash, payload
+                payload_hash, payload, observed_at
             )
         ), written AS (
             INSERT INTO paysync.transactions AS held (
@@ -163,7 +184,7 @@ pub(crate) async fn upsert(
                 customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
                 gateway, description, is_test, payload_hash
             )
-            SELECT $1, $2, $3, provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference,
+            SELECT $1, $2, observed_at, provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference,
                    shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount,
                    converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at,
                    settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
@@ -226,44 +247,44 @@ pub(crate) async fn upsert(
         "#,
         account_id,
         provider,
-        requested_at,
-        &ids as &[&str],
-        &texts(|t| &t.parent_transaction_id) as &[Option<&str>],
-        &texts(|t| &t.payment_group_id) as &[Option<&str>],
-        &texts(|t| &t.merchant_reference) as &[Option<&str>],
-        &texts(|t| &t.shop_id) as &[Option<&str>],
-        &kinds as &[&str],
-        &texts(|t| &t.provider_kind) as &[Option<&str>],
-        &statuses as &[&str],
-        &texts(|t| &t.provider_status) as &[Option<&str>],
-        &amounts(|t| &t.amount) as &[Option<&BigDecimal>],
-        &texts(|t| &t.currency) as &[Option<&str>],
-        &amounts(|t| &t.paid_amount) as &[Option<&BigDecimal>],
-        &amounts(|t| &t.converted_amount) as &[Option<&BigDecimal>],
-        &texts(|t| &t.converted_currency) as &[Option<&str>],
-        &amounts(|t| &t.fee) as &[Option<&BigDecimal>],
-        &texts(|t| &t.fee_currency) as &[Option<&str>],
-        &times(|t| t.created_at) as &[Option<DateTime<Utc>>],
-        &times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
-        &times(|t| t.paid_at) as &[Option<DateTime<Utc>>],
-        &times(|t| t.settled_at) as &[Option<DateTime<Utc>>],
-        &texts(|t| &t.payment_method) as &[Option<&str>],
-        &texts(|t| &t.card_brand) as &[Option<&str>],
-        &texts(|t| &t.card_bin) as &[Option<&str>],
-        &texts(|t| &t.card_last4) as &[Option<&str>],
-        &texts(|t| &t.card_issuer_country) as &[Option<&str>],
-        &texts(|t| &t.customer_id) as &[Option<&str>],
-        &texts(|t| &t.customer_email) as &[Option<&str>],
-        &texts(|t| &t.customer_ip) as &[Option<&str>],
-        &texts(|t| &t.error_code) as &[Option<&str>],
-        &texts(|t| &t.error_message) as &[Option<&str>],
-        &texts(|t| &t.rrn) as &[Option<&str>],
-        &texts(|t| &t.arn) as &[Option<&str>],
-        &texts(|t| &t.auth_code) as &[Option<&str>],
-        &texts(|t| &t.provider_reference) as &[Option<&str>],
-        &texts(|t| &t.gateway) as &[Option<&str>],
-        &texts(|t| &t.description) as &[Option<&str>],
-        &is_test as &[Option<bool>],
+        &observed,
+        &columns.words(|t| &t.provider_transaction_id) as &[&str],
+        &columns.texts(|t| &t.parent_transaction_id) as &[Option<&str>],
+        &columns.texts(|t| &t.payment_group_id) as &[Option<&str>],
+        &columns.texts(|t| &t.merchant_reference) as &[Option<&str>],
+        &columns.texts(|t| &t.shop_id) as &[Option<&str>],
+        &columns.words(|t| t.kind.as_str()) as &[&str],
+        &columns.texts(|t| &t.provider_kind) as &[Option<&str>],
+        &columns.words(|t| t.status.as_str()) as &[&str],
+        &columns.texts(|t| &t.provider_status) as &[Option<&str>],
+        &columns.amounts(|t| &t.amount) as &[Option<&BigDecimal>],
+        &columns.texts(|t| &t.currency) as &[Option<&str>],
+        &columns.amounts(|t| &t.paid_amount) as &[Option<&BigDecimal>],
+        &columns.amounts(|t| &t.converted_amount) as &[Option<&BigDecimal>],
+        &columns.texts(|t| &t.converted_currency) as &[Option<&str>],
+        &columns.amounts(|t| &t.fee) as &[Option<&BigDecimal>],
+        &columns.texts(|t| &t.fee_currency) as &[Option<&str>],
+        &columns.times(|t| t.created_at) as &[Option<DateTime<Utc>>],
+        &columns.times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
+        &columns.times(|t| t.paid_at) as &[Option<DateTime<Utc>>],
+        &columns.times(|t| t.settled_at) as &[Option<DateTime<Utc>>],
+        &columns.texts(|t| &t.payment_method) as &[Option<&str>],
+        &columns.texts(|t| &t.card_brand) as &[Option<&str>],
+        &columns.texts(|t| &t.card_bin) as &[Option<&str>],
+        &columns.texts(|t| &t.card_last4) as &[Option<&str>],
+        &columns.texts(|t| &t.card_issuer_country) as &[Option<&str>],
+        &columns.texts(|t| &t.customer_id) as &[Option<&str>],
+        &columns.texts(|t| &t.customer_email) as &[Option<&str>],
+        &columns.texts(|t| &t.customer_ip) as &[Option<&str>],
+        &columns.texts(|t| &t.error_code) as &[Option<&str>],
+        &columns.texts(|t| &t.error_message) as &[Option<&str>],
+        &columns.texts(|t| &t.rrn) as &[Option<&str>],
+        &columns.texts(|t| &t.arn) as &[Option<&str>],
+        &columns.texts(|t| &t.auth_code) as &[Option<&str>],
+        &columns.texts(|t| &t.provider_reference) as &[Option<&str>],
+        &columns.texts(|t| &t.gateway) as &[Option<&str>],
+        &columns.texts(|t| &t.description) as &[Option<&str>],
+        &columns.flags(|t| t.is_test) as &[Option<bool>],
         &hashes,
         &payloads as &[&str],
     )
@@ -281,8 +302,8 @@ pub(crate) async fn upsert(
         let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let overtaken: Vec<&Record<'_>> = records
             .iter()
+            .map(|r| r.record)
             .filter(|record| !known.contains(record.transaction.provider_transaction_id.as_str()))
-            .copied()
             .collect();
         written.unchanged = still_equal(connection, account_id, &overtaken).await?;
         written.stale = count(overtaken.len()) - written.unchanged;

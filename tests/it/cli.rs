@@ -3,6 +3,7 @@
 mod bench;
 mod input;
 mod lines;
+mod replay;
 mod trouble;
 
 use std::collections::BTreeSet;

@@ -4,7 +4,9 @@
 mod again;
 mod firekassa;
 mod movement;
+mod poison;
 mod published;
+mod replay;
 mod replicas;
 mod trouble;
 

@@ -205,6 +205,11 @@ fn specs() {
         let spec = build(entry.code, json!({})).spec();
         assert_eq!(spec.code, entry.code);
         assert!(spec.page_size <= spec.max_page_size, "{}", spec.code);
+        assert!(
+            spec.redaction.exact.contains(&spec.id_key),
+            "{}: an id may look like a card number",
+            spec.code
+        );
         let names: BTreeSet<&str> = spec.streams.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(
             names.len(),
@@ -255,6 +260,10 @@ fn pages_and_transactions() {
         }
         for item in &page.items {
             let outcome = provider.normalize(item);
+            if let Ok(row) = &outcome {
+                let id = wire::member(item, provider.spec().id_key);
+                assert_eq!(id.as_ref(), Some(&row.provider_transaction_id));
+            }
             if matches!(fixture.name.as_str(), "first" | "middle" | "last") {
                 assert!(outcome.is_ok(), "{}/{}", fixture.code, fixture.name);
             }

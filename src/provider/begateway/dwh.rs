@@ -142,6 +142,7 @@ impl Provider for Dwh {
                 batch: BATCH,
                 statuses: &[Status::Pending, Status::Unknown],
             }),
+            id_key: "uid",
             redaction: item::REDACTION,
         }
     }

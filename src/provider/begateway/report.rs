@@ -100,6 +100,7 @@ impl Provider for Report {
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
             by_id: None,
+            id_key: "uid",
             redaction: item::REDACTION,
         }
     }

@@ -123,6 +123,7 @@ async fn a_missing_database_url_is_told_by_every_command() {
         &["check"],
         &["status"],
         &["migrate"],
+        &["replay"],
         &["pause", "--account", "x"],
         &["resume", "--account", "x"],
     ] {
@@ -203,6 +204,10 @@ async fn wrong_command_lines_are_one_line_with_code_2() {
             vec!["pause", "--account", "nobody"],
             "account nobody is not configured",
         ),
+        (
+            vec!["replay", "--account", "nobody", "--dry-run"],
+            "account nobody is not configured, there is simulated-",
+        ),
         (vec!["fly"], "unrecognized subcommand 'fly'"),
         (vec!["stats"], "status"),
         (vec!["sync", "--acount", "x"], "--account"),
@@ -243,7 +248,7 @@ async fn no_accounts_are_told() {
     let bench = Bench::new().await;
     let file = bench.file("empty.toml", "");
     let url = [("DATABASE_URL", bench.database.url())];
-    for command in ["sync", "check"] {
+    for command in ["sync", "check", "replay"] {
         let ran = bench.run_with(&file, &[command], &url).await;
         assert_eq!(ran.code, 0, "{ran:?}");
         assert!(ran.out.contains("add an [[accounts]] entry"), "{ran:?}");

@@ -7,13 +7,12 @@ use paysync::engine::{Account, Outcome};
 use paysync::model::Window;
 use paysync::provider::{Position, Response};
 use paysync::simulator::{Fault, Provider};
-use serde_json::Value;
 use sqlx::PgPool;
 
 use super::{SMALL, forget_everything};
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, ledger, now,
-    providers, start, stored, sync, sync_covers, versions,
+    account_of, assert_exact, config_text, count, engine_of, history, now, providers, start, sync,
+    sync_covers, versions,
 };
 
 /// What a true answer about a window looks like.
@@ -185,88 +184,4 @@ async fn an_ignored_filter_is_noticed_on_the_first_page(pool: PgPool) {
         assert_exact(&pool, &simulator, &[provider]).await;
         simulator.stop().await;
     }
-}
-
-/// Items that cannot become rows are put aside; the rest of their page is stored.
-#[sqlx::test(migrations = "./migrations")]
-async fn poison_is_put_aside_and_the_rest_is_stored(pool: PgPool) {
-    for provider in providers() {
-        let simulator = start(history(8, 1)).await;
-        let text = config_text(&simulator, &pool, &[provider], SMALL);
-        let engine = engine_of(&text).await;
-        let account = engine.accounts[0].clone();
-        let stream = &account.streams[0].spec.name;
-        let whole = Window::new(simulator.settings().from, simulator.settings().until).unwrap();
-        let response = answer(&account, stream, whole, 50).await;
-        let at = Position {
-            stream,
-            window: whole,
-            checkpoint: None,
-            page_size: 50,
-        };
-        let item = account.provider.page(&at, &response).unwrap().items[0].get();
-        let poison = poison_like(item, provider);
-        let with_poison = format!("{},{item}", poison.join(","));
-        let body = response.body.replacen(item, &with_poison, 1);
-        // More than one stream may ask first, and one that asks for something else may refuse it.
-        for _ in 0..12 {
-            simulator.fail_next(provider, Fault::Body(body.clone()));
-        }
-        let outcomes = sync(&engine, PATIENCE).await;
-        assert_eq!(outcomes[&account.id], Outcome::Covered);
-        engine.store.pool().close().await;
-        let reasons: Vec<String> = sqlx::query_scalar(
-            "SELECT min(reason) FROM paysync.quarantine WHERE account_id = $1 GROUP BY payload_hash",
-        )
-        .bind(&account.id)
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-        assert_eq!(reasons.len(), poison.len(), "{}: {reasons:?}", account.id);
-        assert!(
-            reasons.contains(&"nested_too_deep".to_owned()),
-            "{reasons:?}"
-        );
-        let ids = ledger(&simulator, provider);
-        let held = stored(&pool, &account.id).await;
-        assert!(!held.is_empty() && held.keys().all(|id| ids.contains_key(id)));
-
-        // It was no answer to what the other streams asked.
-        simulator.clear_faults(provider);
-        forget_everything(&text).await;
-        sync_covers(&text).await;
-        assert_exact(&pool, &simulator, &[provider]).await;
-        simulator.stop().await;
-    }
-}
-
-/// Items like a true one, each with something that cannot be.
-fn poison_like(item: &str, provider: Provider) -> Vec<String> {
-    let with = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
-        let mut value: Value = serde_json::from_str(item).unwrap();
-        change(value.as_object_mut().unwrap());
-        value.to_string()
-    };
-    let true_item: Value = serde_json::from_str(item).unwrap();
-    let mut keys = ["operation_id", "uid", "id"].into_iter();
-    let key = keys.find(|key| true_item.get(key).is_some()).unwrap();
-    let nested = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
-    let mut poison = vec![
-        with(&|item| drop(item.remove(key))),
-        "\"no object\"".to_owned(),
-        format!("{{\"{key}\":\"deep\",\"more\":{nested}}}"),
-        with(&|item| {
-            item.insert(key.to_owned(), "no amount".into());
-            let sum = item.contains_key("sum_initial");
-            let field = if sum { "sum_initial" } else { "amount" };
-            item.insert(field.to_owned(), "a lot".into());
-        }),
-    ];
-    if provider == Provider::BegatewayDwh {
-        poison.push(with(&|item| {
-            item.insert(key.to_owned(), "no such money".into());
-            item.insert("currency".to_owned(), "QQQ".into());
-        }));
-    }
-    poison
 }

@@ -1,0 +1,170 @@
+//! `paysync replay`: stored payloads and the quarantine are read again.
+
+use std::io::IsTerminal as _;
+
+use indicatif::ProgressBar;
+use serde_json::{Value, json};
+
+use super::output::{self, grouped};
+use super::{ReplayArgs, start_logging};
+use crate::app::App;
+use crate::config::Config;
+use crate::engine::Account;
+use crate::engine::replay::{Replayed, replay};
+use crate::provider::wire::one_line;
+
+pub(crate) async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool> {
+    start_logging(config, &config.log.filter)?;
+    let app = App::new(config, &args.account)?;
+    app.store.reach().await?;
+    if !args.dry_run {
+        app.store.migrate().await?;
+    }
+    let mut reports = Vec::with_capacity(app.engine.accounts.len());
+    for account in &app.engine.accounts {
+        let bar = (std::io::stderr().is_terminal() && !args.json).then(ProgressBar::new_spinner);
+        let note = |replayed: &Replayed| {
+            if let Some(bar) = &bar {
+                bar.set_message(progress(account, replayed));
+                bar.tick();
+            }
+        };
+        let replayed = replay(&app.store, account, args.dry_run, note).await?;
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        if args.json {
+            reports.push(report(account, &replayed));
+        } else {
+            show(account, &replayed, args.dry_run);
+        }
+    }
+    if args.json {
+        output::json(&json!({ "dry_run": args.dry_run, "accounts": reports }))?;
+    } else if app.engine.accounts.is_empty() {
+        output::line("no account to replay: add an [[accounts]] entry to the configuration");
+    }
+    Ok(true)
+}
+
+fn progress(account: &Account, replayed: &Replayed) -> String {
+    format!(
+        "{}: {} rows, {} items in quarantine",
+        account.id,
+        grouped(replayed.read),
+        grouped(replayed.retried)
+    )
+}
+
+fn report(account: &Account, replayed: &Replayed) -> Value {
+    let changes = replayed
+        .changes
+        .iter()
+        .map(|change| json!({ "id": change.id, "columns": change.columns }));
+    let complaints = replayed.complaints.iter().map(|complaint| {
+        json!({ "id": complaint.id, "reason": complaint.reason, "detail": complaint.detail })
+    });
+    json!({
+        "id": account.id,
+        "rows": {
+            "read": replayed.read,
+            "unchanged": replayed.unchanged,
+            "changed": replayed.changed,
+            "overtaken": replayed.overtaken,
+            "unreadable": replayed.unreadable,
+        },
+        "quarantine": {
+            "read": replayed.retried,
+            "fit": replayed.quarantine.fit,
+            "superseded": replayed.quarantine.superseded,
+            "left": replayed.quarantine.left.values().sum::<u64>(),
+            "left_by_reason": replayed.quarantine.left,
+        },
+        "changes": changes.collect::<Vec<_>>(),
+        "unreadable": complaints.collect::<Vec<_>>(),
+    })
+}
+
+fn show(account: &Account, replayed: &Replayed, dry_run: bool) {
+    output::line(summary(account, replayed, dry_run));
+    for change in replayed.changes.iter().filter(|_| dry_run) {
+        output::line(format!("  {}", one_line(&change.id)));
+        for column in &change.columns {
+            output::line(format!(
+                "    {}: {} → {}",
+                column.column,
+                cell(column.old.as_deref()),
+                cell(column.new.as_deref())
+            ));
+        }
+    }
+    let more = |told: usize, all: u64| {
+        let more = all.saturating_sub(u64::try_from(told).unwrap_or(u64::MAX));
+        if more > 0 {
+            output::line(format!("  and {} more", grouped(more)));
+        }
+    };
+    if dry_run {
+        more(replayed.changes.len(), replayed.changed);
+    }
+    for complaint in &replayed.complaints {
+        output::line(format!(
+            "  {} stays as it is: {} ({})",
+            one_line(&complaint.id),
+            complaint.reason,
+            complaint.detail
+        ));
+    }
+    more(replayed.complaints.len(), replayed.unreadable);
+}
+
+/// A cell as it fits a line: texts are the provider's and may hold anything.
+fn cell(value: Option<&str>) -> String {
+    value.map_or_else(|| "null".to_owned(), one_line)
+}
+
+/// `acme: 1 200 rows read, 3 corrected; 5 items in quarantine: 4 stored, 1 left (missing_id 1)`.
+fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
+    let would_be = if dry_run { "would be " } else { "" };
+    let mut text = format!(
+        "{}: {} rows read, {} {would_be}corrected",
+        account.id,
+        grouped(replayed.read),
+        grouped(replayed.changed),
+    );
+    for (rows, what) in [
+        (replayed.overtaken, "left to a newer version"),
+        (replayed.unreadable, "unreadable now"),
+    ] {
+        if rows > 0 {
+            text.extend([", ", &grouped(rows), " ", what]);
+        }
+    }
+    if replayed.retried == 0 {
+        return text + "; nothing in quarantine";
+    }
+    let emptied = &replayed.quarantine;
+    let left: u64 = emptied.left.values().sum();
+    text.extend([
+        "; ",
+        &grouped(replayed.retried),
+        " items in quarantine: ",
+        &grouped(emptied.fit),
+        " ",
+        would_be,
+        "stored, ",
+        &grouped(emptied.superseded),
+        " superseded by newer versions, ",
+        &grouped(left),
+        " left",
+    ]);
+    if left > 0 {
+        let reasons: Vec<String> = emptied
+            .left
+            .iter()
+            .map(|(reason, items)| format!("{reason} {}", grouped(*items)))
+            .collect();
+        text.extend([" (", &reasons.join(", "), ")"]);
+    }
+    text
+}
