@@ -172,7 +172,7 @@ async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failur
     };
     let skew = answer.date.map(|date| date - SystemClock.now());
     if answer.response.status != 200 {
-        let refusal = account.provider.refusal(&answer.response);
+        let refusal = account.refusal(&answer.response);
         return Err(Failure::Refused {
             status: answer.response.status,
             refusal,

@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::progress::AccountProgress;
+use super::redact::redact_text;
 use crate::config;
 use crate::model::window::floor;
 use crate::plan::{Again, Lane, Policy};
-use crate::provider::{Provider, Role, Spec, StreamSpec, Tier};
+use crate::provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;
 use crate::transport::Wire;
@@ -105,6 +106,15 @@ impl Account {
             expected_lag: stream.policy.lag + stream.policy.poll_interval + stream.policy.unit,
             length: stream.policy.max_window.min(TimeDelta::days(1)),
         }
+    }
+
+    /// What an error answer means. A provider may quote what it was sent, and what it says is stored,
+    /// logged and shown: card numbers are cut and the account's secrets masked.
+    pub fn refusal(&self, response: &Response) -> Refusal {
+        let mut response = response.clone();
+        // Before a long message is cut short, maybe in the middle of a secret.
+        response.body = redact_text(&self.wire.mask(&response.body));
+        self.provider.refusal(&response)
     }
 
     /// The stream of this name.

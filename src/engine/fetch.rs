@@ -7,7 +7,6 @@ use metrics::{counter, histogram};
 use tracing::debug;
 
 use super::policy::{Directive, Failure};
-use super::redact::redact_text;
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::provider::{Authenticity, PageError, Request, Response};
@@ -110,9 +109,7 @@ impl Asking<'_> {
                 requested_at,
             });
         }
-        let mut refusal = account.provider.refusal(&answer.response);
-        // A provider may quote what it was sent, and an error is stored and logged.
-        refusal.message = redact_text(&refusal.message);
+        let refusal = account.refusal(&answer.response);
         Err(Failure::Refused {
             status: answer.response.status,
             refusal,

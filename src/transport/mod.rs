@@ -10,6 +10,8 @@ pub mod retry;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use reqwest::Certificate;
@@ -134,6 +136,9 @@ pub enum Urgency {
     Patient,
 }
 
+/// What is shorter is no secret worth the name.
+const SHORTEST_SECRET: usize = 6;
+
 impl Wire {
     /// A way to `base_url`.
     pub fn new(
@@ -193,6 +198,25 @@ impl Wire {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pause(until);
+    }
+
+    /// A text without the account's secrets.
+    pub fn mask(&self, text: &str) -> String {
+        let parts: Vec<&str> = self
+            .credential
+            .keys()
+            .map(|key| self.credential.expose(key))
+            .collect();
+        // As HTTP Basic writes them.
+        let pairs = parts.iter().flat_map(|user| {
+            let pair = move |password| STANDARD.encode(format!("{user}:{password}"));
+            parts.iter().map(pair)
+        });
+        let secrets = parts.iter().map(|part| (*part).to_owned()).chain(pairs);
+        secrets
+            // A short one, such as a shop's number, says nothing and stands everywhere.
+            .filter(|secret| secret.len() >= SHORTEST_SECRET)
+            .fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))
     }
 
     /// Seals and sends one request, without waiting and without retrying.

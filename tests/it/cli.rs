@@ -1,6 +1,7 @@
 //! The built program: every command and exit code, what it says of bad input, and that it shows no secret.
 
 mod bench;
+mod canary;
 mod input;
 mod lines;
 mod replay;
@@ -12,20 +13,6 @@ use paysync::simulator::Provider;
 use serde_json::Value;
 
 use bench::{Bench, Ran};
-
-/// Metrics that dashboards rely on and that a first run sets.
-const METRICS: &[&str] = &[
-    "paysync_pages_total",
-    "paysync_items_total",
-    "paysync_requests_total",
-    "paysync_request_seconds",
-    "paysync_commit_seconds",
-    "paysync_lag_seconds",
-    "paysync_open_windows",
-    "paysync_gap_seconds",
-    "paysync_throttled_seconds_total",
-    "paysync_leases",
-];
 
 fn keys(value: &Value) -> Vec<&str> {
     value
@@ -167,12 +154,11 @@ async fn run_serves_its_pages_and_stops_softly() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
         .collect();
-    for name in METRICS {
-        assert!(told.contains(name), "{name} is not among {told:?}");
-    }
-    assert!(
-        told.iter().all(|name| name.starts_with("paysync_")),
-        "{told:?}"
+    let documented = crate::documents::metrics();
+    let documented: BTreeSet<&str> = documented.iter().map(String::as_str).collect();
+    assert_eq!(
+        told, documented,
+        "served, and described in docs/OPERATIONS.md"
     );
     assert_eq!(bench.leases().await, 2);
 

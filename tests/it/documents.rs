@@ -1,0 +1,112 @@
+//! The documents against the program: what they quote is what it says.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The cells of a document's tables, row by row.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|row| row.split(" | ").collect())
+}
+
+/// What stands between backticks.
+fn quotes(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+fn sources(folder: PathBuf, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// The metrics that `docs/OPERATIONS.md` describes.
+pub(crate) fn metrics() -> BTreeSet<String> {
+    let text = read("docs/OPERATIONS.md");
+    let names = rows(&text).filter_map(|cells| quotes(cells[0]).next().map(str::to_owned));
+    let names: BTreeSet<String> = names.filter(|name| name.starts_with("paysync_")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+#[test]
+fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
+    let mut program = String::new();
+    sources(root().join("src"), &mut program);
+    let program: String = program.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = read("docs/OPERATIONS.md");
+    let (_, section) = text.split_once("## What goes wrong").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut checked = 0;
+    for cells in rows(section).filter(|cells| cells.len() == 4) {
+        for quote in [cells[1], cells[3]].into_iter().flat_map(quotes) {
+            if quote.starts_with("paysync ") || quote == "cause" || quote == "sync" {
+                continue;
+            }
+            assert!(program.contains(quote), "the program never says: {quote}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "only {checked} quotes were found");
+}
+
+#[test]
+fn alerts_are_made_of_metrics_that_exist() {
+    let metrics = metrics();
+    let rules = read("deploy/prometheus/rules.yml");
+    let named = rules
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("paysync_"));
+    let named: BTreeSet<&str> = named.collect();
+    assert!(named.len() >= 6, "{named:?}");
+    for name in named {
+        assert!(metrics.contains(name), "{name} is not documented");
+    }
+}
+
+/// Links between the documents lead somewhere.
+#[test]
+fn links_lead_somewhere() {
+    let mut checked = 0;
+    let documents = fs::read_dir(root().join("docs")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().path());
+    for document in documents.chain([root().join("README.md")]) {
+        if document
+            .extension()
+            .is_none_or(|extension| extension != "md")
+        {
+            continue;
+        }
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1) {
+            let target = link.split(')').next().unwrap();
+            let target = target.split('#').next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = document.parent().unwrap().join(target);
+            assert!(
+                path.exists(),
+                "{}: {target} does not exist",
+                document.display()
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4);
+}
