@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use tracing::debug;
 
-use super::policy::{Directive, Failure};
+use super::policy::{Directive, Failure, LONGEST_PAUSE};
 use super::window::Reader;
 use crate::provider::{Authenticity, PageError, Request, Response};
 use crate::telemetry;
@@ -71,6 +71,10 @@ impl Asking<'_> {
         make: &impl Fn() -> Result<Request, PageError>,
     ) -> Result<Fetched, Failure> {
         let account = &self.reader.account;
+        let left = account.wire.pause_left();
+        if left > LONGEST_PAUSE {
+            return Err(Failure::Waiting { left });
+        }
         let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
@@ -124,6 +128,9 @@ impl Asking<'_> {
                 let floor = self.reader.account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
                 self.reader.account.wire.pause(wait);
+                if failure.long_wait().is_some() {
+                    return Err(failure);
+                }
                 Some(wait)
             }
             _ => return Err(failure),

@@ -10,6 +10,11 @@ use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
 use crate::transport::TransportError;
 
+/// A longer wait is not sat out in a run: it is told, and the window left until it is over.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
+
 /// What kept a window from being read.
 #[derive(Debug, Error)]
 pub enum Failure {
@@ -25,6 +30,12 @@ pub enum Failure {
         refusal: Refusal,
         /// The wait it asks for.
         retry_after: Option<Duration>,
+    },
+    /// The provider asked for a long wait, which is not over.
+    #[error("status 429: the provider asked to wait, {} s are left", left.as_secs())]
+    Waiting {
+        /// What is left of it.
+        left: Duration,
     },
     /// An answer with status 200 that cannot be read.
     #[error(transparent)]
@@ -111,6 +122,7 @@ impl Failure {
                 }
                 RefusalKind::Rejected => Directive::SuspendStream,
             },
+            Self::Waiting { .. } => Directive::Throttle,
             Self::Page(error) => match error {
                 PageError::NotJson { .. }
                 | PageError::Html
@@ -137,6 +149,16 @@ impl Failure {
         }
     }
 
+    /// The wait that the provider asks for, if it is too long to sit it out.
+    pub(crate) fn long_wait(&self) -> Option<Duration> {
+        let wait = match self {
+            Self::Refused { retry_after, .. } => (*retry_after)?,
+            Self::Waiting { left } => *left,
+            _ => return None,
+        };
+        (wait > LONGEST_PAUSE).then_some(wait)
+    }
+
     /// What an operator can do.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -160,9 +182,7 @@ impl Failure {
             },
             Self::Refused { refusal, .. } => match refusal.kind {
                 RefusalKind::Unavailable => "the provider has trouble; retried for ever",
-                RefusalKind::RateLimited => {
-                    "lower the account's requests_per_minute; retried after the wait"
-                }
+                RefusalKind::RateLimited => RATE_LIMITED,
                 RefusalKind::Unauthorized => {
                     "check the account's credentials and their rights at the provider; probed every 15 min"
                 }
@@ -176,6 +196,7 @@ impl Failure {
                     "check base_url and the account's options against the provider's message"
                 }
             },
+            Self::Waiting { .. } => RATE_LIMITED,
             Self::Page(error) => match error {
                 PageError::Html => {
                     "base_url leads to a web page, or a proxy answers in the provider's place"

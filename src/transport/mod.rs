@@ -170,6 +170,16 @@ impl Wire {
         }
     }
 
+    /// How long the account's requests are still held back.
+    pub fn pause_left(&self) -> Duration {
+        let until = self
+            .limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .paused_until();
+        until.saturating_sub(self.started.elapsed())
+    }
+
     /// Holds the account's requests back, after the provider asked for it.
     pub fn pause(&self, wait: Duration) {
         let until = self.started.elapsed() + wait;

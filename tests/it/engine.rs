@@ -2,6 +2,7 @@
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
 mod again;
+mod faults;
 mod movement;
 mod replicas;
 mod trouble;
