@@ -124,10 +124,11 @@ impl Failure {
             },
             Self::Waiting { .. } => Directive::Throttle,
             Self::Page(error) => match error {
-                PageError::NotJson { .. }
-                | PageError::Html
-                | PageError::Missing(_)
-                | PageError::Cursor(_) => Directive::Retry,
+                PageError::NotJson { .. } | PageError::Html | PageError::Missing(_) => {
+                    Directive::Retry
+                }
+                // Who lies about where a page is may have lied before.
+                PageError::Cursor(_) => Directive::Restart,
                 PageError::Signature => Directive::SuspendAccount,
                 PageError::Position(_) => Directive::SuspendStream,
             },

@@ -31,6 +31,8 @@ pub enum Fault {
     WrongJson,
     /// 200 with this body as it is.
     Body(String),
+    /// The right answer with this item before its own.
+    Extra(String),
     /// 200 with a body that does not end.
     Endless,
 }
@@ -76,6 +78,7 @@ pub(crate) fn send(answer: Answer, fault: Option<Fault>) -> Response<Body> {
         }
         Some(Fault::WrongJson) => respond(200, JSON, Body::from(r#"{"surprise":[1,2,3]}"#)),
         Some(Fault::Body(body)) => respond(200, JSON, Body::from(body)),
+        Some(Fault::Extra(item)) => right(Body::from(with_item(&answer.body, &item))),
         Some(Fault::Endless) => {
             let blanks = Bytes::from(vec![b' '; 1 << 16]);
             let body = stream::repeat(Ok::<_, Infallible>(blanks));
@@ -108,6 +111,19 @@ fn respond(status: u16, content_type: &'static str, body: Body) -> Response<Body
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// A page with an item before its own: their list is the first one in every answer.
+fn with_item(page: &str, item: &str) -> String {
+    let Some((head, items)) = page.split_once('[') else {
+        return page.to_owned();
+    };
+    let comma = if items.trim_start().starts_with(']') {
+        ""
+    } else {
+        ","
+    };
+    format!("{head}[{item}{comma}{items}")
 }
 
 /// The first half of a text, cut between characters.

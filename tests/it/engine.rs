@@ -3,6 +3,7 @@
 
 mod again;
 mod faults;
+mod lies;
 mod movement;
 mod replicas;
 mod trouble;
