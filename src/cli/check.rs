@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, environment};
 use crate::engine::Account;
+use crate::engine::item::{outside, sort_out};
 use crate::engine::policy::Failure;
 use crate::model::Window;
 use crate::provider::Position;
@@ -179,5 +180,11 @@ async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failur
         });
     }
     let page = account.provider.page(&at, &answer.response)?;
+    let rules = &account.spec.redaction;
+    let sorted = sort_out(&*account.provider, rules, &answer.response, &page.items);
+    let (shown, outside) = outside(stream, window, &sorted.records);
+    if outside == shown && outside >= u64::from(at.page_size) {
+        return Err(Failure::FilterIgnored { rows: outside });
+    }
     Ok((page.items.len(), skew))
 }

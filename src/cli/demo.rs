@@ -116,7 +116,7 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         Err(_) => TcpListener::bind("127.0.0.1:0").await?,
     };
     output::line(format!(
-        "the daemon runs: http://{}/status.json, /metrics, /healthz\n",
+        "the daemon runs: http://{}/ shows its status\n",
         page.local_addr()?
     ));
     let server = tokio::spawn(http::serve(page, app.engine.clone(), metrics, stop.clone()));

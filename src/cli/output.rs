@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+pub(crate) use crate::model::words::{duration, grouped};
+
 /// Prints a line.
 pub(crate) fn line(text: impl Display) {
     // Nobody is left to tell.
@@ -39,40 +41,6 @@ pub(crate) fn table(rows: &[Vec<String>]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// A count with its digits grouped.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A length of time in at most two units.
-pub(crate) fn duration(seconds: i64) -> String {
-    let seconds = seconds.max(0);
-    let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let mut rest = seconds;
-    let mut parts = Vec::new();
-    for (length, name) in units {
-        if rest >= length && parts.len() < 2 {
-            parts.push(format!("{}{name}", rest / length));
-            rest %= length;
-        } else if !parts.is_empty() {
-            break;
-        }
-    }
-    if parts.is_empty() {
-        "0s".to_owned()
-    } else {
-        parts.join(" ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,23 +53,5 @@ mod tests {
             ["a     b", "long  x"]
         );
         assert!(table(&[]).is_empty());
-    }
-
-    #[test]
-    fn counts_are_grouped() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1 234 567");
-    }
-
-    #[test]
-    fn durations_have_at_most_two_units() {
-        assert_eq!(duration(0), "0s");
-        assert_eq!(duration(59), "59s");
-        assert_eq!(duration(3600), "1h");
-        assert_eq!(duration(3661), "1h 1m");
-        assert_eq!(duration(90_000), "1d 1h");
-        assert_eq!(duration(86_401), "1d");
-        assert_eq!(duration(-5), "0s");
     }
 }

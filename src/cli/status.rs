@@ -16,7 +16,7 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
         return Ok(status.healthy);
     }
     if status.accounts.is_empty() {
-        output::line("no account has been read yet: paysync sync, or paysync run");
+        output::line("no account is configured: add an [[accounts]] entry");
         return Ok(status.healthy);
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -33,6 +33,11 @@ pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> 
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     let mut row_states = vec![None];
     for account in &status.accounts {
+        if account.streams.is_empty() {
+            let state = account.state.as_str();
+            rows.push([&account.id, state, "-"].map(str::to_owned).to_vec());
+            row_states.push(Some(account.state));
+        }
         for stream in &account.streams {
             rows.push(cells(&account.id, account.state, stream));
             row_states.push(Some(account.state));

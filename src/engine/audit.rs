@@ -21,7 +21,7 @@ impl Reader {
             page_size: self.account.page_size,
         };
         let (fetched, counted) = self
-            .asking(&stream.spec.name)
+            .asking(&stream.spec.name, window.planned.lane)
             .fetch_and_read(
                 || provider.request_count(&at),
                 |response| provider.count(response),

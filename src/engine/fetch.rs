@@ -6,17 +6,20 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use tracing::debug;
 
-use super::policy::{Directive, Failure, LONGEST_PAUSE};
+use super::policy::{Directive, Failure};
+use super::redact::redact_text;
 use super::window::Reader;
+use crate::plan::Lane;
 use crate::provider::{Authenticity, PageError, Request, Response};
 use crate::telemetry;
-use crate::transport::retry;
+use crate::transport::{Urgency, retry};
 
 /// An answer with when it was asked for.
 pub(super) struct Fetched {
     pub(super) response: Response,
     /// Whether its signature does not match, which the account tolerates.
     pub(super) doubtful: bool,
+    /// By the database's clock.
     pub(super) requested_at: DateTime<Utc>,
 }
 
@@ -24,13 +27,18 @@ pub(super) struct Fetched {
 pub(super) struct Asking<'a> {
     reader: &'a Reader,
     stream: &'a str,
+    urgency: Urgency,
 }
 
 impl Reader {
-    pub(super) const fn asking<'a>(&'a self, stream: &'a str) -> Asking<'a> {
+    pub(super) fn asking<'a>(&'a self, stream: &'a str, lane: Lane) -> Asking<'a> {
         Asking {
             reader: self,
             stream,
+            urgency: match lane {
+                Lane::Live => Urgency::Urgent,
+                _ => Urgency::Patient,
+            },
         }
     }
 }
@@ -71,19 +79,18 @@ impl Asking<'_> {
         make: &impl Fn() -> Result<Request, PageError>,
     ) -> Result<Fetched, Failure> {
         let account = &self.reader.account;
-        let left = account.wire.pause_left();
-        if left > LONGEST_PAUSE {
-            return Err(Failure::Waiting { left });
-        }
-        let waited = self.unless_stopped(account.wire.wait_for_place()).await?;
+        let waited = self
+            .unless_stopped(account.wire.wait_for_place(self.urgency))
+            .await?
+            .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
         let request = make()?;
-        let requested_at = self.reader.clock.now();
+        let requested_at = self.reader.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
             .wire
-            .send(&*account.provider, request, requested_at)
+            .send(&*account.provider, request, self.reader.clock.now())
             .await;
         let status = answer.as_ref().map_or_else(
             |_| "error".to_owned(),
@@ -104,7 +111,9 @@ impl Asking<'_> {
                 requested_at,
             });
         }
-        let refusal = account.provider.refusal(&answer.response);
+        let mut refusal = account.provider.refusal(&answer.response);
+        // A provider may quote what it was sent, and an error is stored and logged.
+        refusal.message = redact_text(&refusal.message);
         Err(Failure::Refused {
             status: answer.response.status,
             refusal,

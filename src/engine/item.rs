@@ -109,7 +109,7 @@ fn normalize(
 
 /// How many rows show a time on the stream's axis, and how many of these times lie outside the
 /// window, beyond what the widened request may rightly bring.
-pub(super) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> (u64, u64) {
+pub(crate) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> (u64, u64) {
     let Some(axis) = stream.spec.axis else {
         return (0, 0);
     };

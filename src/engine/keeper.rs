@@ -21,16 +21,20 @@ pub(crate) struct Keeper {
 struct Held {
     lease: Lease,
     lost: CancellationToken,
+    /// Asks the work under it to end softly.
+    stop: CancellationToken,
     renewed: Instant,
 }
 
 impl Keeper {
-    /// Takes a lease into care; the token is canceled when the lease is lost.
-    pub(crate) fn keep(&self, lease: Lease) -> CancellationToken {
+    /// Takes a lease into care; the token given back is canceled when the lease is lost, `stop` when
+    /// it should be given back.
+    pub(crate) fn keep(&self, lease: Lease, stop: CancellationToken) -> CancellationToken {
         let lost = CancellationToken::new();
         let held = Held {
             lease,
             lost: lost.clone(),
+            stop,
             renewed: Instant::now(),
         };
         self.lock().insert(held.lease.account_id.clone(), held);
@@ -45,6 +49,24 @@ impl Keeper {
     /// Whether the account is worked on by this process.
     pub(crate) fn holds(&self, account_id: &str) -> bool {
         self.lock().contains_key(account_id)
+    }
+
+    /// How many leases are held and not being given back.
+    pub(crate) fn held(&self) -> usize {
+        let held = self.lock();
+        held.values()
+            .filter(|held| !held.stop.is_cancelled())
+            .count()
+    }
+
+    /// Begins to give leases back, until `share` are left.
+    pub(crate) fn give_back_beyond(&self, share: usize) {
+        let held = self.lock();
+        let kept = held.values().filter(|held| !held.stop.is_cancelled());
+        for held in kept.skip(share) {
+            debug!(account.id = %held.lease.account_id, "the account is left to another process");
+            held.stop.cancel();
+        }
     }
 
     /// Renews all leases in one statement, three times as often as they would end.

@@ -1,12 +1,13 @@
 //! The engine: leases accounts, reads their windows page by page, stores what they hold.
 //!
 //! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window, `repoll`
-//! and `audit` the other ways to look at one; `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item.
+//! and `audit` the other ways to look at one; `paging` and `policy` are the pure decisions, `item`
+//! and `redact` what happens to each item.
 
 pub mod account;
 mod audit;
 mod fetch;
-mod item;
+pub(crate) mod item;
 mod keeper;
 mod look;
 mod notes;

@@ -13,7 +13,7 @@ use crate::telemetry;
 impl Reader {
     pub(super) fn note_page(&self, stream: &Stream, window: &OpenWindow, counts: &PageCounts) {
         let account = &self.account;
-        account.progress.page(counts);
+        account.progress.page(&stream.spec.name, counts);
         let labels = [
             ("account", account.id.clone()),
             ("stream", stream.spec.name.clone()),

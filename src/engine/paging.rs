@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::Window;
 use crate::provider::{Checkpoint, Next, Paging, StreamSpec};
 
 /// Rows read twice where an order that moves must be paged, to see that nothing slipped.
 const OVERLAP_ROWS: u64 = 50;
+
+/// How often a window whose rows change places is walked before it is left for later.
+const MOST_ROUNDS: u32 = 50;
 
 /// A page that lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -19,7 +23,7 @@ pub enum PagingError {
     /// More is promised and nothing given.
     #[error("the page is empty and yet promises more")]
     EmptyPageWithMore,
-    /// The last row of the page before is not on this one: rows moved in between.
+    /// Rows change places between pages, and no walk has met them all.
     #[error("rows moved between two pages")]
     RowsMoved,
 }
@@ -35,6 +39,8 @@ pub(crate) struct PageFacts<'a> {
     pub(crate) items: u64,
     /// Ids of its rows, in the order they were sent.
     pub(crate) ids: Vec<&'a str>,
+    /// Hashes of the items that became no rows.
+    pub(crate) others: Vec<u128>,
     /// What the provider says comes next.
     pub(crate) next: Next,
 }
@@ -47,77 +53,144 @@ pub(crate) enum Step {
     Split(Window, Window),
 }
 
-/// Decides what follows a page. `seen` holds the checkpoints of the window so far.
-pub(crate) fn after_page(
-    stream: &StreamSpec,
-    page: &PageFacts<'_>,
-    seen: &mut BTreeSet<String>,
-) -> Result<Step, PagingError> {
-    if page.items == 0 && matches!(page.next, Next::More(_)) {
-        return Err(PagingError::EmptyPageWithMore);
-    }
-    let step = match stream.paging {
-        Paging::Keyset | Paging::Numbered => match &page.next {
-            Next::End => Step::Close,
-            Next::More(checkpoint) | Next::Turn(checkpoint) => Step::More(checkpoint.clone()),
-        },
-        Paging::Shifting => shifting(stream, page)?,
-    };
-    if let Step::More(checkpoint) = &step {
-        // Checkpoints are short; a window holds few pages.
-        let fresh = page.checkpoint != Some(checkpoint) && seen.insert(format!("{checkpoint:?}"));
-        if !fresh {
-            return Err(PagingError::RepeatedCheckpoint);
-        }
-    }
-    Ok(step)
+/// What a window's pages have shown so far.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// Checkpoints of keyset and numbered pages.
+    checkpoints: BTreeSet<String>,
+    offsets: Offsets,
 }
 
-fn shifting(stream: &StreamSpec, page: &PageFacts<'_>) -> Result<Step, PagingError> {
-    let full = page.items >= u64::from(page.page_size);
-    let more = full || page.next != Next::End;
-    let Some(Checkpoint::Offset { offset, last_id }) = page.checkpoint else {
-        if more {
-            // One response is one snapshot; a window of one page has no second page to slip past.
-            if let Some((left, right)) = page.window.split(stream.unit) {
-                return Ok(Step::Split(left, right));
+/// A walk by offset over an order that moves: round after round, until one has met every row.
+///
+/// A round in which each page shows the last row of the page before, and as many rows as it counted,
+/// has met them all. If rows of equal times change places with each request, no round does; then
+/// rounds are added up as long as they count the same, for which no row may have come or gone.
+#[derive(Debug, Default)]
+struct Offsets {
+    rounds: u32,
+    /// Rows met in this round, and in those before that counted the same; hashes of their ids.
+    met: BTreeSet<u128>,
+    met_this_round: BTreeSet<u128>,
+    /// Whether a page of this round lacked the last row of the page before.
+    moved: bool,
+    /// Items of this round that stood on their page twice.
+    doubled: u64,
+    /// Rows that the round before counted.
+    counted: Option<u64>,
+}
+
+impl Walk {
+    /// Decides what follows a page.
+    pub(crate) fn after_page(
+        &mut self,
+        stream: &StreamSpec,
+        page: &PageFacts<'_>,
+    ) -> Result<Step, PagingError> {
+        if page.items == 0 && matches!(page.next, Next::More(_)) {
+            return Err(PagingError::EmptyPageWithMore);
+        }
+        match stream.paging {
+            Paging::Keyset | Paging::Numbered => match &page.next {
+                Next::End => Ok(Step::Close),
+                Next::More(checkpoint) | Next::Turn(checkpoint) => {
+                    // Checkpoints are short; a window holds few pages.
+                    let fresh = page.checkpoint != Some(checkpoint)
+                        && self.checkpoints.insert(format!("{checkpoint:?}"));
+                    if fresh {
+                        Ok(Step::More(checkpoint.clone()))
+                    } else {
+                        Err(PagingError::RepeatedCheckpoint)
+                    }
+                }
+            },
+            Paging::Shifting => {
+                let full = page.items >= u64::from(page.page_size);
+                let more = full || page.next != Next::End;
+                let is_first = page.checkpoint.is_none_or(|at| {
+                    matches!(
+                        at,
+                        Checkpoint::Offset {
+                            offset: 0,
+                            last_id: None
+                        }
+                    )
+                });
+                // One response is one snapshot; a window of one page has no second page to slip past.
+                match page.window.split(stream.unit) {
+                    Some((left, right)) if is_first && more => Ok(Step::Split(left, right)),
+                    _ if is_first && !more && (stream.short_page_ends || page.items == 0) => {
+                        Ok(Step::Close)
+                    }
+                    _ => self.offsets.after_page(stream, page, more),
+                }
             }
-            return Ok(Step::More(next_offset(0, page)));
         }
-        return Ok(if stream.short_page_ends || page.items == 0 {
-            Step::Close
-        } else {
-            Step::More(proof(0, page))
-        });
-    };
-    if let Some(last_id) = last_id {
-        if !page.ids.contains(&last_id.as_str()) {
-            return Err(PagingError::RowsMoved);
+    }
+}
+
+impl Offsets {
+    fn after_page(
+        &mut self,
+        stream: &StreamSpec,
+        page: &PageFacts<'_>,
+        more: bool,
+    ) -> Result<Step, PagingError> {
+        let (offset, last_id) = match page.checkpoint {
+            Some(Checkpoint::Offset { offset, last_id }) => (*offset, last_id.as_deref()),
+            _ => (0, None),
+        };
+        self.moved |= last_id.is_some_and(|last_id| !page.ids.contains(&last_id));
+        let ids = page.ids.iter().map(|id| xxh3_128(id.as_bytes()));
+        let met: BTreeSet<u128> = ids.chain(page.others.iter().copied()).collect();
+        // An item that stands twice on a page is one row at two places.
+        self.doubled += page.items.saturating_sub(count(met.len()));
+        self.met_this_round.extend(met);
+        let end = offset + page.items;
+        if more && page.items > 0 {
+            return Ok(Step::More(at(next_offset(offset, page), page)));
         }
-        // Exactly the last row again and nothing after it: the end is proven.
-        if !more && page.items == 1 {
+        // Where a short page is no proof of the end, asking for the last row alone and getting just
+        // one is; getting none tells that rows have gone.
+        let is_proof = page.items == 0 || (page.items == 1 && last_id.is_some());
+        if !stream.short_page_ends && !is_proof {
+            return Ok(Step::More(at(end - 1, page)));
+        }
+        self.moved |= page.items == 0 && offset > 0;
+        self.end_round(end)
+    }
+
+    /// A round has come to its end, after counting this many rows.
+    fn end_round(&mut self, counted: u64) -> Result<Step, PagingError> {
+        let doubled = std::mem::take(&mut self.doubled);
+        let all = |met: &BTreeSet<u128>| count(met.len()) + doubled >= counted;
+        if !self.moved && all(&self.met_this_round) {
             return Ok(Step::Close);
         }
+        if self.counted != Some(counted) {
+            self.met.clear();
+        }
+        self.met.append(&mut self.met_this_round);
+        if self.counted == Some(counted) && all(&self.met) {
+            return Ok(Step::Close);
+        }
+        self.counted = Some(counted);
+        self.moved = false;
+        self.rounds += 1;
+        if self.rounds >= MOST_ROUNDS {
+            return Err(PagingError::RowsMoved);
+        }
+        Ok(Step::More(Checkpoint::Offset {
+            offset: 0,
+            last_id: None,
+        }))
     }
-    if more {
-        return Ok(Step::More(next_offset(*offset, page)));
-    }
-    Ok(if stream.short_page_ends {
-        Step::Close
-    } else {
-        Step::More(proof(*offset, page))
-    })
 }
 
-/// The next page of an order that moves: it starts so early that it must show the last row again.
-fn next_offset(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
+/// The next page of an order that moves starts so early that it must show the last row again.
+fn next_offset(offset: u64, page: &PageFacts<'_>) -> u64 {
     let overlap = OVERLAP_ROWS.min(page.items / 2).max(1);
-    at(offset + page.items.saturating_sub(overlap).max(1), page)
-}
-
-/// Asks for the last row alone: where a short page is no proof of the end, getting exactly it is.
-fn proof(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
-    at(offset + page.items.saturating_sub(1), page)
+    offset + page.items.saturating_sub(overlap).max(1)
 }
 
 fn at(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
@@ -125,6 +198,10 @@ fn at(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
         offset,
         last_id: page.ids.last().map(|&id| id.to_owned()),
     }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -182,16 +259,27 @@ mod tests {
         } else {
             Next::End
         };
-        let items = u64::try_from(ids.len()).unwrap();
+        step_of(&mut Walk::default(), stream, seconds, checkpoint, ids, next)
+    }
+
+    fn step_of(
+        walk: &mut Walk,
+        stream: &StreamSpec,
+        seconds: i64,
+        checkpoint: Option<&Checkpoint>,
+        ids: &[&str],
+        next: Next,
+    ) -> Result<Step, PagingError> {
         let page = PageFacts {
             window: window(seconds),
             checkpoint,
             page_size: 4,
-            items,
+            items: count(ids.len()),
             ids: ids.to_vec(),
+            others: Vec::new(),
             next,
         };
-        after_page(stream, &page, &mut BTreeSet::new())
+        walk.after_page(stream, &page)
     }
 
     #[test]
@@ -213,41 +301,176 @@ mod tests {
         );
     }
 
+    /// The next page's checkpoint.
+    fn more(step: Result<Step, PagingError>) -> Checkpoint {
+        match step {
+            Ok(Step::More(checkpoint)) => checkpoint,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Walks one second whose rows stand in another order each time; how many pages it took.
+    fn walk_of(short_page_ends: bool, mut order: impl FnMut() -> Vec<String>) -> (Walk, u32) {
+        let shifting = stream(Paging::Shifting, short_page_ends);
+        let mut walk = Walk::default();
+        let mut checkpoint = None;
+        for requests in 1.. {
+            let rows = order();
+            let offset =
+                usize::try_from(checkpoint.as_ref().map_or(0, Checkpoint::offset)).unwrap();
+            let ids: Vec<&str> = rows
+                .iter()
+                .skip(offset)
+                .take(4)
+                .map(String::as_str)
+                .collect();
+            match step_of(
+                &mut walk,
+                &shifting,
+                1,
+                checkpoint.as_ref(),
+                &ids,
+                Next::End,
+            )
+            .unwrap()
+            {
+                Step::More(next) => checkpoint = Some(next),
+                Step::Close => return (walk, requests),
+                Step::Split(..) => panic!("one second cannot be split"),
+            }
+        }
+        unreachable!("the walk ends or panics")
+    }
+
+    fn rows(count: u32) -> Vec<String> {
+        (0..count).map(|row| row.to_string()).collect()
+    }
+
     #[test]
     fn one_second_is_paged_with_an_overlap() {
         let shifting = stream(Paging::Shifting, true);
-        let first = step(&shifting, 1, None, &["a", "b", "c", "d"], true);
-        assert_eq!(first, Ok(Step::More(offset(2, "d"))));
-        let second = step(&shifting, 1, Some(&offset(2, "d")), &["c", "d", "e"], false);
-        assert_eq!(second, Ok(Step::Close));
-        let moved = step(&shifting, 1, Some(&offset(2, "d")), &["e", "f", "g"], false);
-        assert_eq!(moved, Err(PagingError::RowsMoved));
-        let empty = step(&shifting, 1, Some(&offset(2, "d")), &[], false);
-        assert_eq!(empty, Err(PagingError::RowsMoved));
+        let mut walk = Walk::default();
+        let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
+            step_of(&mut walk, &shifting, 1, checkpoint, ids, Next::End)
+        };
+        let second = more(go(None, &["a", "b", "c", "d"]));
+        assert_eq!(second, offset(2, "d"));
+        assert_eq!(go(Some(&second), &["c", "d", "e"]), Ok(Step::Close));
+        for short_page_ends in [true, false] {
+            for count in 0..30 {
+                let (walk, _) = walk_of(short_page_ends, || rows(count));
+                assert_eq!(
+                    walk.offsets.rounds, 0,
+                    "an order that stands still needs one round"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_in_changing_order_is_walked_until_every_row_was_met() {
+        for (seed, short_page_ends) in (0..40).flat_map(|seed| [(seed, true), (seed, false)]) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (walk, pages) = walk_of(short_page_ends, || {
+                let mut rows = rows(11);
+                random.shuffle(&mut rows);
+                rows
+            });
+            assert!(pages > 3, "{pages} pages");
+            let met: BTreeSet<u128> = &walk.offsets.met | &walk.offsets.met_this_round;
+            assert_eq!(
+                met.len(),
+                11,
+                "seed {seed}: closed before every row was met"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_that_leave_begin_the_count_again() {
+        let shifting = stream(Paging::Shifting, true);
+        let mut walk = Walk::default();
+        let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
+            step_of(&mut walk, &shifting, 1, checkpoint, ids, Next::End)
+        };
+        let again = Checkpoint::Offset {
+            offset: 0,
+            last_id: None,
+        };
+        let second = more(go(None, &["a", "b", "c", "d"]));
+        // "a", "b" and "c" have left; "e" would be skipped without a look at the last row.
+        assert_eq!(more(go(Some(&second), &["f"])), again);
+        let second = more(go(Some(&again), &["d", "e", "f", "g"]));
+        assert_eq!(go(Some(&second), &["f", "g"]), Ok(Step::Close));
     }
 
     #[test]
     fn where_a_short_page_is_no_proof_the_last_row_is_asked_for_again() {
         let shifting = stream(Paging::Shifting, false);
         assert_eq!(step(&shifting, 9, None, &[], false), Ok(Step::Close));
-        assert_eq!(
-            step(&shifting, 9, None, &["a", "b"], false),
-            Ok(Step::More(offset(1, "b")))
-        );
-        assert_eq!(
-            step(&shifting, 9, Some(&offset(1, "b")), &["b"], false),
-            Ok(Step::Close)
-        );
+        let again = Checkpoint::Offset {
+            offset: 0,
+            last_id: None,
+        };
+        let after = |answer: &[&str]| {
+            let mut walk = Walk::default();
+            let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
+                step_of(&mut walk, &shifting, 9, checkpoint, ids, Next::End)
+            };
+            let proof = more(go(None, &["a", "b"]));
+            assert_eq!(proof, offset(1, "b"));
+            go(Some(&proof), answer)
+        };
+        assert_eq!(after(&["b"]), Ok(Step::Close));
         // A row that left in between shows: nothing at all, or another row.
-        assert_eq!(
-            step(&shifting, 9, Some(&offset(1, "b")), &[], false),
-            Err(PagingError::RowsMoved)
-        );
+        assert_eq!(after(&[]), Ok(Step::More(again.clone())));
+        assert_eq!(after(&["c"]), Ok(Step::More(again)));
         // There was more behind the short page.
+        assert_eq!(after(&["b", "c"]), Ok(Step::More(offset(2, "c"))));
+        // One row alone is asked for twice.
         assert_eq!(
-            step(&shifting, 9, Some(&offset(1, "b")), &["b", "c"], false),
-            Ok(Step::More(offset(2, "c")))
+            step(&shifting, 9, None, &["a"], false),
+            Ok(Step::More(offset(0, "a")))
         );
+    }
+
+    #[test]
+    fn a_row_that_stands_twice_keeps_no_window_open() {
+        let (walk, _) = walk_of(false, || ["a", "b", "b", "c"].map(str::to_owned).to_vec());
+        assert_eq!(walk.offsets.rounds, 0);
+    }
+
+    #[test]
+    fn a_walk_that_meets_no_end_is_given_up() {
+        let shifting = stream(Paging::Shifting, true);
+        let mut walk = Walk::default();
+        let mut checkpoint = None;
+        let mut rounds = 0;
+        let error = loop {
+            // Always one row fewer than the round before, and never the last row of the page before.
+            let ids = match checkpoint.as_ref().map_or(0, Checkpoint::offset) {
+                0 => vec!["a", "b", "c", "d"],
+                _ => vec!["x"],
+            };
+            match step_of(
+                &mut walk,
+                &shifting,
+                1,
+                checkpoint.as_ref(),
+                &ids,
+                Next::End,
+            ) {
+                Ok(Step::More(next)) => checkpoint = Some(next),
+                Ok(step) => panic!("{step:?}"),
+                Err(error) => break error,
+            }
+            rounds += 1;
+            assert!(rounds < 1000);
+            if rounds % 2 == 0 {
+                walk.offsets.counted = None;
+            }
+        };
+        assert_eq!(error, PagingError::RowsMoved);
     }
 
     #[test]
@@ -275,18 +498,10 @@ mod tests {
     fn a_cursor_that_comes_round_again_is_noticed() {
         let keyset = stream(Paging::Keyset, true);
         let cursor = |page| Checkpoint::Page { page, size: None };
-        let mut seen = BTreeSet::new();
+        let mut walk = Walk::default();
         let mut go = |from: u64, to: u64| {
-            let checkpoint = cursor(from);
-            let page = PageFacts {
-                window: window(9),
-                checkpoint: Some(&checkpoint),
-                page_size: 4,
-                items: 1,
-                ids: vec!["a"],
-                next: Next::More(cursor(to)),
-            };
-            after_page(&keyset, &page, &mut seen)
+            let next = Next::More(cursor(to));
+            step_of(&mut walk, &keyset, 9, Some(&cursor(from)), &["a"], next)
         };
         assert!(go(1, 2).is_ok());
         assert!(go(2, 3).is_ok());

@@ -8,10 +8,7 @@ use super::paging::PagingError;
 use crate::plan::Lane;
 use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
-use crate::transport::TransportError;
-
-/// A longer wait is not sat out in a run: it is told, and the window left until it is over.
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+use crate::transport::{LONGEST_PAUSE, TransportError};
 
 const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
 
@@ -150,7 +147,8 @@ impl Failure {
         }
     }
 
-    /// The wait that the provider asks for, if it is too long to sit it out.
+    /// The wait that the provider asks for, if it is too long to sit it out: it is told, and the
+    /// window left until it is over.
     pub(crate) fn long_wait(&self) -> Option<Duration> {
         let wait = match self {
             Self::Refused { retry_after, .. } => (*retry_after)?,
@@ -181,7 +179,9 @@ impl Failure {
                     "check the secret; if it is right, the provider signs in another order: set verify_signature"
                 }
             },
-            Self::Refused { refusal, .. } => match refusal.kind {
+            Self::Refused {
+                status, refusal, ..
+            } => match refusal.kind {
                 RefusalKind::Unavailable => "the provider has trouble; retried for ever",
                 RefusalKind::RateLimited => RATE_LIMITED,
                 RefusalKind::Unauthorized => {
@@ -193,8 +193,11 @@ impl Failure {
                 RefusalKind::Redirected => {
                     "base_url points to a host that answers with a redirect; set the final address"
                 }
+                RefusalKind::Rejected if *status == 404 => {
+                    "check base_url: there is no such API below it"
+                }
                 RefusalKind::Rejected => {
-                    "check base_url and the account's options against the provider's message"
+                    "check the account's options, time_zone and base_url against the provider's message"
                 }
             },
             Self::Waiting { .. } => RATE_LIMITED,

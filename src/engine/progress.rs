@@ -1,9 +1,16 @@
 //! What an account has done since the process started: counters that anyone may read.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::store::page::PageCounts;
+
+/// In place of a stream's name: the trouble is all streams'.
+pub(crate) const ACCOUNT: &str = "";
 
 /// Counters of one account.
 #[derive(Debug, Default)]
@@ -15,19 +22,33 @@ pub struct AccountProgress {
     windows: AtomicU64,
     wanted_seconds: AtomicU64,
     left_seconds: AtomicU64,
-    trouble: Mutex<Option<(String, String)>>,
+    troubles: Mutex<BTreeMap<String, Trouble>>,
+}
+
+/// How long the same trouble is not told again.
+const SILENCE: Duration = Duration::from_mins(10);
+
+#[derive(Debug)]
+struct Trouble {
+    error: String,
+    hint: String,
+    told: Instant,
+    /// Times it has happened since it was told.
+    untold: u64,
 }
 
 impl AccountProgress {
-    /// Counts a stored page.
-    pub(crate) fn page(&self, counts: &PageCounts) {
+    /// Counts a stored page of a stream, which is out of trouble then, and so is the account.
+    pub(crate) fn page(&self, stream: &str, counts: &PageCounts) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(counts.items, Ordering::Relaxed);
         self.written
             .fetch_add(counts.inserted + counts.updated, Ordering::Relaxed);
         self.quarantined
             .fetch_add(counts.quarantined, Ordering::Relaxed);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut troubles = self.troubles();
+        troubles.remove(stream);
+        troubles.remove(ACCOUNT);
     }
 
     /// Counts a closed window.
@@ -41,10 +62,26 @@ impl AccountProgress {
         self.left_seconds.store(left_seconds, Ordering::Relaxed);
     }
 
-    /// Notes what keeps the account from going on, and what to do about it.
-    pub(crate) fn trouble(&self, error: &str, hint: &str) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((error.to_owned(), hint.to_owned()));
+    /// Notes what keeps a stream from going on, and what to do about it. Says whether it is worth a
+    /// line: how often it has happened since it last was. The same again and again is told rarely.
+    pub(crate) fn trouble(&self, stream: &str, error: &str, hint: &str) -> Option<u64> {
+        let mut troubles = self.troubles();
+        let known = troubles
+            .get_mut(stream)
+            .filter(|known| known.error == error && known.told.elapsed() < SILENCE);
+        if let Some(known) = known {
+            known.untold += 1;
+            return None;
+        }
+        let trouble = Trouble {
+            error: error.to_owned(),
+            hint: hint.to_owned(),
+            told: Instant::now(),
+            untold: 0,
+        };
+        let before = troubles.insert(stream.to_owned(), trouble);
+        let again = before.filter(|before| before.error == error);
+        Some(again.map_or(0, |before| before.untold) + 1)
     }
 
     /// Pages stored.
@@ -82,9 +119,38 @@ impl AccountProgress {
 
     /// What keeps the account from going on, and what to do about it.
     pub fn current_trouble(&self) -> Option<(String, String)> {
-        self.trouble
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        // The account's own comes first.
+        let troubles = self.troubles();
+        let (_, first) = troubles.first_key_value()?;
+        Some((first.error.clone(), first.hint.clone()))
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
+        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_trouble_is_told_rarely() {
+        let progress = AccountProgress::default();
+        assert_eq!(progress.trouble("a", "status 500", "wait"), Some(1));
+        assert_eq!(progress.trouble("a", "status 500", "wait"), None);
+        assert_eq!(progress.trouble("b", "status 500", "wait"), Some(1));
+        assert_eq!(progress.trouble("a", "status 404", "look"), Some(1));
+        assert_eq!(progress.trouble("a", "status 404", "look"), None);
+        tokio::time::advance(SILENCE).await;
+        assert_eq!(progress.trouble("a", "status 404", "look"), Some(2));
+
+        progress.page("a", &PageCounts::default());
+        let left = progress.current_trouble().unwrap();
+        assert_eq!(left.0, "status 500", "another stream's trouble stays");
+        progress.trouble(ACCOUNT, "status 401", "key");
+        assert_eq!(progress.current_trouble().unwrap().0, "status 401");
+        progress.page("b", &PageCounts::default());
+        assert_eq!(progress.current_trouble(), None);
     }
 }

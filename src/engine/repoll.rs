@@ -61,7 +61,7 @@ impl Reader {
         next: Option<&OpenRow>,
     ) -> Result<PageCounts, Failure> {
         let provider = &*self.account.provider;
-        let asking = self.asking(&stream.spec.name);
+        let asking = self.asking(&stream.spec.name, window.planned.lane);
         let all: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let mut total = PageCounts::default();
@@ -101,7 +101,7 @@ impl Reader {
                     window,
                     requested_at: fetched
                         .as_ref()
-                        .map_or_else(|| self.clock.now(), |fetched| fetched.requested_at),
+                        .map_or_else(|| self.lease.now(), |fetched| fetched.requested_at),
                     outside: 0,
                     provider_count: None,
                 },

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::account::Account;
 use super::keeper::Keeper;
+use super::progress::ACCOUNT;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
 use crate::clock::Clock;
@@ -98,29 +99,39 @@ impl Engine {
             note_end(ended);
         }
         keeping.cancel();
+        if let Err(error) = self.store.withdraw(&self.holder).await {
+            tracing::debug!(error = %error, "the process could not sign off; its sign of life runs out");
+        }
         if let Err(error) = kept.await {
             warn!(error = %error, "the lease keeper ended badly");
         }
     }
 
+    /// Takes what is free, up to this process's share of the accounts, and gives back what is more.
     async fn take_free(
         &self,
         keeper: &Arc<Keeper>,
         tasks: &mut JoinSet<Result<(), StoreError>>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
+        let processes = self.store.announce(&self.holder, self.lease_ttl).await?;
+        let processes = usize::try_from(processes).unwrap_or(usize::MAX).max(1);
+        let share = self.accounts.len().div_ceil(processes);
+        keeper.give_back_beyond(share);
+        let room = share.saturating_sub(keeper.held());
         let free: Vec<String> = self
             .accounts
             .iter()
             .filter(|account| !keeper.holds(&account.id))
             .map(|account| account.id.clone())
             .collect();
-        if free.is_empty() {
+        if free.is_empty() || room == 0 {
             return Ok(());
         }
+        let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leases = self
             .store
-            .acquire(&free, &self.holder, self.lease_ttl, i64::MAX)
+            .acquire(&free, &self.holder, self.lease_ttl, room)
             .await?;
         for lease in leases {
             let Some(account) = self
@@ -134,7 +145,7 @@ impl Engine {
             self.store.lift_suspension(&account.id, true).await?;
             let (engine, keeper, stop) = (self.clone(), keeper.clone(), stop.child_token());
             let account = account.clone();
-            let lost = keeper.keep(lease.clone());
+            let lost = keeper.keep(lease.clone(), stop.clone());
             tasks.spawn(async move {
                 engine
                     .under_lease(&account, lease, &keeper, lost, stop, Until::Stopped)
@@ -204,8 +215,9 @@ impl Engine {
                 Ok(Some(lease)) => {
                     away_since = None;
                     self.store.lift_suspension(&account.id, true).await?;
-                    let lost = keeper.keep(lease.clone());
-                    self.under_lease(account, lease, keeper, lost, stop.child_token(), until)
+                    let stop = stop.child_token();
+                    let lost = keeper.keep(lease.clone(), stop.clone());
+                    self.under_lease(account, lease, keeper, lost, stop, until)
                         .await
                 }
                 Ok(None) if self.store.account(&account.id).await?.paused => {
@@ -233,10 +245,15 @@ impl Engine {
                 }
                 Err(error) => {
                     away_since.get_or_insert_with(Instant::now);
-                    account
-                        .progress
-                        .trouble(&error.to_string(), "paysync waits for the database");
-                    warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    let message = error.to_string();
+                    let told = account.progress.trouble(
+                        ACCOUNT,
+                        &message,
+                        "paysync waits for the database",
+                    );
+                    if told.is_some() {
+                        warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    }
                 }
             }
             let pause = self.lease_ttl.min(Duration::from_secs(3)) / 6;

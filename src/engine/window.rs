@@ -1,6 +1,5 @@
 //! The reading of one window, page by page: the next page is fetched while the last one commits.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tracing::warn;
 use super::account::{Account, Stream};
 use super::fetch::{Asking, Fetched};
 use super::item::{outside, sort_out};
-use super::paging::{PageFacts, Step, after_page};
+use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
 use crate::clock::Clock;
 use crate::plan::{Lane, next_length};
@@ -115,11 +114,13 @@ impl Reading<'_> {
         if is_first && self.window.planned.lane == Lane::Backfill {
             checkpoint = self.account.provider.backfill_start();
         }
-        let mut seen = BTreeSet::new();
+        let mut walk = Walk::default();
         let mut tally = Tally::default();
         let mut prefetched: Option<Fetched> = None;
         let mut delays = retry::within_run();
-        let asking = self.reader.asking(&self.stream.spec.name);
+        let asking = self
+            .reader
+            .asking(&self.stream.spec.name, self.window.planned.lane);
         loop {
             let fetched = match prefetched.take() {
                 Some(fetched) => fetched,
@@ -147,7 +148,7 @@ impl Reading<'_> {
                 is_first,
                 read_before: total.items,
             };
-            let commit = self.prepare(&fetched, place, page, &mut seen)?;
+            let commit = self.prepare(&fetched, place, page, &mut walk)?;
             is_first = false;
             let more = match &commit.then {
                 Then::More(next) => Some(next.clone()),
@@ -242,7 +243,7 @@ impl Reading<'_> {
         fetched: &'p Fetched,
         place: Place<'_>,
         page: Page<'p>,
-        seen: &mut BTreeSet<String>,
+        walk: &mut Walk,
     ) -> Result<PageCommit<'p>, Failure> {
         let provider = &*self.account.provider;
         let sorted = sort_out(
@@ -262,9 +263,14 @@ impl Reading<'_> {
                 .iter()
                 .map(|r| r.transaction.provider_transaction_id.as_str())
                 .collect(),
+            others: sorted
+                .quarantined
+                .iter()
+                .map(|q| q.hash.as_u128())
+                .collect(),
             next: page.next,
         };
-        let step = after_page(&self.stream.spec, &facts, seen)?;
+        let step = walk.after_page(&self.stream.spec, &facts)?;
         let (shown, outside) = outside(self.stream, self.window.planned.window, &sorted.records);
         if outside > 0 {
             warn!(

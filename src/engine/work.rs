@@ -15,6 +15,7 @@ use super::account::Stream;
 use super::look::{Look, Ready};
 use super::paging::PagingError;
 use super::policy::{Directive, Failure};
+use super::progress::ACCOUNT;
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
@@ -185,7 +186,11 @@ async fn after_failure(
             .unwrap_or_else(|| retry::jittered(retry::between_runs(failures))),
     };
     let account = &reader.account;
-    account.progress.trouble(&message, hint);
+    let subject = match directive {
+        Directive::SuspendAccount => ACCOUNT,
+        _ => stream.spec.name.as_str(),
+    };
+    let told = account.progress.trouble(subject, &message, hint);
     let trouble = Trouble {
         error: &message,
         hint,
@@ -199,32 +204,32 @@ async fn after_failure(
         store.fail_window(lease, window.id, trouble).await?;
     }
     match directive {
-        Directive::SuspendAccount => {
-            error!(
-                account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
-                "the account is suspended"
-            );
-            reader
-                .store
-                .suspend_account(&reader.lease, &message, hint)
-                .await?;
-        }
+        Directive::SuspendAccount => store.suspend_account(lease, &message, hint).await?,
         Directive::SuspendStream => {
-            error!(
-                account.id = %account.id, stream.name = %stream.spec.name, error = %message, hint,
-                "the stream is suspended"
-            );
-            reader
-                .store
-                .suspend_stream(&reader.lease, &stream.spec.name, &message, hint)
-                .await?;
+            let stream = &stream.spec.name;
+            store.suspend_stream(lease, stream, &message, hint).await?;
         }
-        _ => warn!(
-            account.id = %account.id, stream.name = %stream.spec.name, lane = window.planned.lane.as_str(),
-            window.start = %window.planned.window.start(), window.end = %window.planned.window.end(),
-            error = %message, hint, retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-            "reading a window failed"
+        _ => {}
+    }
+    let Some(times) = told else { return Ok(()) };
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            $level!(
+                account.id = %account.id, stream.name = %stream.spec.name,
+                lane = window.planned.lane.as_str(), window.start = %window.planned.window.start(),
+                window.end = %window.planned.window.end(), error = %message, hint, times,
+                retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), $message
+            )
+        };
+    }
+    match directive {
+        Directive::SuspendAccount => line!(error, "the account is suspended"),
+        Directive::SuspendStream => line!(error, "the stream is suspended"),
+        Directive::GiveUpPass => line!(
+            warn,
+            "a pass over old windows is given up until it is due again"
         ),
+        _ => line!(warn, "reading a window failed"),
     }
     Ok(())
 }

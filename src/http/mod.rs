@@ -1,12 +1,14 @@
 //! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
 
+mod page;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -36,7 +38,9 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let pages = Pages { engine, metrics };
     let router = Router::new()
+        .route("/", get(status_page))
         .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
         .route("/metrics", get(render_metrics))
         .route("/status.json", get(status))
         .with_state(pages);
@@ -70,6 +74,23 @@ async fn healthz(State(pages): State<Pages>) -> Response {
     }
 }
 
+/// What is read moves on. A process that only lives is not ready.
+async fn readyz(State(pages): State<Pages>) -> Response {
+    let standstill = tokio::time::timeout(DATABASE_PATIENCE, pages.engine.standstill());
+    match standstill.await {
+        Ok(Ok(still)) if still.is_empty() => (StatusCode::OK, "ok\n").into_response(),
+        Ok(Ok(still)) => {
+            let text = still.join("\n") + "\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(_) => {
+            let text = "the database does not answer\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
 async fn render_metrics(State(pages): State<Pages>) -> Response {
     pages.metrics.run_upkeep();
     (
@@ -80,6 +101,13 @@ async fn render_metrics(State(pages): State<Pages>) -> Response {
         pages.metrics.render(),
     )
         .into_response()
+}
+
+async fn status_page(State(pages): State<Pages>) -> Response {
+    match pages.engine.status().await {
+        Ok(status) => Html(page::render(&status)).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
 }
 
 async fn status(State(pages): State<Pages>) -> Response {

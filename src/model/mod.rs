@@ -3,6 +3,7 @@
 pub mod money;
 pub mod transaction;
 pub mod window;
+pub mod words;
 
 pub use transaction::{Kind, Status, Transaction};
 pub use window::{IntervalSet, Window};

@@ -244,10 +244,12 @@ fn status(text: Option<&str>) -> Status {
 /// `Bad Request: message; field: complaint`.
 fn message(body: &str) -> Option<String> {
     let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let headline: Vec<String> = [fault.error, fault.message]
+    let mut headline: Vec<String> = [fault.error, fault.message]
         .into_iter()
         .filter_map(wire::text)
         .collect();
+    // "Unauthorized", twice.
+    headline.dedup();
     let complaints: Vec<BTreeMap<String, Raw<'_>>> = fault
         .errors
         .and_then(|raw| serde_json::from_str(raw.get()).ok())

@@ -221,10 +221,8 @@ pub fn refusal(response: &Response, message: Option<String>) -> Refusal {
     let html = response.is_html();
     let message = match message {
         Some(message) => one_line(&message),
-        None if html => format!("a web page with status {}", response.status),
-        None if response.body.trim().is_empty() => {
-            format!("status {} without a message", response.status)
-        }
+        None if html => "a web page, not JSON".to_owned(),
+        None if response.body.trim().is_empty() => "no message".to_owned(),
         None => one_line(&response.body),
     };
     Refusal {

@@ -1,6 +1,6 @@
 //! Accounts and their leases, on the database's clock.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +13,18 @@ pub struct Lease {
     pub account_id: String,
     /// Fencing token: a page is stored only under the newest one.
     pub token: i64,
+    /// The database's clock when it was acquired.
+    pub acquired_at: DateTime<Utc>,
+    /// The same moment by a clock that never jumps.
+    pub acquired: Instant,
+}
+
+impl Lease {
+    /// The database's clock, as far as this process can tell without asking: it grows steadily under
+    /// the lease, whatever is done to the machine's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.acquired_at + self.acquired.elapsed()
+    }
 }
 
 /// What is to be known of an account before work on it.
@@ -65,6 +77,37 @@ impl Store {
         Ok(state)
     }
 
+    /// Tells that a process is alive, and how many are, itself among them.
+    pub async fn announce(&self, holder: &str, ttl: Duration) -> Result<u64, StoreError> {
+        let alive = sqlx::query_scalar!(
+            r#"
+            WITH gone AS (
+                DELETE FROM paysync.processes WHERE alive_until < clock_timestamp() - interval '1 day' AND holder <> $1
+            ), announced AS (
+                INSERT INTO paysync.processes (holder, alive_until)
+                VALUES ($1, clock_timestamp() + make_interval(secs => $2::bigint / 1000.0))
+                ON CONFLICT (holder) DO UPDATE SET alive_until = EXCLUDED.alive_until
+            )
+            SELECT count(*) + 1 AS "alive!"
+            FROM paysync.processes
+            WHERE alive_until >= clock_timestamp() AND holder <> $1
+            "#,
+            holder,
+            milliseconds(ttl),
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(u64::try_from(alive).unwrap_or(1))
+    }
+
+    /// Tells that a process ends.
+    pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
+        sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
+            .execute(self.pool())
+            .await?;
+        Ok(())
+    }
+
     /// Takes leases on at most `limit` of these accounts, those free the longest first.
     pub async fn acquire(
         &self,
@@ -73,8 +116,7 @@ impl Store {
         ttl: Duration,
         limit: i64,
     ) -> Result<Vec<Lease>, StoreError> {
-        let leases = sqlx::query_as!(
-            Lease,
+        let leases = sqlx::query!(
             r#"
             WITH free AS (
                 SELECT account_id
@@ -93,7 +135,7 @@ impl Store {
                 lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM free
             WHERE accounts.account_id = free.account_id
-            RETURNING accounts.account_id, accounts.lease_token AS token
+            RETURNING accounts.account_id, accounts.lease_token AS token, clock_timestamp() AS "acquired_at!"
             "#,
             accounts,
             holder,
@@ -102,7 +144,14 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
-        Ok(leases)
+        let acquired = Instant::now();
+        let leases = leases.into_iter().map(|lease| Lease {
+            account_id: lease.account_id,
+            token: lease.token,
+            acquired_at: lease.acquired_at,
+            acquired,
+        });
+        Ok(leases.collect())
     }
 
     /// Renews leases; those that are not in the answer are lost, or their account is paused.
@@ -196,6 +245,17 @@ impl Store {
         .execute(self.pool())
         .await?;
         Ok(())
+    }
+
+    /// Whether an operator stopped an account; false if it is not known.
+    pub async fn is_paused(&self, account_id: &str) -> Result<bool, StoreError> {
+        let paused = sqlx::query_scalar!(
+            "SELECT paused FROM paysync.accounts WHERE account_id = $1",
+            account_id,
+        )
+        .fetch_optional(self.pool())
+        .await?;
+        Ok(paused.unwrap_or(false))
     }
 
     /// Stops or starts an account; false if it is not known.

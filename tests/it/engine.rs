@@ -3,8 +3,10 @@
 
 mod again;
 mod faults;
+mod firekassa;
 mod lies;
 mod movement;
+mod published;
 mod replicas;
 mod trouble;
 
@@ -173,6 +175,39 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
 }
 
 /// What is no longer configured is nobody's trouble.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
+    let simulator = start(history(50, 2)).await;
+    let text = config_text(&simulator, &pool, &providers()[..2], SMALL);
+    let engine = engine_of(&text).await;
+    let lines = engine.standstill().await.unwrap();
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.ends_with("nothing was read yet")),
+        "{lines:?}"
+    );
+    assert!(lines.len() >= 4);
+    sync_covers(&text).await;
+    assert_eq!(engine.standstill().await.unwrap(), [""; 0]);
+
+    // As if nothing had been read for two hours.
+    let stream = engine.accounts[0].streams[0].spec.name.clone();
+    let age = "UPDATE paysync.streams
+               SET coverage = coverage - tstzmultirange(tstzrange(now() - interval '2 hours', NULL))
+               WHERE account_id = $1 AND stream = $2";
+    let aged = sqlx::query(age).bind(&engine.accounts[0].id).bind(&stream);
+    aged.execute(&pool).await.unwrap();
+    let lines = engine.standstill().await.unwrap();
+    let expected = format!("{} {stream}: no progress, 2h behind", engine.accounts[0].id);
+    assert_eq!(lines, [expected]);
+    // Who waits for an operator is told elsewhere.
+    let paused = engine.store.set_paused(&engine.accounts[0].id, true).await;
+    assert!(paused.unwrap());
+    assert_eq!(engine.standstill().await.unwrap(), [""; 0]);
+    simulator.stop().await;
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn the_status_tells_of_configured_accounts_only(pool: PgPool) {
     let simulator = start(history(50, 2)).await;

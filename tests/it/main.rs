@@ -12,6 +12,8 @@ mod layers;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
+mod requests;
+#[cfg(test)]
 mod servers;
 #[cfg(test)]
 mod store;

@@ -30,6 +30,14 @@ const SPOILT: &[(&str, &str, &[&str])] = &[
         &["poll_interval", "\"1 fortnight\" is no duration", "\"10m\""],
     ),
     (
+        "poll_interval = \"1s\"",
+        "time_zone = \"Mars/Olympus\"",
+        &[
+            "account simulated-",
+            "time_zone: \"Mars/Olympus\" is no IANA time zone, like \"UTC\" or \"Europe/Riga\"",
+        ],
+    ),
+    (
         "token = \"simulator-token\"",
         "token = { env = \"NO_SUCH_TOKEN\" }",
         &["credentials.token", "NO_SUCH_TOKEN is not set"],

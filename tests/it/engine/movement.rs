@@ -166,3 +166,20 @@ async fn plain_offsets_lose_what_moves(pool: PgPool) {
     assert!(!lost.is_empty());
     simulator.stop().await;
 }
+
+/// Three pages' rows share one second, and stand in another order in every answer.
+#[sqlx::test(migrations = "./migrations")]
+async fn rows_of_one_second_in_changing_order_are_all_met(pool: PgPool) {
+    let mut settings = history(1_000, 3);
+    settings.burst = 900;
+    let simulator = start(settings).await;
+    let shifting = [
+        simulator::Provider::Convergegate,
+        simulator::Provider::Ecommpay,
+    ];
+    let settings = format!("{ONCE}page_size = 300\n");
+    let text = config_text(&simulator, &pool, &shifting, &settings);
+    crate::support::sync_covers(&text).await;
+    assert_exact(&pool, &simulator, &shifting).await;
+    simulator.stop().await;
+}

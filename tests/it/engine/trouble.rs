@@ -17,7 +17,12 @@ use crate::support::{
 };
 
 /// What a true answer about a window looks like.
-async fn answer(account: &Account, stream: &str, window: Window, page_size: u32) -> Response {
+pub(super) async fn answer(
+    account: &Account,
+    stream: &str,
+    window: Window,
+    page_size: u32,
+) -> Response {
     let at = Position {
         stream,
         window,

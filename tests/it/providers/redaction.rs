@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 const DROPPED: &[&str] = &["cavv", "creq", "cvv", "md", "pa_req"];
 
 /// An item as it would be stored.
-pub(super) fn redact(item: &RawValue, keys: &Redaction) -> Box<RawValue> {
+pub(crate) fn redact(item: &RawValue, keys: &Redaction) -> Box<RawValue> {
     RawValue::from_string(value(item.get(), "", keys)).unwrap()
 }
 
