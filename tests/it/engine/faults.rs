@@ -328,13 +328,14 @@ async fn a_refusal_that_passes_is_healed_by_the_probe(pool: PgPool) {
             while simulator.requests(PROVIDER).pages < begun + 3 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            for _ in 0..2 {
+            for _ in 0..1_000 {
                 simulator.fail_next(PROVIDER, fault.clone());
             }
             let waits = |seen: &Seen| seen.state == State::Suspended;
             let seen = until_seen(&engine, &account, waits).await;
             assert!(seen.error.starts_with(error), "{seen:?}");
             assert!(seen.hint.contains(hint), "{seen:?}");
+            simulator.clear_faults(PROVIDER);
             until_seen(&engine, &account_of(both[1]), is_ok).await;
         };
         // It is probed three times in the time after which a sync gives up.
@@ -400,7 +401,9 @@ async fn a_rejected_request_suspends_its_stream_alone(pool: PgPool) {
     ] {
         let simulator = start(history(200, 3)).await;
         let dwh = [Provider::BegatewayDwh];
-        let text = config_text(&simulator, &pool, &dwh, SMALL);
+        // One window of a stream at a time: another that is read would show that all is well.
+        let settings = format!("{SMALL}concurrency = 1\n");
+        let text = config_text(&simulator, &pool, &dwh, &settings);
         let engine = engine_of(&text).await;
         let account = account_of(dwh[0]);
         simulator.fail_next(dwh[0], Fault::Status(status));
