@@ -80,7 +80,8 @@ impl Asking<'_> {
         let account = &self.reader.account;
         let waited = self
             .unless_stopped(account.wire.wait_for_place(self.urgency))
-            .await?;
+            .await?
+            .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
         let request = make()?;
@@ -133,6 +134,9 @@ impl Asking<'_> {
                 let floor = self.reader.account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
                 self.reader.account.wire.pause(wait);
+                if failure.long_wait().is_some() {
+                    return Err(failure);
+                }
                 Some(wait)
             }
             _ => return Err(failure),

@@ -20,6 +20,9 @@ const PROBE_INTERVAL: Duration = Duration::from_mins(15);
 /// The longest sleep, so that what another process changed is noticed.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 
+/// The longest sleep of what waits for an operator, so that `paysync resume` is noticed soon.
+const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(5);
+
 /// A window that can be read now.
 pub(crate) struct Ready {
     pub(crate) stream: Arc<Stream>,
@@ -67,7 +70,7 @@ impl Look {
             let probe = waits(state.suspended_at, until, now).max(account_waits);
             if let Some(probe_at) = probe.filter(|probe_at| *probe_at > now) {
                 look.complete = false;
-                look.wake = look.wake.min(probe_at);
+                look.wake = look.wake.min(probe_at).min(now + LONGEST_WAIT);
             } else {
                 look.stream(reader, stream, state.clone(), until, now, busy)
                     .await?;

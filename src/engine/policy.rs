@@ -8,7 +8,9 @@ use super::paging::PagingError;
 use crate::plan::Lane;
 use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
-use crate::transport::TransportError;
+use crate::transport::{LONGEST_PAUSE, TransportError};
+
+const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
 
 /// What kept a window from being read.
 #[derive(Debug, Error)]
@@ -25,6 +27,12 @@ pub enum Failure {
         refusal: Refusal,
         /// The wait it asks for.
         retry_after: Option<Duration>,
+    },
+    /// The provider asked for a long wait, which is not over.
+    #[error("status 429: the provider asked to wait, {} s are left", left.as_secs())]
+    Waiting {
+        /// What is left of it.
+        left: Duration,
     },
     /// An answer with status 200 that cannot be read.
     #[error(transparent)]
@@ -111,11 +119,13 @@ impl Failure {
                 }
                 RefusalKind::Rejected => Directive::SuspendStream,
             },
+            Self::Waiting { .. } => Directive::Throttle,
             Self::Page(error) => match error {
-                PageError::NotJson { .. }
-                | PageError::Html
-                | PageError::Missing(_)
-                | PageError::Cursor(_) => Directive::Retry,
+                PageError::NotJson { .. } | PageError::Html | PageError::Missing(_) => {
+                    Directive::Retry
+                }
+                // Who lies about where a page is may have lied before.
+                PageError::Cursor(_) => Directive::Restart,
                 PageError::Signature => Directive::SuspendAccount,
                 PageError::Position(_) => Directive::SuspendStream,
             },
@@ -135,6 +145,17 @@ impl Failure {
             },
             Self::Stopped => Directive::Stop,
         }
+    }
+
+    /// The wait that the provider asks for, if it is too long to sit it out: it is told, and the
+    /// window left until it is over.
+    pub(crate) fn long_wait(&self) -> Option<Duration> {
+        let wait = match self {
+            Self::Refused { retry_after, .. } => (*retry_after)?,
+            Self::Waiting { left } => *left,
+            _ => return None,
+        };
+        (wait > LONGEST_PAUSE).then_some(wait)
     }
 
     /// What an operator can do.
@@ -162,9 +183,7 @@ impl Failure {
                 status, refusal, ..
             } => match refusal.kind {
                 RefusalKind::Unavailable => "the provider has trouble; retried for ever",
-                RefusalKind::RateLimited => {
-                    "lower the account's requests_per_minute; retried after the wait"
-                }
+                RefusalKind::RateLimited => RATE_LIMITED,
                 RefusalKind::Unauthorized => {
                     "check the account's credentials and their rights at the provider; probed every 15 min"
                 }
@@ -181,6 +200,7 @@ impl Failure {
                     "check the account's options, time_zone and base_url against the provider's message"
                 }
             },
+            Self::Waiting { .. } => RATE_LIMITED,
             Self::Page(error) => match error {
                 PageError::Html => {
                     "base_url leads to a web page, or a proxy answers in the provider's place"

@@ -224,9 +224,9 @@ async fn after_failure(
         {
             Duration::ZERO
         }
-        Directive::Retry | Directive::Throttle | Directive::Restart => {
-            retry::jittered(retry::between_runs(failures))
-        }
+        Directive::Retry | Directive::Throttle | Directive::Restart => failure
+            .long_wait()
+            .unwrap_or_else(|| retry::jittered(retry::between_runs(failures))),
     };
     let account = &reader.account;
     let subject = match directive {

@@ -17,6 +17,8 @@ pub enum Fault {
     Status(u16),
     /// 502 with an HTML page, as a proxy writes it.
     Html,
+    /// This status with an HTML page, as a proxy that lets nobody in writes it.
+    Web(u16),
     /// No answer at all, until the client gives up.
     Timeout,
     /// The right answer with its second half missing; the transfer itself ends well.
@@ -31,6 +33,10 @@ pub enum Fault {
     Body(String),
     /// The same with bytes that need be no text.
     Bytes(Vec<u8>),
+    /// The right answer with this item before its own.
+    Extra(String),
+    /// 200 with a body that does not end.
+    Endless,
 }
 
 /// What `--fail` serves.
@@ -51,11 +57,8 @@ pub(crate) fn send(answer: Answer, fault: Option<Fault>) -> Response<Body> {
     match fault {
         None => right(Body::from(answer.body)),
         Some(Fault::Status(status)) => respond(status, JSON, Body::from("{}")),
-        Some(Fault::Html | Fault::Timeout) => {
-            let page = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n\
-                        <center><h1>502 Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
-            respond(502, HTML, Body::from(page))
-        }
+        Some(Fault::Html | Fault::Timeout) => web_page(502),
+        Some(Fault::Web(status)) => web_page(status),
         Some(Fault::Truncated) => right(Body::from(half(&answer.body))),
         Some(Fault::RateLimited(after)) => {
             let mut response = respond(429, JSON, Body::from("{}"));
@@ -78,7 +81,24 @@ pub(crate) fn send(answer: Answer, fault: Option<Fault>) -> Response<Body> {
         Some(Fault::WrongJson) => respond(200, JSON, Body::from(r#"{"surprise":[1,2,3]}"#)),
         Some(Fault::Body(body)) => respond(200, JSON, Body::from(body)),
         Some(Fault::Bytes(body)) => respond(200, JSON, Body::from(body)),
+        Some(Fault::Extra(item)) => right(Body::from(with_item(&answer.body, &item))),
+        Some(Fault::Endless) => {
+            let blanks = Bytes::from(vec![b' '; 1 << 16]);
+            let body = stream::repeat(Ok::<_, Infallible>(blanks));
+            respond(200, JSON, Body::from_stream(body))
+        }
     }
+}
+
+/// A page as proxies write it.
+fn web_page(status: u16) -> Response<Body> {
+    let title =
+        StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |it| it.to_string());
+    let page = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n\
+         <center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    );
+    respond(status, HTML, Body::from(page))
 }
 
 /// A response whose body is sent piece by piece.
@@ -94,6 +114,19 @@ fn respond(status: u16, content_type: &'static str, body: Body) -> Response<Body
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// A page with an item before its own: their list is the first one in every answer.
+fn with_item(page: &str, item: &str) -> String {
+    let Some((head, items)) = page.split_once('[') else {
+        return page.to_owned();
+    };
+    let comma = if items.trim_start().starts_with(']') {
+        ""
+    } else {
+        ","
+    };
+    format!("{head}[{item}{comma}{items}")
 }
 
 /// The first half of a text, cut between characters.

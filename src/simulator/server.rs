@@ -108,7 +108,13 @@ async fn provide(
         // A request that fails on its way in moves nothing.
         let reached = !matches!(
             fault,
-            Some(Fault::Timeout | Fault::Html | Fault::Status(_) | Fault::RateLimited(_))
+            Some(
+                Fault::Timeout
+                    | Fault::Html
+                    | Fault::Web(_)
+                    | Fault::Status(_)
+                    | Fault::RateLimited(_)
+            )
         );
         let answer = reached.then(|| desk.answer(&shared.settings, &call));
         (answer, fault)

@@ -31,6 +31,9 @@ pub const USER_AGENT: &str = concat!("paysync/", env!("CARGO_PKG_VERSION"));
 /// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
+/// A longer wait is not sat out by whoever wants to send a request.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// Time allowed for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -162,32 +165,47 @@ impl Wire {
     }
 
     /// Waits for a place in the account's budget. Returns how long all requests have waited so far.
-    pub async fn wait_for_place(&self, urgency: Urgency) -> Duration {
+    ///
+    /// # Errors
+    /// What is left of a wait that the provider asked for, if it is longer than [`LONGEST_PAUSE`].
+    pub async fn wait_for_place(&self, urgency: Urgency) -> Result<Duration, Duration> {
         let now = self.started.elapsed();
         let _turn = match urgency {
             Urgency::Urgent => None,
             Urgency::Patient => Some(self.patient.lock().await),
         };
+        self.pause_left()?;
         let at = self
             .limiter
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .reserve(self.started.elapsed());
         tokio::time::sleep_until(self.started + at).await;
-        // A pause that began meanwhile holds this request back as well.
         loop {
-            let until = self
-                .limiter
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .paused_until();
-            if until <= self.started.elapsed() {
+            // A pause that began meanwhile holds this request back as well.
+            let left = self.pause_left()?;
+            if left.is_zero() {
                 let waited = self.started.elapsed().saturating_sub(now);
                 let mut total = self.waited.lock().unwrap_or_else(PoisonError::into_inner);
                 *total += waited;
-                return *total;
+                return Ok(*total);
             }
-            tokio::time::sleep_until(self.started + until).await;
+            tokio::time::sleep(left).await;
+        }
+    }
+
+    /// How long the account's requests are still held back; an error if that is too long to wait.
+    fn pause_left(&self) -> Result<Duration, Duration> {
+        let until = self
+            .limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .paused_until();
+        let left = until.saturating_sub(self.started.elapsed());
+        if left > LONGEST_PAUSE {
+            Err(left)
+        } else {
+            Ok(left)
         }
     }
 
@@ -371,18 +389,36 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_urgent_waits_behind_one_patient_request_at_most() {
+    fn wire(per_minute: u32) -> Wire {
         let base_url = Url::parse("http://localhost/").unwrap();
-        let second = Duration::from_secs(1);
-        let wire = Wire::new(
+        Wire::new(
             client().unwrap(),
             base_url,
             Credential::default(),
-            second,
-            1,
-        );
-        let wire = Arc::new(wire);
+            Duration::from_secs(1),
+            per_minute,
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_pause_is_not_sat_out_not_even_by_who_waits_already() {
+        let wire = wire(1);
+        let hour = Duration::from_hours(1);
+        let short = Duration::from_secs(20);
+        wire.pause(short);
+        let waits = wire.wait_for_place(Urgency::Urgent);
+        let pauses = async { wire.pause(short + hour) };
+        let (waited, ()) = tokio::join!(waits, pauses);
+        assert_eq!(waited, Err(hour));
+        assert!(wire.wait_for_place(Urgency::Patient).await.is_err());
+        tokio::time::sleep(hour).await;
+        assert!(wire.wait_for_place(Urgency::Urgent).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_waits_behind_one_patient_request_at_most() {
+        let second = Duration::from_secs(1);
+        let wire = Arc::new(wire(1));
         let started = Instant::now();
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..5 {
@@ -391,7 +427,7 @@ mod tests {
         }
         // The first has its place at once, the second waits for the next minute, the rest for them.
         tokio::time::sleep(second).await;
-        wire.wait_for_place(Urgency::Urgent).await;
+        wire.wait_for_place(Urgency::Urgent).await.unwrap();
         let waited = started.elapsed();
         assert!(
             (Duration::from_secs(119)..Duration::from_secs(122)).contains(&waited),

@@ -8,6 +8,9 @@ use chrono::{DateTime, Utc};
 /// Tries of one request inside a run.
 pub const TRIES: u32 = 4;
 
+/// The longest wait that a provider may ask for; what asks for more is a mistake.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// Upper bounds of the delays inside a run: seconds, few.
 pub fn within_run() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
@@ -37,14 +40,17 @@ pub fn jittered(bound: Duration) -> Duration {
     Duration::from_millis(fastrand::u64(0..=millis))
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or a date. None if it says neither.
+/// The wait that a `Retry-After` asks for: seconds, or a date; at most [`LONGEST_WAIT`]. None if it
+/// says neither.
 pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
     let header = header.trim();
-    if let Ok(seconds) = header.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = DateTime::<Utc>::from(httpdate::parse_http_date(header).ok()?);
-    Some((date - now).to_std().unwrap_or(Duration::ZERO))
+    let wait = if let Ok(seconds) = header.parse::<u64>() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = DateTime::<Utc>::from(httpdate::parse_http_date(header).ok()?);
+        (date - now).to_std().unwrap_or(Duration::ZERO)
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]
@@ -86,6 +92,14 @@ mod tests {
             retry_after("Wed, 21 Oct 2015 07:26:00 GMT", now),
             Some(Duration::ZERO)
         );
-        assert_eq!(retry_after("soon", now), None);
+        for (far, wait) in [
+            ("18446744073709551615", Some(LONGEST_WAIT)),
+            ("Fri, 21 Oct 2095 07:28:00 GMT", Some(LONGEST_WAIT)),
+            ("184467440737095516150", None),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(far, now), wait, "{far}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
 mod again;
+mod faults;
 mod firekassa;
+mod lies;
 mod movement;
 mod poison;
 mod published;

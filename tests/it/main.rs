@@ -16,6 +16,8 @@ mod providers;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 mod support;

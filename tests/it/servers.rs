@@ -1,0 +1,102 @@
+//! Small servers that do what no provider's API does: canned answers, a certificate that nobody
+//! trusts, bodies without end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+
+/// A certificate for 127.0.0.1 that has signed itself, good for a hundred years, and its key:
+/// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 36500 -addext subjectAltName=IP:127.0.0.1`.
+const CERTIFICATE: &str = "MIIBlDCCATqgAwIBAgIUYKn4Xfz63hSYqPESGsobNL6ceZMwCgYIKoZIzj0EAwIwFjEUMBIGA1UEAwwLc2VsZi1zaWduZWQwIBcNMjYxMTIxMTIzMDU1WhgPMjEyNjEwMjgxMjMwNTVaMBYxFDASBgNVBAMMC3NlbGYtc2lnbmVkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+ipByPVaG2eaU7gh/Zph9SpLdI+tAXtnL5rNUpC6hTZ4oZXNpJc9elADQ7cWCaSG0DYoD2k2t3DvInBJEqF0s6NkMGIwHQYDVR0OBBYEFFYf7sCA2K32q3UkxXp+6Px5HVP+MB8GA1UdIwQYMBaAFFYf7sCA2K32q3UkxXp+6Px5HVP+MA8GA1UdEwEB/wQFMAMBAf8wDwYDVR0RBAgwBocEfwAAATAKBggqhkjOPQQDAgNIADBFAiA4gBBusrdFhKvW+H3Nbwk2ysQHuQem8ccp8pN0jmWztgIhAPHC2y3Nn2lEsnVweow7Ns9RYhcLejNFkeihjiorvWhD";
+const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/1qx1b8g2sLXicjfhAIc6MA5UaqPjsVpLJodlyfVgGGhRANCAAT6KkHI9VobZ5pTuCH9mmH1Kkt0j60Be2cvms1SkLqFNnihlc2klz16UANDtxYJpIbQNigPaTa3cO8icEkSoXSz";
+
+/// An address where nobody listens.
+pub(crate) async fn nowhere() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A server that gives everybody this status line and these headers, and no body.
+pub(crate) async fn answering(head: &'static str) -> SocketAddr {
+    serve(move |mut client: TcpStream| async move {
+        hear(&mut client).await;
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        drop(client.write_all(answer.as_bytes()).await);
+    })
+    .await
+}
+
+/// A server that nobody has a reason to trust.
+pub(crate) async fn untrusted() -> SocketAddr {
+    let decode = |text: &str| STANDARD.decode(text).unwrap();
+    let chain = vec![CertificateDer::from(decode(CERTIFICATE))];
+    let key = PrivatePkcs8KeyDer::from(decode(KEY));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key.into())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    serve(move |client: TcpStream| {
+        let greeting = acceptor.accept(client);
+        async move { assert!(greeting.await.is_err(), "the certificate was trusted") }
+    })
+    .await
+}
+
+/// A server that sends these headers and the start of a body, and then a piece of it again and again
+/// for as long as anybody takes it; and the bytes that were taken.
+pub(crate) async fn endless(
+    headers: &'static str,
+    start: &'static [u8],
+    piece: Vec<u8>,
+) -> (SocketAddr, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = taken.clone();
+    let piece = Arc::new(piece);
+    let address = serve(move |mut client: TcpStream| {
+        let (piece, counter) = (piece.clone(), counter.clone());
+        async move {
+            hear(&mut client).await;
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n{headers}\r\n\r\n");
+            drop(client.write_all(head.as_bytes()).await);
+            drop(client.write_all(start).await);
+            while client.write_all(&piece).await.is_ok() {
+                counter.fetch_add(piece.len(), Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    (address, taken)
+}
+
+/// Serves every connection in a task of its own, for as long as the test goes on.
+async fn serve<F: Future<Output = ()> + Send + 'static>(
+    session: impl Fn(TcpStream) -> F + Send + 'static,
+) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            tokio::spawn(session(client));
+        }
+    });
+    address
+}
+
+/// Reads a request; all are shorter than the buffer.
+async fn hear(client: &mut TcpStream) {
+    let mut request = vec![0; 16 << 10];
+    drop(client.read(&mut request).await);
+}
