@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError};
+use crate::failpoint::failpoint;
 
 /// The right of this process to work on an account, until another process takes it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,7 @@ impl Store {
         ttl: Duration,
         limit: i64,
     ) -> Result<Vec<Lease>, StoreError> {
+        failpoint("lease.acquire.before");
         let leases = sqlx::query!(
             r#"
             WITH free AS (
@@ -144,6 +146,7 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
+        failpoint("lease.acquire.after");
         let acquired = Instant::now();
         let leases = leases.into_iter().map(|lease| Lease {
             account_id: lease.account_id,
@@ -156,6 +159,7 @@ impl Store {
 
     /// Renews leases; those that are not in the answer are lost, or their account is paused.
     pub async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, StoreError> {
+        failpoint("lease.renew.before");
         let (accounts, tokens) = columns(leases);
         let held = sqlx::query_scalar!(
             r#"
@@ -171,11 +175,13 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
+        failpoint("lease.renew.after");
         Ok(held)
     }
 
     /// Gives leases back, so that another process need not wait for their end.
     pub async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        failpoint("lease.release.before");
         let (accounts, tokens) = columns(leases);
         sqlx::query!(
             r#"
@@ -189,6 +195,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("lease.release.after");
         Ok(())
     }
 
@@ -199,6 +206,7 @@ impl Store {
         reason: &str,
         hint: &str,
     ) -> Result<(), StoreError> {
+        failpoint("suspend_account.before");
         let updated = sqlx::query!(
             r#"
             UPDATE paysync.accounts
@@ -212,6 +220,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("suspend_account.after");
         if updated.rows_affected() == 1 {
             Ok(())
         } else {

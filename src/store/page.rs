@@ -16,6 +16,7 @@ use super::account::Lease;
 use super::transaction::{Answer, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
+use crate::failpoint::failpoint;
 use crate::model::{Transaction, Window};
 use crate::provider::Checkpoint;
 
@@ -166,6 +167,7 @@ impl Store {
         let items = count(page.records.len() + page.quarantined.len());
         let (records, duplicate) = last_of_each(page.records);
         let mut connection = self.pool().acquire().await?;
+        failpoint("page.ask.before");
         let asked = ask(
             &mut connection,
             &lease.account_id,
@@ -173,6 +175,7 @@ impl Store {
             &records,
         )
         .await;
+        failpoint("page.ask.after");
         let answer = match asked {
             Ok(answer) => answer,
             // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
@@ -195,7 +198,9 @@ impl Store {
         if news.wanted.is_empty() && page.quarantined.is_empty() {
             // Nothing to write but the window: one statement is its own transaction.
             let counts = news.counts(Written::default(), 0);
+            failpoint("page.move.before");
             move_window(&mut connection, lease, &page.context, &counts, &page.then).await?;
+            failpoint("page.commit.after");
             return Ok(counts);
         }
         let mut transaction = connection.begin().await?;
@@ -213,6 +218,7 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             };
+        failpoint("page.upsert.after");
         let window = page.context.window;
         quarantine::write(
             &mut transaction,
@@ -226,8 +232,11 @@ impl Store {
         if !counts.adds_up() {
             return Err(StoreError::DoesNotAddUp(format!("{counts:?}")));
         }
+        failpoint("page.move.before");
         move_window(&mut transaction, lease, &page.context, &counts, &page.then).await?;
+        failpoint("page.commit.before");
         transaction.commit().await?;
+        failpoint("page.commit.after");
         Ok(counts)
     }
 }
