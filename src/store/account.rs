@@ -39,6 +39,8 @@ pub struct AccountState {
     pub suspended_reason: Option<String>,
     /// When it was last found to be refused.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
 }
 
 impl Store {
@@ -70,7 +72,11 @@ impl Store {
     pub async fn account(&self, account_id: &str) -> Result<AccountState, StoreError> {
         let state = sqlx::query_as!(
             AccountState,
-            "SELECT first_seen_at, paused, suspended_reason, suspended_at FROM paysync.accounts WHERE account_id = $1",
+            r#"
+            SELECT first_seen_at, paused, suspended_reason, suspended_at, clock_timestamp() AS "now!"
+            FROM paysync.accounts
+            WHERE account_id = $1
+            "#,
             account_id,
         )
         .fetch_one(self.pool())
