@@ -11,6 +11,13 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 pub trait Clock: Debug + Send + Sync {
     /// The current instant, in whole microseconds (PostgreSQL keeps no more).
     fn now(&self) -> DateTime<Utc>;
+
+    /// The instant to plan by while the database's clock shows `database`: the earlier of both. What
+    /// is still to come by either is not read yet: it would count as covered, and nobody would look
+    /// for the rows that are made there later.
+    fn agreed(&self, database: DateTime<Utc>) -> DateTime<Utc> {
+        self.now().min(database)
+    }
 }
 
 /// The machine's clock.
@@ -27,12 +34,16 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock, shifted: for tests of clock jumps.
+/// The machine's clock and the database's, shifted: for tests of what comes later.
 #[derive(Debug, Clone, Copy)]
 pub struct ShiftedClock(pub TimeDelta);
 
 impl Clock for ShiftedClock {
     fn now(&self) -> DateTime<Utc> {
         SystemClock.now() + self.0
+    }
+
+    fn agreed(&self, _database: DateTime<Utc>) -> DateTime<Utc> {
+        self.now()
     }
 }

@@ -2,7 +2,7 @@
 //! date, and proves that nothing is missing.
 //!
 //! Layers, strictly downwards (a test checks it):
-//! `model · clock · telemetry → provider · config → plan → transport · store → engine → http → app
+//! `model · clock · telemetry · failpoint → provider · config → plan → transport · store → engine → http → app
 //! → cli → main`. See `docs/ARCHITECTURE.md`.
 
 pub mod app;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod failpoint;
 pub mod http;
 pub mod launcher;
 pub mod model;

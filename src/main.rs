@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let _armed = paysync::failpoint::arm();
     paysync::cli::main()
 }

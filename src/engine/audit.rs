@@ -5,6 +5,7 @@ use tracing::{debug, warn};
 use super::account::Stream;
 use super::policy::Failure;
 use super::window::Reader;
+use crate::failpoint::failpoint;
 use crate::provider::Position;
 use crate::store::page::PageContext;
 use crate::store::window::OpenWindow;
@@ -27,6 +28,7 @@ impl Reader {
                 |response| provider.count(response),
             )
             .await?;
+        failpoint("audit.counted");
         // Held is asked after counted: what came in between can only make it more.
         let held = self.store.held(&self.account.id, window).await?;
         let context = PageContext {

@@ -39,8 +39,12 @@ pub(crate) struct Look {
     pub(crate) complete: bool,
     /// Whether the account waits for an operator.
     pub(crate) suspended: bool,
-    /// When to look again if nothing happens before.
+    /// When it was taken, by the clock it plans by.
+    pub(crate) now: DateTime<Utc>,
+    /// When to look again if nothing happens before, by the same clock.
     pub(crate) wake: DateTime<Utc>,
+    /// How far the database's clock, which stamps what is stored, is ahead of it.
+    ahead: TimeDelta,
 }
 
 impl Look {
@@ -51,28 +55,32 @@ impl Look {
         busy: &BTreeSet<i64>,
     ) -> Result<Self, StoreError> {
         let account = &reader.account;
-        let now = reader.clock.now();
         let state = reader.store.account(&account.id).await?;
+        let now = reader.clock.agreed(state.now);
+        let ahead = state.now - now;
         let states = reader.store.streams(&account.id).await?;
         let mut look = Self {
             ready: Vec::new(),
             complete: true,
             suspended: state.suspended_at.is_some(),
+            now,
+            ahead,
             wake: now + LONGEST_SLEEP,
         };
         let mut seconds = (0, 0);
-        let account_waits = waits(state.suspended_at, until, now);
+        let waits = |since: Option<DateTime<Utc>>| Some(probe_at(since? - ahead, until, now));
+        let account_waits = waits(state.suspended_at);
         for state in states {
             let Some(stream) = account.stream(&state.stream) else {
                 continue;
             };
             let goal = goal(stream, until, now);
-            let probe = waits(state.suspended_at, until, now).max(account_waits);
+            let probe = waits(state.suspended_at).max(account_waits);
             if let Some(probe_at) = probe.filter(|probe_at| *probe_at > now) {
                 look.complete = false;
                 look.wake = look.wake.min(probe_at).min(now + LONGEST_WAIT);
             } else {
-                look.stream(reader, stream, state.clone(), until, now, busy)
+                look.stream(reader, stream, state.clone(), until, busy)
                     .await?;
             }
             let until = due_until(&state.progress, &stream.policy, goal);
@@ -99,9 +107,9 @@ impl Look {
         stream: &Arc<Stream>,
         mut state: StreamState,
         until: Until,
-        now: DateTime<Utc>,
         busy: &BTreeSet<i64>,
     ) -> Result<(), StoreError> {
+        let now = self.now;
         let goal = goal(stream, until, now);
         let room = reader.account.concurrency.saturating_sub(state.open.len());
         // What becomes due again while a sync goes on is the next one's: else it might never end.
@@ -128,7 +136,7 @@ impl Look {
                 .max(now + stream_pause(stream));
         }
         for window in state.open {
-            match window.retry_at {
+            match window.retry_at.map(|retry_at| retry_at - self.ahead) {
                 _ if busy.contains(&window.id) => {}
                 Some(retry_at) if retry_at > now => self.wake = self.wake.min(retry_at),
                 _ => self.ready.push(Ready {
@@ -154,19 +162,15 @@ fn goal(stream: &Stream, until: Until, now: DateTime<Utc>) -> Goal {
     }
 }
 
-/// When to probe what waits for an operator; none if it does not wait.
-fn waits(
-    suspended_at: Option<DateTime<Utc>>,
-    until: Until,
-    now: DateTime<Utc>,
-) -> Option<DateTime<Utc>> {
+/// When to probe what waits for an operator since `suspended_at`.
+fn probe_at(suspended_at: DateTime<Utc>, until: Until, now: DateTime<Utc>) -> DateTime<Utc> {
     let interval = match until {
         Until::Stopped => PROBE_INTERVAL,
         Until::Covered { give_up_after, .. } => PROBE_INTERVAL.min(give_up_after / 3),
     };
-    let probe_at = suspended_at? + TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX);
+    let interval = TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX);
     // A clock that jumped back must not delay the probe for longer than its interval.
-    Some(probe_at.min(now + TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX)))
+    (suspended_at + interval).min(now + interval)
 }
 
 /// Adds the stream's seconds wanted and left.

@@ -12,6 +12,7 @@ use super::fetch::Fetched;
 use super::item::sort_out;
 use super::policy::Failure;
 use super::window::Reader;
+use crate::failpoint::failpoint;
 use crate::provider::{Checkpoint, PageError};
 use crate::store::again::OpenRow;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
@@ -74,6 +75,7 @@ impl Reader {
                 let read = |response: &_| provider.items_by_id(response).map(|_| ());
                 Some(asking.fetch_and_read(make, read).await?.0)
             };
+            failpoint("repoll.fetched");
             let sorted = match &fetched {
                 Some(Fetched { response, .. }) => sort_out(
                     provider,

@@ -200,10 +200,7 @@ impl Engine {
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<Outcome, StoreError> {
-        let until = Until::Covered {
-            now: self.clock.now(),
-            give_up_after,
-        };
+        let mut until = None;
         let started = Instant::now();
         let mut away_since: Option<Instant> = None;
         let mut waiting = false;
@@ -215,6 +212,10 @@ impl Engine {
                 Ok(Some(lease)) => {
                     away_since = None;
                     self.store.lift_suspension(&account.id, true).await?;
+                    let until = *until.get_or_insert_with(|| Until::Covered {
+                        now: self.clock.agreed(lease.now()),
+                        give_up_after,
+                    });
                     let stop = stop.child_token();
                     let lost = keeper.keep(lease.clone(), stop.clone());
                     self.under_lease(account, lease, keeper, lost, stop, until)

@@ -12,6 +12,7 @@ use super::item::{outside, sort_out};
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
 use crate::clock::Clock;
+use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
 use crate::provider::{Checkpoint, Page, Position};
 use crate::store::Store;
@@ -136,6 +137,7 @@ impl Reading<'_> {
                     continue;
                 }
             };
+            failpoint("window.fetched");
             delays = retry::within_run();
             tally.page(&page);
             if fetched.doubtful && is_first {
@@ -173,6 +175,7 @@ impl Reading<'_> {
             };
             let (counts, ahead) = futures_util::future::join(committed, ahead).await;
             let counts = counts?;
+            failpoint("window.stored");
             self.reader.note_page(self.stream, self.window, &counts);
             total += counts;
             if more.is_none() {

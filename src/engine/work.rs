@@ -102,9 +102,7 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     return Ok(Ended::GaveUp);
                 }
             }
-            let pause = (look.wake - reader.clock.now())
-                .to_std()
-                .unwrap_or_default();
+            let pause = (look.wake - look.now).to_std().unwrap_or_default();
             wake = Some(match until {
                 Until::Stopped => pause,
                 Until::Covered { give_up_after, .. } => {

@@ -184,7 +184,7 @@ pub fn plan(
     let gaps = due_gaps(progress, policy, goal);
     let live_from = goal.horizon - LIVE;
     plan.open
-        .extend(cut(&gaps, progress, policy, live_from, goal.horizon).take(room));
+        .extend(cut(&gaps, progress, policy, live_from).take(room));
 
     for Again { lane, tier } in &policy.again {
         let pass = progress
@@ -300,36 +300,47 @@ fn early_head(
     is_early.then_some(head)
 }
 
-/// The gaps as windows, newest first. A window that follows what is covered at the head reads back
-/// by the overlap, for rows that the provider showed late.
+/// The gaps as windows, newest first. A window that follows what is read already reads back by the
+/// overlap, for rows that the provider showed late.
 fn cut<'a>(
     gaps: &'a IntervalSet,
     progress: &'a Progress,
     policy: &'a Policy,
     live_from: DateTime<Utc>,
-    horizon: DateTime<Utc>,
 ) -> impl Iterator<Item = Planned> + 'a {
-    pieces(gaps, progress.length, policy.unit, policy.max_window).map(move |window| {
-        let lane = if window.end() > live_from {
-            Lane::Live
-        } else {
-            Lane::Backfill
-        };
-        let follows = progress.coverage.end() == Some(window.start()) && window.end() == horizon;
-        let start = if follows {
-            floor(window.start() - policy.overlap, policy.unit)
+    pieces(gaps, progress.length, policy.unit, policy.max_window)
+        .flat_map(move |window| {
+            if !follows(progress, window.start()) {
+                return [Some(window), None];
+            }
+            // Where a window has no room to read back, its newer part is one of its own.
+            let room = (policy.max_window - policy.overlap).max(policy.unit);
+            let part = floor(window.start() + room, policy.unit).max(window.start() + policy.unit);
+            let newer = Window::new(part, window.end());
+            let start = floor(window.start() - policy.overlap, policy.unit)
                 .max(progress.wanted_from)
-                .max(window.end() - policy.max_window)
-        } else {
-            window.start()
-        };
-        let window = Window::new(start.min(window.start()), window.end()).unwrap_or(window);
-        Planned {
+                .max(window.end().min(part) - policy.max_window)
+                .min(window.start());
+            [newer, Window::new(start, window.end().min(part))]
+        })
+        .flatten()
+        .map(move |window| Planned {
             window,
-            lane,
+            lane: if window.end() > live_from {
+                Lane::Live
+            } else {
+                Lane::Backfill
+            },
             tier: None,
-        }
-    })
+        })
+}
+
+/// Whether what lies just before an instant is read already, or being read: then rows may have been
+/// shown there since.
+fn follows(progress: &Progress, instant: DateTime<Utc>) -> bool {
+    let mut covered = progress.coverage.windows().iter();
+    let mut open = progress.open.iter().filter(|open| open.lane.fills());
+    covered.any(|covered| covered.end() == instant) || open.any(|open| open.window.end() == instant)
 }
 
 /// Windows of about `length` that tile a set, newest first. A rest of less than half a window is not

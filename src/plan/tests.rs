@@ -101,6 +101,36 @@ fn a_poll_waits_for_its_interval_and_reads_back_by_the_overlap() {
     assert_eq!(next_look(&progress, &policy), at(1090));
 }
 
+/// After a standstill the head is read in several windows, whose newest is read first.
+#[test]
+fn whatever_follows_what_is_read_reads_back_by_the_overlap() {
+    let policy = Policy {
+        overlap: seconds(10),
+        max_window: seconds(100),
+        ..policy()
+    };
+    let mut progress = progress(0);
+    progress.coverage.add(window(0, 1000));
+    let due = |progress: &Progress, horizon: i64| {
+        let goal = goal(horizon, false);
+        windows(&plan(progress, &policy, goal, at(horizon + 30), 9))
+    };
+    // No window is longer than the longest.
+    let oldest = [(1090, 1100, Lane::Live), (990, 1090, Lane::Live)];
+    let newer = [(1200, 1300, Lane::Live), (1100, 1200, Lane::Live)];
+    assert_eq!(due(&progress, 1300), [newer, oldest].concat());
+    // The newest is read; the oldest still follows what was read before.
+    progress.coverage.add(window(1200, 1300));
+    assert_eq!(due(&progress, 1300)[1..], oldest);
+    // What is being read was perhaps asked for before the row was shown.
+    progress.open.push(Planned {
+        window: window(1300, 1360),
+        lane: Lane::Live,
+        tier: None,
+    });
+    assert_eq!(due(&progress, 1450)[0], (1350, 1450, Lane::Live));
+}
+
 #[test]
 fn a_head_that_is_not_due_yet_is_no_gap_to_report() {
     let mut progress = progress(0);
@@ -274,6 +304,10 @@ struct World {
     policy: Policy,
     now: i64,
     read: Vec<u32>,
+    /// When the window was opened that each second was last read in.
+    read_at: Vec<i64>,
+    /// When each open window was opened.
+    opened_at: Vec<i64>,
 }
 
 impl World {
@@ -283,13 +317,18 @@ impl World {
             policy: policy(),
             now: 200,
             read: vec![0; 40_000],
+            read_at: vec![0; 40_000],
+            opened_at: Vec::new(),
         }
     }
 
     fn close(&mut self, index: usize) {
         let planned = self.progress.open.remove(index);
+        let opened_at = self.opened_at.remove(index);
         for second in planned.window.start().timestamp()..planned.window.end().timestamp() {
-            self.read[usize::try_from(second).unwrap()] += 1;
+            let second = usize::try_from(second).unwrap();
+            self.read[second] += 1;
+            self.read_at[second] = self.read_at[second].max(opened_at);
         }
         self.progress.coverage.add(planned.window);
     }
@@ -302,6 +341,8 @@ impl World {
                 let planned = self.progress.open[index % open];
                 if let Some((left, right)) = planned.window.split(self.policy.unit) {
                     self.progress.open.remove(index % open);
+                    let opened_at = self.opened_at.remove(index % open);
+                    self.opened_at.extend([opened_at; 2]);
                     self.progress
                         .open
                         .extend([left, right].map(|window| Planned { window, ..planned }));
@@ -334,6 +375,7 @@ impl World {
         assert!(plan.open.len() <= room);
         for planned in &plan.open {
             assert!(planned.window.length() <= self.policy.max_window);
+            self.opened_at.push(self.now);
         }
         self.progress.open.extend(plan.open);
     }
@@ -386,5 +428,27 @@ proptest! {
             prop_assert!(world.read[usize::try_from(second).unwrap()] >= 1);
         }
         prop_assert!(world.read[..usize::try_from(start).unwrap()].iter().all(|&count| count == 0));
+    }
+
+    /// A row that the provider shows late, by no more than the overlap, is asked for once it is shown.
+    #[test]
+    fn what_is_shown_late_is_asked_for_again(events in proptest::collection::vec(event(), 0..80), overlap in 1i64..100) {
+        let mut world = World::new();
+        world.policy.overlap = seconds(overlap);
+        for event in events {
+            world.apply(event);
+            // Half a window must be left for what is new.
+            world.policy.max_window = world.policy.max_window.max(seconds(2 * overlap));
+        }
+        let horizon = world.policy.horizon(at(world.now));
+        while !is_complete(&world.progress, &world.policy, Goal { horizon, eager: true }) {
+            world.plan(3, true);
+            world.close(0);
+        }
+        let start = world.progress.wanted_from.timestamp();
+        for second in start..horizon.timestamp() - overlap {
+            let read_at = world.read_at[usize::try_from(second).unwrap()];
+            prop_assert!(read_at >= second + overlap, "second {} was last asked for at {}", second, read_at);
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) struct Desk {
     dice: Dice,
     requests: u64,
     pub(crate) between_pages: BetweenPages,
+    pub(crate) fail_per_mille: u32,
     pub(crate) faults: VecDeque<Fault>,
 }
 
@@ -32,6 +33,7 @@ impl Desk {
             dice: Dice::new(settings.seed ^ u64::from(provider.position())),
             requests: 0,
             between_pages: settings.between_pages,
+            fail_per_mille: settings.fail_per_mille,
             faults: VecDeque::new(),
         }
     }
@@ -43,11 +45,11 @@ impl Desk {
     }
 
     /// The fault that the next answer meets, by order or by chance.
-    pub(crate) fn next_fault(&mut self, per_mille: u32) -> Option<Fault> {
+    pub(crate) fn next_fault(&mut self) -> Option<Fault> {
         let ordered = self.faults.pop_front();
         ordered.or_else(|| {
             self.dice
-                .per_mille(per_mille)
+                .per_mille(self.fail_per_mille)
                 .then(|| fault::any(&mut self.dice))
         })
     }

@@ -151,6 +151,12 @@ impl Handle {
         self.shared.at(provider, |desk, _| desk.faults.clear());
     }
 
+    /// Sets how many of 1000 requests are answered with a fault from now on.
+    pub fn fail_per_mille(&self, provider: Provider, per_mille: u32) {
+        self.shared
+            .at(provider, |desk, _| desk.fail_per_mille = per_mille);
+    }
+
     /// Sets what moves after every page from now on.
     pub fn between_pages(&self, provider: Provider, moves: BetweenPages) {
         self.shared

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Response, header};
 use futures_util::stream;
 use tokio_util::sync::CancellationToken;
 
-use super::clock::{Clock, lock};
+use super::clock::{Clock, instant, lock};
 use super::desk::Desk;
 use super::exchange::{Answer, Call};
 use super::fault::{self, Fault};
@@ -53,10 +53,14 @@ impl Shared {
         provider: Provider,
         act: impl FnOnce(&mut Desk, i64) -> T,
     ) -> T {
-        let now = self.clock.now().timestamp_micros();
         self.desks
             .get(&provider)
-            .map(|desk| act(&mut lock(desk), now))
+            .map(|desk| {
+                let mut desk = lock(desk);
+                // Read by whoever has the desk: what happens there happens in the order of its times.
+                let now = self.clock.now().timestamp_micros();
+                act(&mut desk, now)
+            })
             .unwrap_or_default()
     }
 }
@@ -101,10 +105,10 @@ async fn provide(
         now: shared.clock.now(),
         number: 0,
     };
-    let fail = shared.settings.fail_per_mille;
-    let (answer, fault) = shared.at(provider, |desk, _| {
+    let (answer, fault) = shared.at(provider, |desk, now| {
+        call.now = instant(now);
         call.number = desk.next_request();
-        let fault = desk.next_fault(fail);
+        let fault = desk.next_fault();
         // A request that fails on its way in moves nothing.
         let reached = !matches!(
             fault,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError};
+use crate::failpoint::failpoint;
 
 /// The right of this process to work on an account, until another process takes it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub struct AccountState {
     pub suspended_reason: Option<String>,
     /// When it was last found to be refused.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// The database's clock.
+    pub now: DateTime<Utc>,
 }
 
 impl Store {
@@ -69,7 +72,11 @@ impl Store {
     pub async fn account(&self, account_id: &str) -> Result<AccountState, StoreError> {
         let state = sqlx::query_as!(
             AccountState,
-            "SELECT first_seen_at, paused, suspended_reason, suspended_at FROM paysync.accounts WHERE account_id = $1",
+            r#"
+            SELECT first_seen_at, paused, suspended_reason, suspended_at, clock_timestamp() AS "now!"
+            FROM paysync.accounts
+            WHERE account_id = $1
+            "#,
             account_id,
         )
         .fetch_one(self.pool())
@@ -116,6 +123,7 @@ impl Store {
         ttl: Duration,
         limit: i64,
     ) -> Result<Vec<Lease>, StoreError> {
+        failpoint("lease.acquire.before");
         let leases = sqlx::query!(
             r#"
             WITH free AS (
@@ -144,6 +152,7 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
+        failpoint("lease.acquire.after");
         let acquired = Instant::now();
         let leases = leases.into_iter().map(|lease| Lease {
             account_id: lease.account_id,
@@ -156,6 +165,7 @@ impl Store {
 
     /// Renews leases; those that are not in the answer are lost, or their account is paused.
     pub async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, StoreError> {
+        failpoint("lease.renew.before");
         let (accounts, tokens) = columns(leases);
         let held = sqlx::query_scalar!(
             r#"
@@ -171,11 +181,13 @@ impl Store {
         )
         .fetch_all(self.pool())
         .await?;
+        failpoint("lease.renew.after");
         Ok(held)
     }
 
     /// Gives leases back, so that another process need not wait for their end.
     pub async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
+        failpoint("lease.release.before");
         let (accounts, tokens) = columns(leases);
         sqlx::query!(
             r#"
@@ -189,6 +201,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("lease.release.after");
         Ok(())
     }
 
@@ -199,6 +212,7 @@ impl Store {
         reason: &str,
         hint: &str,
     ) -> Result<(), StoreError> {
+        failpoint("suspend_account.before");
         let updated = sqlx::query!(
             r#"
             UPDATE paysync.accounts
@@ -212,6 +226,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("suspend_account.after");
         if updated.rows_affected() == 1 {
             Ok(())
         } else {

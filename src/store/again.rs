@@ -6,6 +6,7 @@ use super::account::Lease;
 use super::page::{PageContext, PageCounts, Then};
 use super::window::{OpenWindow, Trouble, move_window};
 use super::{Store, StoreError, range};
+use crate::failpoint::failpoint;
 use crate::model::{Status, Window};
 
 /// A row that may still change.
@@ -123,7 +124,10 @@ impl Store {
                 .is_some_and(|count| held.lacks(count)),
         };
         let mut connection = self.pool().acquire().await?;
-        move_window(&mut connection, lease, context, &counts, &then).await
+        failpoint("audit.close.before");
+        move_window(&mut connection, lease, context, &counts, &then).await?;
+        failpoint("audit.close.after");
+        Ok(())
     }
 
     /// Gives up a pass over a tier: the provider will not do it. It is tried again when it is due.
@@ -133,6 +137,7 @@ impl Store {
         window: &OpenWindow,
         trouble: Trouble<'_>,
     ) -> Result<(), StoreError> {
+        failpoint("give_up_pass.before");
         sqlx::query!(
             r#"
             WITH dropped AS (
@@ -157,6 +162,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("give_up_pass.after");
         Ok(())
     }
 }

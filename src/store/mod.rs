@@ -159,6 +159,8 @@ fn is_away(error: &sqlx::Error) -> bool {
                 .iter()
                 .any(|class| code.starts_with(class))
                 || code == "55P03"
+                // The database takes no connections for a while.
+                || code == "55000"
                 || code == "25006"
         }
         _ => false,

@@ -18,6 +18,7 @@ use super::quarantine::REFUSED;
 use super::transaction::{Answer, Observed, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
+use crate::failpoint::failpoint;
 use crate::model::{Transaction, Window};
 use crate::provider::Checkpoint;
 
@@ -175,7 +176,10 @@ impl Store {
                 at: page.context.requested_at,
             })
             .collect();
-        let answer = match ask(&mut connection, &lease.account_id, &observed).await {
+        failpoint("page.ask.before");
+        let asked = ask(&mut connection, &lease.account_id, &observed).await;
+        failpoint("page.ask.after");
+        let answer = match asked {
             Ok(answer) => answer,
             // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
             Err(error) if refused_data(&error).is_some() => Answer::all_wanted(records.len()),
@@ -197,7 +201,9 @@ impl Store {
         if news.wanted.is_empty() && page.quarantined.is_empty() {
             // Nothing to write but the window: one statement is its own transaction.
             let counts = news.counts(Written::default(), 0);
+            failpoint("page.move.before");
             move_window(&mut connection, lease, &page.context, &counts, &page.then).await?;
+            failpoint("page.commit.after");
             return Ok(counts);
         }
         let mut transaction = connection.begin().await?;
@@ -215,6 +221,7 @@ impl Store {
                 }
                 Err(error) => return Err(error.into()),
             };
+        failpoint("page.upsert.after");
         let window = page.context.window;
         quarantine::write(
             &mut transaction,
@@ -229,8 +236,11 @@ impl Store {
         if !counts.adds_up() {
             return Err(StoreError::DoesNotAddUp(format!("{counts:?}")));
         }
+        failpoint("page.move.before");
         move_window(&mut transaction, lease, &page.context, &counts, &page.then).await?;
+        failpoint("page.commit.before");
         transaction.commit().await?;
+        failpoint("page.commit.after");
         Ok(counts)
     }
 }

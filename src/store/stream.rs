@@ -7,6 +7,7 @@ use super::account::Lease;
 use super::range;
 use super::window::OpenWindow;
 use super::{Store, StoreError};
+use crate::failpoint::failpoint;
 use crate::model::Window;
 use crate::plan::{Lane, Pass, Plan, Progress};
 
@@ -153,6 +154,7 @@ impl Store {
         wanted_until: DateTime<Utc>,
         plan: &Plan,
     ) -> Result<Vec<OpenWindow>, StoreError> {
+        failpoint("open.before");
         let mut transaction = self.pool().begin().await?;
         let held = sqlx::query_scalar!(
             r#"SELECT 1 AS "held!" FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE"#,
@@ -182,6 +184,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
+        failpoint("open.begun");
         let mut opened = Vec::with_capacity(plan.open.len());
         if !plan.open.is_empty() {
             let (starts, ends): (Vec<_>, Vec<_>) = plan
@@ -236,7 +239,9 @@ impl Store {
                     }),
             );
         }
+        failpoint("open.commit.before");
         transaction.commit().await?;
+        failpoint("open.commit.after");
         Ok(opened)
     }
 
@@ -248,6 +253,7 @@ impl Store {
         reason: &str,
         hint: &str,
     ) -> Result<(), StoreError> {
+        failpoint("suspend_stream.before");
         let updated = sqlx::query!(
             r#"
             UPDATE paysync.streams
@@ -264,6 +270,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("suspend_stream.after");
         if updated.rows_affected() == 1 {
             Ok(())
         } else {

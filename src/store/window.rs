@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use super::account::Lease;
 use super::page::{PageContext, PageCounts, Then};
 use super::{Store, StoreError, range};
+use crate::failpoint::failpoint;
 use crate::model::Window;
 use crate::plan::{Lane, Planned};
 use crate::provider::Checkpoint;
@@ -90,6 +91,7 @@ impl Store {
         window_id: i64,
         trouble: Trouble<'_>,
     ) -> Result<(), StoreError> {
+        failpoint("fail_window.before");
         sqlx::query!(
             r#"
             WITH failed AS (
@@ -119,6 +121,7 @@ impl Store {
         )
         .execute(self.pool())
         .await?;
+        failpoint("fail_window.after");
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 // The attribute tells clippy that everything inside is a test.
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod documents;

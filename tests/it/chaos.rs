@@ -1,0 +1,154 @@
+//! Nothing lost, nothing doubled, whatever happens: schedules of trouble drawn from seeds.
+//!
+//! Each has a database, a simulator and processes of its own, and everything happens to them while
+//! rows come and change. Then all is quiet, and the tables must be what the simulator's ledger says,
+//! row by row and column by column. `PAYSYNC_CHAOS_SEED` and `PAYSYNC_CHAOS_SCHEDULES` say where the
+//! seeds start and how many there are; a schedule that fails tells its seed. The seed decides what
+//! happens, the machine how fast.
+
+mod books;
+mod found;
+mod process;
+mod schedule;
+mod world;
+
+use std::collections::BTreeSet;
+use std::ops::AddAssign;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use schedule::Schedule;
+use sqlx::PgPool;
+use world::World;
+
+/// Without a word about it: what a run between two changes can afford.
+const SCHEDULES: u64 = 25;
+
+/// What schedules met, so that nobody takes peace for strength.
+#[derive(Debug, Default, Clone, Copy)]
+struct Met {
+    starts: u64,
+    kills: u64,
+    deaths_at_places: u64,
+    /// Connections to the database that broke.
+    cuts: u64,
+    /// Streams that were told to forget something.
+    resyncs: u64,
+    faults: u64,
+    /// Streams in which reading failed.
+    failures: u64,
+    rows: u64,
+    versions: u64,
+}
+
+impl AddAssign for Met {
+    fn add_assign(&mut self, other: Self) {
+        self.starts += other.starts;
+        self.kills += other.kills;
+        self.deaths_at_places += other.deaths_at_places;
+        self.cuts += other.cuts;
+        self.resyncs += other.resyncs;
+        self.faults += other.faults;
+        self.failures += other.failures;
+        self.rows += other.rows;
+        self.versions += other.versions;
+    }
+}
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text}: not a number"))
+    })
+}
+
+/// Every place in the source where the program can be told to die.
+fn places() -> Vec<String> {
+    let mut places = BTreeSet::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(path).unwrap();
+                let calls = text.split("failpoint(\"").skip(1);
+                places.extend(calls.filter_map(|call| Some(call.split_once("\");")?.0.to_owned())));
+            }
+        }
+    }
+    places.into_iter().collect()
+}
+
+/// Runs a schedule; what it met, or what is wrong.
+async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, String> {
+    let mut world = World::new(Schedule::draw(seed, &places), server).await;
+    let ran = async {
+        world.happen().await;
+        world.settle().await;
+    };
+    let Err(panic) = std::panic::AssertUnwindSafe(ran).catch_unwind().await else {
+        let met = world.met;
+        world.end().await;
+        return Ok(met);
+    };
+    let what = panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|&what| what.to_owned()));
+    Err(format!(
+        "seed {seed}: {}\nagain: PAYSYNC_CHAOS_SEED={seed} PAYSYNC_CHAOS_SCHEDULES=1\n{}\n{}",
+        what.unwrap_or_default(),
+        world.schedule.told(),
+        world.last_words(),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
+    let server = std::env::var("DATABASE_URL").expect(
+        "this test needs PostgreSQL: run it by cargo, or set DATABASE_URL to a server where databases may be created",
+    );
+    let server = PgPool::connect(&server).await.unwrap();
+    let places: Arc<[String]> = places().into();
+    assert!(places.len() >= 20, "{places:?}");
+    let first = number("PAYSYNC_CHAOS_SEED", 1);
+    let schedules = number("PAYSYNC_CHAOS_SCHEDULES", SCHEDULES);
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let runs = (first..first + schedules).map(|seed| {
+        let (places, server) = (places.clone(), server.clone());
+        async move { tokio::spawn(run(seed, places, server)).await.unwrap() }
+    });
+    let mut runs = futures_util::stream::iter(runs).buffer_unordered(4 * cores);
+    let mut met = Met::default();
+    let mut wrong = Vec::new();
+    while let Some(run) = runs.next().await {
+        match run {
+            Ok(ran) => met += ran,
+            Err(what) => wrong.push(what),
+        }
+    }
+    println!("{schedules} schedules from seed {first}: {met:?}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {schedules} schedules:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+    // Few schedules may be lucky.
+    if schedules >= SCHEDULES {
+        let some = [
+            met.kills,
+            met.deaths_at_places,
+            met.cuts,
+            met.resyncs,
+            met.faults,
+            met.failures,
+            met.versions,
+        ];
+        assert!(some.iter().all(|times| *times > 0), "{met:?}");
+    }
+}
