@@ -11,6 +11,7 @@ mod signals;
 mod simulate;
 mod status;
 mod sync;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +59,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prove from the database alone that nothing was lost or doubled; writes nothing
+    Verify(ReportArgs),
     /// Forget that an interval was read, so that it is read again
     Resync(ResyncArgs),
     /// Stop reading an account; survives restarts
@@ -161,6 +164,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Sync(args) => sync::sync(&load()?, &args).await,
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
+        Command::Verify(args) => verify::verify(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
         Command::Pause { account } => operate::pause(&load()?, &account).await,
         Command::Resume { account } => operate::resume(&load()?, &account).await,

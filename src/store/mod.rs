@@ -14,8 +14,10 @@ pub mod health;
 pub mod page;
 mod quarantine;
 mod range;
+pub mod retention;
 pub mod stream;
 mod transaction;
+pub mod verify;
 pub mod window;
 
 use std::str::FromStr;

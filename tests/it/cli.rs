@@ -4,6 +4,7 @@ mod bench;
 mod input;
 mod lines;
 mod trouble;
+mod verify;
 
 use std::collections::BTreeSet;
 

@@ -3,10 +3,12 @@
 
 mod again;
 mod firekassa;
+mod housekeeping;
 mod movement;
 mod published;
 mod replicas;
 mod trouble;
+mod verify;
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
 mod lanes;
+mod retention;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
