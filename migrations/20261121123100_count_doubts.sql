@@ -16,7 +16,7 @@ WHERE audits.lane = 'audit' AND audits.outcome = 'closed' AND audits.provider_co
       - coalesce((
           SELECT range_agg(tstzrange(later.window_start, later.window_end))
           FROM paysync.windows AS later
-          WHERE later.account_id = audits.account_id AND later.stream = audits.stream
+          WHERE later.account_id = audits.account_id AND later.window_id > audits.window_id AND later.stream = audits.stream
             AND later.outcome = 'closed' AND later.opened_at >= audits.closed_at
             AND (later.lane IN ('live', 'backfill', 'rescan')
                  OR (later.lane = 'audit' AND later.provider_count <= later.items + later.outside))

@@ -108,13 +108,14 @@ impl Round<'_> {
         let streams = self.store.stream_names().await?;
         if let Some(age) = self.retention.windows {
             for (account, stream) in &streams {
+                let before = self.store.foldable_before(account, stream, age).await?;
                 let mut next = Some(0);
                 while let Some(after) = next
                     && self.may_go_on().await
                 {
                     let folded = self
                         .store
-                        .fold_windows(account, stream, age, after, limit)
+                        .fold_windows(account, stream, before, after, limit)
                         .await?;
                     tidied.windows += folded.windows;
                     next = folded.next;

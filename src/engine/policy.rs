@@ -115,6 +115,7 @@ impl Failure {
                 PageError::NotJson { .. }
                 | PageError::Html
                 | PageError::Missing(_)
+                | PageError::TooMany(_)
                 | PageError::Cursor(_) => Directive::Retry,
                 PageError::Signature => Directive::SuspendAccount,
                 PageError::Position(_) => Directive::SuspendStream,
@@ -189,6 +190,9 @@ impl Failure {
                     "the answer was cut short or is not the API's; retried for ever"
                 }
                 PageError::Missing(_) => "check that base_url is the API this provider speaks",
+                PageError::TooMany(_) => {
+                    "the provider sends far more than was asked for; check that base_url is the API this provider speaks"
+                }
                 PageError::Cursor(_) => {
                     "the provider's paging is broken for this window; tell them, it is retried for ever"
                 }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::account::milliseconds;
 use super::{Store, StoreError};
 
@@ -45,14 +47,37 @@ impl Store {
             .collect())
     }
 
-    /// Folds those of a stream's `limit` windows after the number `after` that got their outcome longer
-    /// ago than `age`: their sums go to `window_totals`, the time they have read to `streams.folded`.
-    /// Open windows stay, and whatever closed since the stream's oldest doubt.
-    pub async fn fold_windows(
+    /// The instant before which a stream's windows may be folded that got their outcome longer ago than
+    /// `age`: whatever closed since the stream's oldest doubt stays with it, as it may answer it. A doubt
+    /// that arises later is younger than that.
+    pub async fn foldable_before(
         &self,
         account_id: &str,
         stream: &str,
         age: Duration,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        let before = sqlx::query_scalar!(
+            r#"
+            SELECT least(now() - make_interval(secs => $3::bigint / 1000.0), min(closed_at)) AS "before!"
+            FROM paysync.count_doubts
+            WHERE account_id = $1 AND stream = $2
+            "#,
+            account_id,
+            stream,
+            milliseconds(age),
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(before)
+    }
+
+    /// Folds those of a stream's `limit` windows after the number `after` that got their outcome before
+    /// an instant: their sums go to `window_totals`, the time they have read to `streams.folded`.
+    pub async fn fold_windows(
+        &self,
+        account_id: &str,
+        stream: &str,
+        before: DateTime<Utc>,
         after: i64,
         limit: i64,
     ) -> Result<Folded, StoreError> {
@@ -63,19 +88,16 @@ impl Store {
                 -- no other, so that nobody waits in a circle.
                 SELECT stream FROM paysync.streams WHERE account_id = $1 AND stream = $2 FOR NO KEY UPDATE
             ), batch AS (
-                SELECT window_id, outcome IS NOT NULL AND closed_at < now() - make_interval(secs => $3::bigint / 1000.0) AS is_old
+                SELECT window_id, outcome IS NOT NULL AND closed_at < $3 AS is_old
                 FROM paysync.windows
                 WHERE account_id = $1 AND stream = $2 AND window_id > $4
                 ORDER BY window_id
                 LIMIT $5
-            ), doubt AS (
-                SELECT min(closed_at) AS since FROM paysync.count_doubts WHERE account_id = $1 AND stream = $2
             ), folded AS (
                 -- What another process folded while this one waited is gone by now, and not deleted twice.
                 DELETE FROM paysync.windows
-                USING mine, batch, doubt
+                USING mine, batch
                 WHERE windows.account_id = $1 AND windows.window_id = batch.window_id AND batch.is_old
-                  AND (doubt.since IS NULL OR windows.closed_at < doubt.since)
                 RETURNING windows.*
             ), summed AS (
                 INSERT INTO paysync.window_totals AS held (
@@ -113,7 +135,7 @@ impl Store {
             "#,
             account_id,
             stream,
-            milliseconds(age),
+            before,
             after,
             limit,
         )

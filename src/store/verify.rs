@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -99,132 +100,9 @@ impl Store {
         // All statements see the same instant: a page that is stored meanwhile is in none of them.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut snapshot = self.pool().begin_with(begin).await?;
-        let totals = sqlx::query!(
-            r#"
-            SELECT coalesce(accounts.lease_until > clock_timestamp(), false) AS "leased!",
-                   (SELECT count(*) FROM paysync.transactions WHERE account_id = $1) AS "rows!",
-                   (SELECT count(*) FROM paysync.quarantine WHERE account_id = $1) AS "quarantined!",
-                   sums.windows AS "windows!", sums.inserted AS "inserted!", wrong.count AS "wrong!",
-                   orphans.count AS "orphans!", orphans.id AS orphan
-            FROM paysync.accounts
-            CROSS JOIN (
-                SELECT coalesce(sum(windows), 0)::bigint AS windows, coalesce(sum(inserted), 0)::bigint AS inserted
-                FROM paysync.ledger
-                WHERE account_id = $1
-            ) AS sums
-            CROSS JOIN (
-                -- The tables' checks see to it; somebody may have dropped them.
-                SELECT count(*) AS count
-                FROM (
-                    SELECT items, inserted + updated + unchanged + stale + duplicate + quarantined AS parts
-                    FROM paysync.windows WHERE account_id = $1
-                    UNION ALL
-                    SELECT items, inserted + updated + unchanged + stale + duplicate + quarantined
-                    FROM paysync.window_totals WHERE account_id = $1
-                ) AS entries
-                WHERE items <> parts
-            ) AS wrong
-            CROSS JOIN (
-                SELECT count(*) AS count, min(provider_transaction_id) AS id
-                FROM paysync.raw_transactions
-                WHERE account_id = $1 AND NOT EXISTS (
-                    SELECT FROM paysync.transactions
-                    WHERE transactions.account_id = $1
-                      AND transactions.provider_transaction_id = raw_transactions.provider_transaction_id
-                )
-            ) AS orphans
-            WHERE accounts.account_id = $1
-            "#,
-            account_id,
-        )
-        .fetch_optional(&mut *snapshot)
-        .await?;
-        let Some(totals) = totals else {
-            return Ok(None);
-        };
-        let streams = sqlx::query!(
-            r#"
-            SELECT streams.stream,
-                   role = 'history' AND wanted_until IS NULL AND wanted_from < now() AS "untried!",
-                   (SELECT count(*) FROM unnest(coverage)) AS "covered!", lower(coverage) AS covered_from, upper(coverage) AS covered_to,
-                   unread.intervals AS "unread!", unread.since AS unread_from, unread.until AS unread_to,
-                   gaps.intervals AS "gaps!", gaps.since AS gaps_from, gaps.until AS gaps_to,
-                   (
-                       SELECT count(*) FROM paysync.windows
-                       WHERE windows.account_id = $1 AND windows.stream = streams.stream AND outcome IS NULL
-                   ) AS "open!"
-            FROM paysync.streams
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS intervals, min(lower(span)) AS since, max(upper(span)) AS until
-                FROM unnest(coverage - folded - coalesce((
-                    SELECT range_agg(tstzrange(window_start, window_end))
-                    FROM paysync.windows
-                    WHERE windows.account_id = $1 AND windows.stream = streams.stream
-                      AND outcome = 'closed' AND lane IN ('live', 'backfill', 'rescan')
-                ), '{}')) AS span
-            ) AS unread
-            CROSS JOIN LATERAL (
-                SELECT count(*) AS intervals, min(gap_from) AS since, max(gap_to) AS until
-                FROM paysync.coverage_gaps
-                WHERE coverage_gaps.account_id = $1 AND coverage_gaps.stream = streams.stream
-            ) AS gaps
-            WHERE streams.account_id = $1
-            ORDER BY streams.stream
-            "#,
-            account_id,
-        )
-        .fetch_all(&mut *snapshot)
-        .await?;
-        let doubts = sqlx::query_as!(
-            Doubt,
-            r#"
-            SELECT stream AS "stream!", window_start AS "from!", window_end AS "to!", held AS "held!",
-                   provider_count AS "counted!"
-            FROM paysync.count_doubts
-            WHERE account_id = $1
-            ORDER BY window_id
-            "#,
-            account_id,
-        )
-        .fetch_all(&mut *snapshot)
-        .await?;
+        let evidence = evidence(&mut snapshot, account_id).await?;
         snapshot.rollback().await?;
-        Ok(Some(Evidence {
-            streams: streams
-                .into_iter()
-                .map(|row| StreamEvidence {
-                    stream: row.stream,
-                    covered: Extent {
-                        intervals: row.covered,
-                        from: row.covered_from,
-                        to: row.covered_to,
-                    },
-                    unread: Extent {
-                        intervals: row.unread,
-                        from: row.unread_from,
-                        to: row.unread_to,
-                    },
-                    gaps: Extent {
-                        intervals: row.gaps,
-                        from: row.gaps_from,
-                        to: row.gaps_to,
-                    },
-                    untried: row.untried,
-                    open: row.open,
-                })
-                .collect(),
-            ledger: LedgerEvidence {
-                windows: totals.windows,
-                inserted: totals.inserted,
-                wrong: totals.wrong,
-            },
-            rows: totals.rows,
-            orphans: totals.orphans,
-            orphan: totals.orphan,
-            doubts,
-            quarantined: totals.quarantined,
-            leased: totals.leased,
-        }))
+        Ok(evidence)
     }
 
     /// Shows the payloads of at most `limit` rows after the id `after`, in the order of ids, one in
@@ -264,4 +142,136 @@ impl Store {
         }
         Ok(last.filter(|_| seen == limit))
     }
+}
+
+async fn evidence(
+    snapshot: &mut PgConnection,
+    account_id: &str,
+) -> Result<Option<Evidence>, sqlx::Error> {
+    let totals = sqlx::query!(
+        r#"
+        SELECT coalesce(accounts.lease_until > clock_timestamp(), false) AS "leased!",
+               (SELECT count(*) FROM paysync.transactions WHERE account_id = $1) AS "rows!",
+               (SELECT count(*) FROM paysync.quarantine WHERE account_id = $1) AS "quarantined!",
+               sums.windows AS "windows!", sums.inserted AS "inserted!", wrong.count AS "wrong!",
+               orphans.count AS "orphans!", orphans.id AS orphan
+        FROM paysync.accounts
+        CROSS JOIN (
+            SELECT coalesce(sum(windows), 0)::bigint AS windows, coalesce(sum(inserted), 0)::bigint AS inserted
+            FROM paysync.ledger
+            WHERE account_id = $1
+        ) AS sums
+        CROSS JOIN (
+            -- The tables' checks see to it; somebody may have dropped them.
+            SELECT count(*) AS count
+            FROM (
+                SELECT items, inserted + updated + unchanged + stale + duplicate + quarantined AS parts
+                FROM paysync.windows WHERE account_id = $1
+                UNION ALL
+                SELECT items, inserted + updated + unchanged + stale + duplicate + quarantined
+                FROM paysync.window_totals WHERE account_id = $1
+            ) AS entries
+            WHERE items <> parts
+        ) AS wrong
+        CROSS JOIN (
+            SELECT count(*) AS count, min(provider_transaction_id) AS id
+            FROM paysync.raw_transactions
+            WHERE account_id = $1 AND NOT EXISTS (
+                SELECT FROM paysync.transactions
+                WHERE transactions.account_id = $1
+                  AND transactions.provider_transaction_id = raw_transactions.provider_transaction_id
+            )
+        ) AS orphans
+        WHERE accounts.account_id = $1
+        "#,
+        account_id,
+    )
+    .fetch_optional(&mut *snapshot)
+    .await?;
+    let Some(totals) = totals else {
+        return Ok(None);
+    };
+    Ok(Some(Evidence {
+        streams: streams(snapshot, account_id).await?,
+        ledger: LedgerEvidence {
+            windows: totals.windows,
+            inserted: totals.inserted,
+            wrong: totals.wrong,
+        },
+        rows: totals.rows,
+        orphans: totals.orphans,
+        orphan: totals.orphan,
+        doubts: doubts(snapshot, account_id).await?,
+        quarantined: totals.quarantined,
+        leased: totals.leased,
+    }))
+}
+
+async fn streams(
+    snapshot: &mut PgConnection,
+    account_id: &str,
+) -> Result<Vec<StreamEvidence>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT streams.stream,
+               role = 'history' AND wanted_until IS NULL AND wanted_from < now() AS "untried!",
+               (SELECT count(*) FROM unnest(coverage)) AS "covered!", lower(coverage) AS covered_from, upper(coverage) AS covered_to,
+               unread.intervals AS "unread!", unread.since AS unread_from, unread.until AS unread_to,
+               gaps.intervals AS "gaps!", gaps.since AS gaps_from, gaps.until AS gaps_to,
+               (
+                   SELECT count(*) FROM paysync.windows
+                   WHERE windows.account_id = $1 AND windows.stream = streams.stream AND outcome IS NULL
+               ) AS "open!"
+        FROM paysync.streams
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS intervals, min(lower(span)) AS since, max(upper(span)) AS until
+            FROM unnest(coverage - folded - coalesce((
+                SELECT range_agg(tstzrange(window_start, window_end))
+                FROM paysync.windows
+                WHERE windows.account_id = $1 AND windows.stream = streams.stream
+                  AND outcome = 'closed' AND lane IN ('live', 'backfill', 'rescan')
+            ), '{}')) AS span
+        ) AS unread
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS intervals, min(gap_from) AS since, max(gap_to) AS until
+            FROM paysync.coverage_gaps
+            WHERE coverage_gaps.account_id = $1 AND coverage_gaps.stream = streams.stream
+        ) AS gaps
+        WHERE streams.account_id = $1
+        ORDER BY streams.stream
+        "#,
+        account_id,
+    )
+    .fetch_all(snapshot)
+    .await?;
+    let extent = |intervals, from, to| Extent {
+        intervals,
+        from,
+        to,
+    };
+    let streams = rows.into_iter().map(|row| StreamEvidence {
+        stream: row.stream,
+        covered: extent(row.covered, row.covered_from, row.covered_to),
+        unread: extent(row.unread, row.unread_from, row.unread_to),
+        gaps: extent(row.gaps, row.gaps_from, row.gaps_to),
+        untried: row.untried,
+        open: row.open,
+    });
+    Ok(streams.collect())
+}
+
+async fn doubts(snapshot: &mut PgConnection, account_id: &str) -> Result<Vec<Doubt>, sqlx::Error> {
+    sqlx::query_as!(
+        Doubt,
+        r#"
+        SELECT stream AS "stream!", window_start AS "from!", window_end AS "to!", held AS "held!",
+               provider_count AS "counted!"
+        FROM paysync.count_doubts
+        WHERE account_id = $1
+        ORDER BY window_id
+        "#,
+        account_id,
+    )
+    .fetch_all(snapshot)
+    .await
 }

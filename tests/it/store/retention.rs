@@ -57,8 +57,9 @@ async fn age(pool: &PgPool, windows: &str, days: i32) {
 }
 
 async fn fold(store: &Store) -> Folded {
+    let before = store.foldable_before(ACCOUNT, STREAM, MONTH).await.unwrap();
     store
-        .fold_windows(ACCOUNT, STREAM, MONTH, 0, LIMIT)
+        .fold_windows(ACCOUNT, STREAM, before, 0, LIMIT)
         .await
         .unwrap()
 }
@@ -158,10 +159,11 @@ async fn batches_go_on_where_the_last_one_ended(pool: PgPool) {
             .unwrap();
     }
     age(&pool, "window_start < '2026-03-01T07:00:00Z'", 31).await;
+    let before = store.foldable_before(ACCOUNT, STREAM, MONTH).await.unwrap();
     let (mut next, mut folded) = (Some(0), Vec::new());
     while let Some(after) = next {
         let batch = store
-            .fold_windows(ACCOUNT, STREAM, MONTH, after, 3)
+            .fold_windows(ACCOUNT, STREAM, before, after, 3)
             .await
             .unwrap();
         folded.push(batch.windows);
@@ -219,7 +221,6 @@ async fn lanes_go_on_while_windows_are_folded(pool: PgPool) {
     const PAGES: i64 = 120;
     let (_, lease) = bench(&pool).await;
     let store = Store::new(&url(&pool), 6).unwrap();
-    let now = Duration::from_millis(0);
     let reading = {
         let (store, lease) = (store.clone(), lease.clone());
         tokio::spawn(async move {
@@ -239,7 +240,10 @@ async fn lanes_go_on_while_windows_are_folded(pool: PgPool) {
         folding.push(tokio::spawn(async move {
             let mut folded = 0;
             while !reading.is_finished() {
-                let batch = store.fold_windows(ACCOUNT, STREAM, now, 0, 7).await;
+                let before = store.foldable_before(ACCOUNT, STREAM, Duration::ZERO).await;
+                let batch = store
+                    .fold_windows(ACCOUNT, STREAM, before.unwrap(), 0, 7)
+                    .await;
                 folded += batch.unwrap().windows;
             }
             folded
