@@ -75,6 +75,7 @@ impl App {
             clock: Arc::new(SystemClock),
             accounts,
             lease_ttl: config.engine.lease_ttl,
+            retention: config.retention,
             holder: holder(),
         };
         Ok(Self { store, engine })

@@ -38,6 +38,9 @@ const SETTINGS: &[&str] = &[
     "database.max_connections",
     "http.listen",
     "engine.lease_ttl",
+    "retention.windows",
+    "retention.history",
+    "retention.quarantine",
     "log.format",
     "log.filter",
 ];
@@ -56,6 +59,8 @@ pub struct Config {
     pub http: Http,
     /// The engine.
     pub engine: Engine,
+    /// What is kept how long.
+    pub retention: Retention,
     /// Logs.
     pub log: Log,
     /// The accounts, in the file's order.
@@ -83,6 +88,17 @@ pub struct Http {
 pub struct Engine {
     /// Time after a holder's last sign of life until its accounts are taken over.
     pub lease_ttl: Duration,
+}
+
+/// What is kept how long; none is for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Windows of the ledger, from when they got their outcome; older ones are folded into sums.
+    pub windows: Option<Duration>,
+    /// Versions of transactions, from when they were replaced.
+    pub history: Option<Duration>,
+    /// Items in quarantine, from when they were last met.
+    pub quarantine: Option<Duration>,
 }
 
 /// Logs.
@@ -170,6 +186,13 @@ impl Config {
                 lease_ttl: table.required("lease_ttl", "", value::interval)?,
             })
         })?;
+        let retention = root.section("retention", |table| {
+            Ok(Retention {
+                windows: table.required("windows", "", value::retention)?,
+                history: table.required("history", "", value::retention)?,
+                quarantine: table.required("quarantine", "", value::retention)?,
+            })
+        })?;
         let log = root.section("log", |table| {
             Ok(Log {
                 format: table.optional("format", value::log_format)?,
@@ -182,6 +205,7 @@ impl Config {
             database,
             http,
             engine,
+            retention,
             log,
             accounts,
         })

@@ -71,7 +71,42 @@ fn defaults_hold_where_nothing_is_set() {
         (config.log.format, config.log.filter.as_str()),
         (None, "info")
     );
+    let kept = Retention {
+        windows: Some(Duration::from_hours(30 * 24)),
+        history: None,
+        quarantine: None,
+    };
+    assert_eq!(config.retention, kept, "by default nothing is lost");
     assert!(config.accounts.is_empty());
+}
+
+#[test]
+fn how_long_something_is_kept_can_be_said() {
+    let text = "[retention]\nwindows = \"forever\"\nhistory = \"1y\"\nquarantine = \"1ms\"\n";
+    let kept = load(text).retention;
+    assert_eq!(kept.windows, None);
+    assert!(kept.history > Some(Duration::from_hours(365 * 24)));
+    assert_eq!(kept.quarantine, Some(Duration::from_millis(1)));
+    let variables = [("PAYSYNC__RETENTION__WINDOWS", "7d")];
+    let config = load_with(&format!("{DATABASE}{text}"), variables).unwrap();
+    assert_eq!(config.retention.windows, Some(Duration::from_hours(7 * 24)));
+    let expected = "expected a duration, like \"30d\" or \"2y\", or \"forever\"";
+    for (wrong, said) in [
+        ("30", format!("retention.windows: {expected}")),
+        (
+            "\"0s\"",
+            format!("retention.windows: \"0s\" keeps nothing, {expected}"),
+        ),
+        (
+            "\"for ever\"",
+            format!("retention.windows: \"for ever\" is no duration, {expected}"),
+        ),
+    ] {
+        assert_eq!(
+            complaint(&format!("[retention]\nwindows = {wrong}\n")),
+            said
+        );
+    }
 }
 
 #[test]
@@ -338,7 +373,7 @@ fn unknown_keys_are_named_with_their_place() {
     for (text, said) in [
         (
             "[databases]\n",
-            "databases: unknown key, expected one of database, http, engine, log, accounts",
+            "databases: unknown key, expected one of database, http, engine, retention, log, accounts",
         ),
         (
             "[http]\nlisten_on = 1\n",

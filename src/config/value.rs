@@ -76,6 +76,20 @@ pub(super) fn interval(value: Value, context: &Context<'_>) -> Result<Duration, 
     Ok(interval)
 }
 
+/// How long something is kept: a duration, or none for `"forever"` and what is as good as that.
+pub(super) fn retention(value: Value, context: &Context<'_>) -> Result<Option<Duration>, String> {
+    let expected = "expected a duration, like \"30d\" or \"2y\", or \"forever\"";
+    let written = text(value, context).map_err(|_| expected)?;
+    if written == "forever" {
+        return Ok(None);
+    }
+    match humantime::parse_duration(&written) {
+        Err(_) => Err(format!("{written:?} is no duration, {expected}")),
+        Ok(Duration::ZERO) => Err(format!("{written:?} keeps nothing, {expected}")),
+        Ok(kept) => Ok(Some(kept).filter(|kept| *kept <= LONGEST)),
+    }
+}
+
 /// An instant, in RFC 3339; TOML's own date-times reach us as text too.
 pub(super) fn instant(value: Value, context: &Context<'_>) -> Result<DateTime<Utc>, String> {
     let hint = "write date, time and zone like \"2024-01-01T00:00:00Z\"";

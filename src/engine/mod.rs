@@ -7,6 +7,7 @@
 pub mod account;
 mod audit;
 mod fetch;
+pub mod housekeeping;
 pub(crate) mod item;
 mod keeper;
 mod look;
@@ -19,6 +20,7 @@ pub mod replay;
 mod repoll;
 pub mod status;
 pub mod supervisor;
+pub mod verify;
 mod window;
 mod work;
 

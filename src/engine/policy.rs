@@ -121,9 +121,10 @@ impl Failure {
             },
             Self::Waiting { .. } => Directive::Throttle,
             Self::Page(error) => match error {
-                PageError::NotJson { .. } | PageError::Html | PageError::Missing(_) => {
-                    Directive::Retry
-                }
+                PageError::NotJson { .. }
+                | PageError::Html
+                | PageError::Missing(_)
+                | PageError::TooMany(_) => Directive::Retry,
                 // Who lies about where a page is may have lied before.
                 PageError::Cursor(_) => Directive::Restart,
                 PageError::Signature => Directive::SuspendAccount,
@@ -209,6 +210,9 @@ impl Failure {
                     "the answer was cut short or is not the API's; retried for ever"
                 }
                 PageError::Missing(_) => "check that base_url is the API this provider speaks",
+                PageError::TooMany(_) => {
+                    "the provider sends far more than was asked for; check that base_url is the API this provider speaks"
+                }
                 PageError::Cursor(_) => {
                     "the provider's paging is broken for this window; tell them, it is retried for ever"
                 }

@@ -14,6 +14,7 @@ use super::progress::ACCOUNT;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
 use crate::clock::Clock;
+use crate::config::Retention;
 use crate::store::account::Lease;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
@@ -29,6 +30,8 @@ pub struct Engine {
     pub accounts: Vec<Arc<Account>>,
     /// How long a lease lasts after the last sign of life.
     pub lease_ttl: Duration,
+    /// What is kept how long.
+    pub retention: Retention,
     /// This process, for operators: host and process id.
     pub holder: String,
 }
@@ -70,6 +73,10 @@ impl Engine {
             let (engine, keeper, keeping) = (self.clone(), keeper.clone(), keeping.clone());
             tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await })
         };
+        let house = {
+            let (engine, keeping) = (self.clone(), keeping.clone());
+            tokio::spawn(async move { engine.keep_house(&keeping).await })
+        };
         let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
         let mut away = 0;
         while !stop.is_cancelled() {
@@ -104,6 +111,9 @@ impl Engine {
         }
         if let Err(error) = kept.await {
             warn!(error = %error, "the lease keeper ended badly");
+        }
+        if let Err(error) = house.await {
+            warn!(error = %error, "the housekeeping ended badly");
         }
     }
 
@@ -190,6 +200,7 @@ impl Engine {
             () = keeper.run(&self.store, self.lease_ttl, &keeping) => Vec::new(),
         };
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        self.keep_house_once(stop).await;
         Ok(report)
     }
 
@@ -324,7 +335,7 @@ fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
     }
 }
 
-fn source(error: &StoreError) -> String {
+pub(super) fn source(error: &StoreError) -> String {
     std::error::Error::source(error)
         .map(ToString::to_string)
         .unwrap_or_default()

@@ -124,7 +124,7 @@ impl Provider for ConvergeGate {
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
-        let items = envelope.result.ok_or(PageError::Missing("result"))?;
+        let items = wire::items(envelope.result, "result")?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("hasMore"))?;
         let next = if more {
             let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
@@ -291,7 +291,7 @@ const REDACTION: Redaction = Redaction {
 struct Envelope<'a> {
     #[serde(borrow)]
     has_more: Raw<'a>,
-    result: Option<Vec<&'a RawValue>>,
+    result: Option<wire::Items<'a>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -142,9 +142,7 @@ impl Provider for EcommPay {
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
-        let items = envelope
-            .operations
-            .ok_or(PageError::Missing("operations"))?;
+        let items = wire::items(envelope.operations, "operations")?;
         let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
         // There is no other sign of more: the engine proves the end of a short page.
         let next = if rows >= u64::from(limit(at)) {
@@ -280,7 +278,7 @@ impl<'a> OneOrMore<'a> {
 #[serde(default)]
 struct Envelope<'a> {
     #[serde(borrow)]
-    operations: Option<Vec<&'a RawValue>>,
+    operations: Option<wire::Items<'a>>,
 }
 
 #[derive(Deserialize, Default)]

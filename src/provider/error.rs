@@ -26,6 +26,9 @@ pub enum PageError {
     /// JSON of another shape.
     #[error("the answer lacks {0}")]
     Missing(&'static str),
+    /// More items than any page has.
+    #[error("the answer holds more than {0} items")]
+    TooMany(usize),
     /// The provider's cursor cannot be used.
     #[error("the answer has no usable cursor: {0}")]
     Cursor(&'static str),

@@ -121,7 +121,7 @@ impl Provider for FireKassa {
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
-        let items = envelope.items.ok_or(PageError::Missing("items"))?;
+        let items = wire::items(envelope.items, "items")?;
         let echo: Echo<'_> = wire::object(envelope.page);
         let asked = place(at)?;
         if number(echo.number).is_some_and(|number| number != asked.page) {
@@ -159,7 +159,7 @@ impl Provider for FireKassa {
 
     fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
-        envelope.items.ok_or(PageError::Missing("items"))
+        wire::items(envelope.items, "items")
     }
 
     fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
@@ -274,7 +274,7 @@ fn message(body: &str) -> Option<String> {
 #[serde(default)]
 struct Envelope<'a> {
     #[serde(borrow)]
-    items: Option<Vec<&'a RawValue>>,
+    items: Option<wire::Items<'a>>,
     page: Raw<'a>,
 }
 

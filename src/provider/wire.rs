@@ -3,6 +3,8 @@
 //! Providers declare their items as structs of [`Raw`] fields, so that a field of a wrong type
 //! spoils that field and not the item, and numbers keep their text.
 
+mod items;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -18,6 +20,8 @@ use serde_json::value::RawValue;
 use super::error::{PageError, RecordError, Refusal, RefusalKind};
 use super::exchange::Response;
 use crate::model::money;
+
+pub use items::{Items, MAX_ITEMS, items};
 
 /// A field as it was sent; absent and null are none.
 pub type Raw<'a> = Option<&'a RawValue>;

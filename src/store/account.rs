@@ -293,6 +293,6 @@ fn columns(leases: &[Lease]) -> (Vec<String>, Vec<i64>) {
         .unzip()
 }
 
-fn milliseconds(duration: Duration) -> i64 {
+pub(super) fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -115,6 +115,7 @@ impl Store {
         let counts = PageCounts {
             items: held.rows,
             unchanged: held.rows,
+            outside: held.at_end,
             ..PageCounts::default()
         };
         let then = Then::Close {

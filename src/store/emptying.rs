@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
+use sqlx::PgConnection;
+
 use super::culprits::{refused_data, upsert_but_culprits};
 use super::page::{Quarantined, Record};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
-use super::transaction::{Answer, Observed, ask, count};
+use super::transaction::{Answer, Observed, Written, ask, count};
 use super::{Store, StoreError};
 
 /// An item in quarantine and what is made of it now.
@@ -62,6 +64,36 @@ impl<'a> Misfit<'a> {
     }
 }
 
+/// Enters into the ledger what no window has stored.
+async fn enter(
+    connection: &mut PgConnection,
+    account_id: &str,
+    written: &Written,
+) -> Result<(), sqlx::Error> {
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    sqlx::query!(
+        r#"
+        INSERT INTO paysync.window_totals AS held (account_id, stream, lane, day, items, inserted, updated, unchanged, stale)
+        SELECT $1, '', 'replay', (now() AT TIME ZONE 'UTC')::date, $2::bigint + $3 + $4 + $5, $2, $3, $4, $5
+        WHERE $2::bigint + $3 + $4 + $5 > 0
+        ON CONFLICT (account_id, stream, lane, day) DO UPDATE SET
+            items = held.items + EXCLUDED.items,
+            inserted = held.inserted + EXCLUDED.inserted,
+            updated = held.updated + EXCLUDED.updated,
+            unchanged = held.unchanged + EXCLUDED.unchanged,
+            stale = held.stale + EXCLUDED.stale
+        "#,
+        account_id,
+        signed(written.inserted),
+        signed(written.updated),
+        signed(written.unchanged),
+        signed(written.stale),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 impl Store {
     /// Stores what has become a record, by the rules of a page, and takes out of the quarantine what
     /// is stored or superseded. What stays gets its reason of today. An item that was met again since
@@ -75,11 +107,16 @@ impl Store {
         let mut emptied = Emptied::default();
         let mut transaction = self.pool().begin().await?;
         let (mut stored, mut misfits) = (Vec::new(), misfits(items));
+        let mut total = Written::default();
         for round in rounds(items) {
             let observed: Vec<Observed<'_, '_>> = round.values().map(|(_, row)| *row).collect();
             let (written, culprits) =
                 upsert_but_culprits(&mut transaction, account_id, provider, &observed).await?;
             emptied.superseded += written.stale;
+            total.inserted += written.inserted;
+            total.updated += written.updated;
+            total.unchanged += written.unchanged;
+            total.stale += written.stale;
             let mut culprits: BTreeMap<&str, String> = culprits
                 .into_iter()
                 .map(|culprit| (id(culprit.row.record), culprit.detail))
@@ -96,6 +133,7 @@ impl Store {
                 }
             }
         }
+        enter(&mut transaction, account_id, &total).await?;
         emptied.fit = count(stored.len()) - emptied.superseded;
         let superseded = superseded(&mut transaction, account_id, &misfits).await?;
         emptied.superseded += count(superseded.len());

@@ -17,8 +17,10 @@ pub mod page;
 pub mod quarantine;
 mod range;
 pub mod replay;
+pub mod retention;
 pub mod stream;
 mod transaction;
+pub mod verify;
 pub mod window;
 
 use std::str::FromStr;

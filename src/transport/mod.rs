@@ -387,7 +387,91 @@ fn innermost(error: &dyn std::error::Error) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    const MEBIBYTE: usize = 1 << 20;
+
+    /// Asks a server that answers once: with this head, and then with these parts until it is told off.
+    async fn ask(
+        head: &str,
+        parts: impl Iterator<Item = Vec<u8>> + Send + 'static,
+    ) -> Result<usize, TransportError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n");
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for part in parts {
+                if stream.write_all(&part).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let wire = Wire::new(
+            client().unwrap(),
+            base_url,
+            Credential::default(),
+            Duration::from_mins(1),
+            60,
+        );
+        let answer = wire.exchange(Request::get("/"), DateTime::default()).await;
+        drop(wire);
+        serving.await.unwrap();
+        answer.map(|answer| answer.response.body.len())
+    }
+
+    /// So many zeros as gzip makes them: a zero, and again and again "the 258 bytes before".
+    fn zeros(length: usize) -> Vec<u8> {
+        let mut bits: Vec<u8> = vec![1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0];
+        for _ in 0..length / 258 {
+            bits.extend([1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
+        }
+        let mut packed = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        packed.extend(
+            bits.chunks(8)
+                .map(|byte| byte.iter().rev().fold(0, |sum, bit| sum << 1 | bit)),
+        );
+        packed
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_the_cap_is_refused_however_it_comes() {
+        let mebibytes = |count: usize| (0..count).map(|_| vec![b' '; MEBIBYTE]);
+        let most = MAX_BODY_BYTES / MEBIBYTE;
+        let exact = ask(
+            &format!("content-length: {MAX_BODY_BYTES}"),
+            mebibytes(most),
+        )
+        .await;
+        assert_eq!(exact, Ok(MAX_BODY_BYTES));
+        let is_too_large = |answer| matches!(answer, Err(TransportError::TooLarge { .. }));
+        // What is announced is not even awaited.
+        let announced = format!("content-length: {}", MAX_BODY_BYTES + 1);
+        assert!(is_too_large(ask(&announced, std::iter::empty()).await));
+        // What is not announced might have no end.
+        let chunked = (0..2 * most).map(|_| {
+            let mut chunk = format!("{MEBIBYTE:x}\r\n").into_bytes();
+            chunk.resize(chunk.len() + MEBIBYTE, b' ');
+            chunk.extend(b"\r\n");
+            chunk
+        });
+        assert!(is_too_large(
+            ask("transfer-encoding: chunked", chunked).await
+        ));
+        // What is small only while it is packed.
+        let packed = zeros(MAX_BODY_BYTES + 1000);
+        assert!(packed.len() < MEBIBYTE);
+        let head = format!("content-encoding: gzip\r\ncontent-length: {}", packed.len());
+        assert!(is_too_large(ask(&head, std::iter::once(packed)).await));
+    }
 
     fn wire(per_minute: u32) -> Wire {
         let base_url = Url::parse("http://localhost/").unwrap();

@@ -6,6 +6,7 @@ mod input;
 mod lines;
 mod replay;
 mod trouble;
+mod verify;
 
 use std::collections::BTreeSet;
 

@@ -4,6 +4,7 @@
 mod again;
 mod faults;
 mod firekassa;
+mod housekeeping;
 mod lies;
 mod movement;
 mod poison;
@@ -11,6 +12,7 @@ mod published;
 mod replay;
 mod replicas;
 mod trouble;
+mod verify;
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use chrono_tz::Tz;
 use paysync::engine::redact::redact;
 use paysync::model::Window;
 use paysync::provider::{
-    self, Checkpoint, Next, PROVIDERS, Position, Provider, Response, Settings, wire,
+    self, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -330,6 +330,26 @@ fn what_is_no_page_is_an_error() {
                 entry.code
             );
         }
+    }
+}
+
+/// Memory is bounded by more than the size of a body: the smallest items take the most beside their text.
+#[test]
+fn more_items_than_any_page_has_are_refused() {
+    for entry in PROVIDERS {
+        let provider = build(entry.code, json!({}));
+        let stream = provider.spec().streams[0].name.clone();
+        let first = fixture(entry.code, "first").response();
+        let at = position(&stream, None);
+        let item = provider.page(&at, &first).unwrap().items[0].get();
+        let full = |items: usize| {
+            let many = format!("{item}{}", ",0".repeat(items));
+            response(200, first.body.replacen(item, &many, 1))
+        };
+        assert!(provider.page(&at, &full(1000)).is_ok(), "{}", entry.code);
+        let refused = provider.page(&at, &full(wire::MAX_ITEMS)).err();
+        let expected = Some(PageError::TooMany(wire::MAX_ITEMS));
+        assert_eq!(refused, expected, "{}", entry.code);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod lanes;
 mod replay;
+mod retention;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

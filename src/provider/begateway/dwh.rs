@@ -175,9 +175,7 @@ impl Provider for Dwh {
     fn page<'r>(&self, _at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let data = envelope.data.ok_or(PageError::Missing("data"))?;
-        let items = data
-            .transactions
-            .ok_or(PageError::Missing("data.transactions"))?;
+        let items = wire::items(data.transactions, "data.transactions")?;
         let pagination = data
             .pagination
             .ok_or(PageError::Missing("data.pagination"))?;
@@ -311,7 +309,7 @@ struct Envelope<'a> {
 #[derive(Deserialize)]
 struct Data<'a> {
     #[serde(borrow)]
-    transactions: Option<Vec<&'a RawValue>>,
+    transactions: Option<wire::Items<'a>>,
     #[serde(borrow)]
     pagination: Option<Pagination<'a>>,
 }

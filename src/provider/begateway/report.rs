@@ -154,9 +154,7 @@ impl Provider for Report {
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
-        let items = envelope
-            .transactions
-            .ok_or(PageError::Missing("transactions"))?;
+        let items = wire::items(envelope.transactions, "transactions")?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("has_more"))?;
         Ok(Page {
             items,
@@ -267,7 +265,7 @@ struct Params<'a> {
 #[serde(default)]
 struct Envelope<'a> {
     #[serde(borrow)]
-    transactions: Option<Vec<&'a RawValue>>,
+    transactions: Option<wire::Items<'a>>,
     count: Raw<'a>,
     has_more: Raw<'a>,
     first_object_id: Raw<'a>,

@@ -160,6 +160,14 @@ async fn items_that_are_understood_now_leave_the_quarantine(pool: PgPool) {
     assert!(quarantine(&pool).await.is_empty());
     assert_exact(&pool, &simulator, &providers()).await;
     assert_eq!(facts(&pool).await, facts_before);
+    // What no window has inserted is in the ledger all the same.
+    let entered =
+        "SELECT coalesce(sum(inserted), 0)::bigint FROM paysync.ledger WHERE lane = 'replay'";
+    let inserted = count(&pool, entered).await;
+    assert_eq!(
+        inserted,
+        i64::try_from(undisturbed.len() - rows.len()).unwrap() / 2
+    );
     assert_eq!(
         count(&pool, "SELECT count(*) FROM paysync.transaction_history").await,
         0

@@ -31,7 +31,7 @@ pub(super) fn items_by_id<'r>(
     fields: &[String],
 ) -> Result<Vec<&'r RawValue>, PageError> {
     let envelope: Export<'_> = wire::envelope(response)?;
-    let items = envelope.data.ok_or(PageError::Missing("data"))?;
+    let items = wire::items(envelope.data, "data")?;
     for item in &items {
         let keys: BTreeMap<String, &RawValue> =
             serde_json::from_str(item.get()).unwrap_or_default();
@@ -67,7 +67,7 @@ struct ExportFilter<'a> {
 #[derive(Deserialize)]
 struct Export<'a> {
     #[serde(borrow)]
-    data: Option<Vec<&'a RawValue>>,
+    data: Option<wire::Items<'a>>,
 }
 
 #[derive(Deserialize, Default)]

@@ -1,0 +1,170 @@
+//! Housekeeping: folds old windows of the ledger, and deletes what the configuration lets go.
+//!
+//! It works in small batches beside the reading, in a task of its own. One of the processes does it
+//! for all; that two do is harmless. Whatever it cannot do now it does an hour later.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::supervisor::{Engine, source};
+use crate::config::Retention;
+use crate::store::{Store, StoreError};
+use crate::transport::retry;
+
+/// Time between two rounds of the daemon.
+const INTERVAL: Duration = Duration::from_hours(1);
+
+/// Rows looked at by one statement: a few milliseconds of work.
+const BATCH: u32 = 1000;
+
+/// Time that the daemon leaves to others between two batches.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Batches that a sync, which is waited for, does at its end.
+const BATCHES_OF_A_SYNC: u32 = 100;
+
+/// What a round may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Batches at most; what is left is the next round's.
+    pub batches: u32,
+    /// Time between two of them.
+    pub pause: Duration,
+}
+
+/// What a round did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tidied {
+    /// Windows folded.
+    pub windows: u64,
+    /// Replaced versions of transactions deleted.
+    pub versions: u64,
+    /// Items in quarantine deleted.
+    pub quarantined: u64,
+}
+
+impl Engine {
+    /// Keeps house once an hour until it is stopped, unless another process does.
+    pub(super) async fn keep_house(&self, stop: &CancellationToken) {
+        // The first round comes when all processes have told that they are alive.
+        let mut pause = retry::jittered(self.lease_ttl.min(INTERVAL));
+        let effort = Effort {
+            batches: u32::MAX,
+            pause: PAUSE,
+        };
+        while stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await
+            .is_some()
+        {
+            match self.store.comes_first(&self.holder).await {
+                Ok(true) => note(self.tidy(effort, stop).await),
+                Ok(false) => debug!("another process keeps house"),
+                Err(error) => note(Err(error)),
+            }
+            pause = INTERVAL / 2 + retry::jittered(INTERVAL);
+        }
+    }
+
+    /// The housekeeping that a sync does.
+    pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
+        let effort = Effort {
+            batches: BATCHES_OF_A_SYNC,
+            pause: Duration::ZERO,
+        };
+        note(self.tidy(effort, stop).await);
+    }
+
+    /// One round over all that the database holds.
+    pub async fn tidy(
+        &self,
+        effort: Effort,
+        stop: &CancellationToken,
+    ) -> Result<Tidied, StoreError> {
+        let round = Round {
+            store: &self.store,
+            retention: self.retention,
+            effort,
+            stop,
+        };
+        round.run().await
+    }
+}
+
+/// A round under way.
+struct Round<'a> {
+    store: &'a Store,
+    retention: Retention,
+    effort: Effort,
+    stop: &'a CancellationToken,
+}
+
+impl Round<'_> {
+    async fn run(mut self) -> Result<Tidied, StoreError> {
+        let mut tidied = Tidied::default();
+        let limit = i64::from(BATCH);
+        let streams = self.store.stream_names().await?;
+        if let Some(age) = self.retention.windows {
+            for (account, stream) in &streams {
+                let before = self.store.foldable_before(account, stream, age).await?;
+                let mut next = Some(0);
+                while let Some(after) = next
+                    && self.may_go_on().await
+                {
+                    let folded = self
+                        .store
+                        .fold_windows(account, stream, before, after, limit)
+                        .await?;
+                    tidied.windows += folded.windows;
+                    next = folded.next;
+                }
+            }
+        }
+        let mut accounts: Vec<&str> = streams.iter().map(|(account, _)| &**account).collect();
+        accounts.dedup();
+        for account in accounts {
+            if let Some(age) = self.retention.history {
+                let mut deleted = u64::from(BATCH);
+                while deleted == u64::from(BATCH) && self.may_go_on().await {
+                    deleted = self.store.drop_versions(account, age, limit).await?;
+                    tidied.versions += deleted;
+                }
+            }
+            if let Some(age) = self.retention.quarantine {
+                let mut deleted = u64::from(BATCH);
+                while deleted == u64::from(BATCH) && self.may_go_on().await {
+                    deleted = self.store.drop_quarantined(account, age, limit).await?;
+                    tidied.quarantined += deleted;
+                }
+            }
+        }
+        Ok(tidied)
+    }
+
+    /// Leaves others their time, and counts the batches.
+    async fn may_go_on(&mut self) -> bool {
+        let Some(left) = self.effort.batches.checked_sub(1) else {
+            return false;
+        };
+        self.effort.batches = left;
+        let pause = tokio::time::sleep(self.effort.pause);
+        self.stop.run_until_cancelled(pause).await.is_some()
+    }
+}
+
+fn note(round: Result<Tidied, StoreError>) {
+    match round {
+        Ok(tidied) if tidied == Tidied::default() => debug!("there was nothing to tidy"),
+        Ok(tidied) => info!(
+            windows = tidied.windows,
+            versions = tidied.versions,
+            quarantined = tidied.quarantined,
+            "old windows were folded, what retention lets go was deleted"
+        ),
+        Err(error) => {
+            warn!(error = %error, cause = source(&error), "housekeeping failed; it is tried again");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What is kept how long: closed windows are folded into sums, old versions and quarantined items let go.
+//!
+//! All of it works in small batches beside running lanes and other processes, under no lease.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::account::milliseconds;
+use super::{Store, StoreError};
+
+/// What folding a batch of windows did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folded {
+    /// Windows folded.
+    pub windows: u64,
+    /// The number after which the next batch starts; none after the last.
+    pub next: Option<i64>,
+}
+
+impl Store {
+    /// Whether no living process comes before this one: one of them keeps house for all.
+    pub async fn comes_first(&self, holder: &str) -> Result<bool, StoreError> {
+        let first = sqlx::query_scalar!(
+            r#"
+            SELECT NOT EXISTS (
+                SELECT FROM paysync.processes WHERE alive_until >= clock_timestamp() AND holder < $1
+            ) AS "first!"
+            "#,
+            holder,
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(first)
+    }
+
+    /// All streams that the database knows, configured or not: account and name.
+    pub async fn stream_names(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = sqlx::query!(
+            "SELECT account_id, stream FROM paysync.streams ORDER BY account_id, stream"
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (row.account_id, row.stream))
+            .collect())
+    }
+
+    /// The instant before which a stream's windows may be folded that got their outcome longer ago than
+    /// `age`: whatever closed since the stream's oldest doubt stays with it, as it may answer it. A doubt
+    /// that arises later is younger than that.
+    pub async fn foldable_before(
+        &self,
+        account_id: &str,
+        stream: &str,
+        age: Duration,
+    ) -> Result<DateTime<Utc>, StoreError> {
+        let before = sqlx::query_scalar!(
+            r#"
+            SELECT least(now() - make_interval(secs => $3::bigint / 1000.0), min(closed_at)) AS "before!"
+            FROM paysync.count_doubts
+            WHERE account_id = $1 AND stream = $2
+            "#,
+            account_id,
+            stream,
+            milliseconds(age),
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(before)
+    }
+
+    /// Folds those of a stream's `limit` windows after the number `after` that got their outcome before
+    /// an instant: their sums go to `window_totals`, the time they have read to `streams.folded`.
+    pub async fn fold_windows(
+        &self,
+        account_id: &str,
+        stream: &str,
+        before: DateTime<Utc>,
+        after: i64,
+        limit: i64,
+    ) -> Result<Folded, StoreError> {
+        let row = sqlx::query!(
+            r#"
+            WITH mine AS (
+                -- One process folds a stream at a time. It waits for this row alone and while it holds
+                -- no other, so that nobody waits in a circle.
+                SELECT stream FROM paysync.streams WHERE account_id = $1 AND stream = $2 FOR NO KEY UPDATE
+            ), batch AS (
+                SELECT window_id, outcome IS NOT NULL AND closed_at < $3 AS is_old
+                FROM paysync.windows
+                WHERE account_id = $1 AND stream = $2 AND window_id > $4
+                ORDER BY window_id
+                LIMIT $5
+            ), folded AS (
+                -- What another process folded while this one waited is gone by now, and not deleted twice.
+                DELETE FROM paysync.windows
+                USING mine, batch
+                WHERE windows.account_id = $1 AND windows.window_id = batch.window_id AND batch.is_old
+                RETURNING windows.*
+            ), summed AS (
+                INSERT INTO paysync.window_totals AS held (
+                    account_id, stream, lane, day, windows, pages, items,
+                    inserted, updated, unchanged, stale, duplicate, quarantined, outside
+                )
+                SELECT account_id, stream, lane, (closed_at AT TIME ZONE 'UTC')::date AS day, count(*), sum(pages), sum(items),
+                       sum(inserted), sum(updated), sum(unchanged), sum(stale), sum(duplicate), sum(quarantined), sum(outside)
+                FROM folded
+                GROUP BY account_id, stream, lane, day
+                ON CONFLICT (account_id, stream, lane, day) DO UPDATE SET
+                    windows = held.windows + EXCLUDED.windows,
+                    pages = held.pages + EXCLUDED.pages,
+                    items = held.items + EXCLUDED.items,
+                    inserted = held.inserted + EXCLUDED.inserted,
+                    updated = held.updated + EXCLUDED.updated,
+                    unchanged = held.unchanged + EXCLUDED.unchanged,
+                    stale = held.stale + EXCLUDED.stale,
+                    duplicate = held.duplicate + EXCLUDED.duplicate,
+                    quarantined = held.quarantined + EXCLUDED.quarantined,
+                    outside = held.outside + EXCLUDED.outside
+            ), remembered AS (
+                UPDATE paysync.streams
+                SET folded = folded + read.spans
+                FROM (
+                    SELECT range_agg(tstzrange(window_start, window_end)) AS spans
+                    FROM folded
+                    WHERE outcome = 'closed' AND lane IN ('live', 'backfill', 'rescan')
+                ) AS read
+                WHERE account_id = $1 AND stream = $2 AND read.spans IS NOT NULL
+            )
+            SELECT (SELECT count(*) FROM folded) AS "windows!",
+                   -- Numbers grow with time: a full batch without an old window is followed by none.
+                   (SELECT max(window_id) FROM batch HAVING count(*) = $5 AND bool_or(is_old)) AS next
+            "#,
+            account_id,
+            stream,
+            before,
+            after,
+            limit,
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(Folded {
+            windows: u64::try_from(row.windows).unwrap_or(0),
+            next: row.next,
+        })
+    }
+
+    /// Deletes at most `limit` of an account's versions that were replaced longer ago than `age`;
+    /// returns how many.
+    pub async fn drop_versions(
+        &self,
+        account_id: &str,
+        age: Duration,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let deleted = sqlx::query!(
+            r#"
+            DELETE FROM paysync.transaction_history
+            USING (
+                SELECT account_id, provider_transaction_id, version_id
+                FROM paysync.transaction_history
+                WHERE account_id = $1 AND valid_to < now() - make_interval(secs => $2::bigint / 1000.0)
+                LIMIT $3
+                FOR UPDATE SKIP LOCKED
+            ) AS old
+            WHERE transaction_history.account_id = old.account_id
+              AND transaction_history.provider_transaction_id = old.provider_transaction_id
+              AND transaction_history.version_id = old.version_id
+            "#,
+            account_id,
+            milliseconds(age),
+            limit,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    /// Deletes at most `limit` of an account's items in quarantine that were last met longer ago than
+    /// `age`; returns how many.
+    pub async fn drop_quarantined(
+        &self,
+        account_id: &str,
+        age: Duration,
+        limit: i64,
+    ) -> Result<u64, StoreError> {
+        let deleted = sqlx::query!(
+            r#"
+            DELETE FROM paysync.quarantine
+            USING (
+                SELECT account_id, stream, payload_hash
+                FROM paysync.quarantine
+                WHERE account_id = $1 AND last_seen_at < now() - make_interval(secs => $2::bigint / 1000.0)
+                LIMIT $3
+                FOR UPDATE SKIP LOCKED
+            ) AS old
+            WHERE quarantine.account_id = old.account_id
+              AND quarantine.stream = old.stream
+              AND quarantine.payload_hash = old.payload_hash
+            "#,
+            account_id,
+            milliseconds(age),
+            limit,
+        )
+        .execute(self.pool())
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+}

@@ -1,0 +1,148 @@
+//! Housekeeping beside the work of the engine.
+
+use std::time::Duration;
+
+use paysync::engine::housekeeping::{Effort, Tidied};
+use paysync::simulator::{Handle, Provider};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::SMALL;
+use crate::support::{
+    assert_exact, config_text, count, engine_of, history, in_time, start, sync_covers,
+};
+
+const ONE: [Provider; 1] = [Provider::Convergegate];
+
+const WINDOWS: &str = "SELECT count(*) FROM paysync.windows";
+
+/// A history read to its end, and the configuration but for its retention.
+async fn bench(pool: &PgPool) -> (Handle, String) {
+    let simulator = start(history(200, 3)).await;
+    let text = config_text(&simulator, pool, &ONE, SMALL);
+    sync_covers(&text).await;
+    (simulator, text)
+}
+
+async fn tidy(text: &str, batches: u32, stop: &CancellationToken) -> Tidied {
+    let engine = engine_of(text).await;
+    let effort = Effort {
+        batches,
+        pause: Duration::ZERO,
+    };
+    let tidied = engine.tidy(effort, stop).await.unwrap();
+    engine.store.pool().close().await;
+    tidied
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
+    let (simulator, text) = bench(&pool).await;
+    for sql in [
+        "UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), updated_at = NULL",
+        "INSERT INTO paysync.quarantine (account_id, stream, payload_hash, reason, detail, payload, window_start, window_end, observed_at)
+         SELECT account_id, stream, gen_random_uuid(), '', '', '', wanted_from, wanted_until, now() FROM paysync.streams",
+        // A year and a bit ago.
+        "UPDATE paysync.transaction_history SET valid_to = now() - interval '400 days' WHERE provider_transaction_id < '8'",
+        "UPDATE paysync.quarantine SET last_seen_at = now() - interval '400 days'",
+        "UPDATE paysync.windows SET opened_at = opened_at - interval '29 days', closed_at = closed_at - interval '29 days'",
+    ] {
+        assert!(sqlx::query(sql).execute(&pool).await.unwrap().rows_affected() > 0, "{sql}");
+    }
+    let versions = "SELECT count(*) FROM paysync.transaction_history WHERE valid_to < now() - interval '1 year'";
+    let old = count(&pool, versions).await.unsigned_abs();
+    let streams = count(&pool, "SELECT count(*) FROM paysync.streams").await;
+    let windows = count(&pool, WINDOWS).await.unsigned_abs();
+    let go_on = CancellationToken::new();
+    let nothing = Tidied::default();
+    assert_eq!(
+        tidy(&text, 100, &go_on).await,
+        nothing,
+        "by default nothing is lost"
+    );
+
+    let strict =
+        text.clone() + "[retention]\nwindows = \"28d\"\nhistory = \"1y\"\nquarantine = \"1y\"\n";
+    let stopped = CancellationToken::new();
+    stopped.cancel();
+    assert_eq!(tidy(&strict, 100, &stopped).await, nothing);
+    assert_eq!(tidy(&strict, 0, &go_on).await, nothing);
+    let all = Tidied {
+        windows,
+        versions: old,
+        quarantined: streams.unsigned_abs(),
+    };
+    assert_eq!(tidy(&strict, 100, &go_on).await, all);
+    assert_eq!(tidy(&strict, 100, &go_on).await, nothing);
+    assert!(count(&pool, "SELECT count(*) FROM paysync.transaction_history").await > 0);
+    simulator.stop().await;
+}
+
+/// More than one batch, and no more than the effort allows: the next round goes on.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_round_is_bounded(pool: PgPool) {
+    let (simulator, text) = bench(&pool).await;
+    let many = "INSERT INTO paysync.windows (account_id, stream, lane, window_start, window_end, outcome, closed_at, opened_at)
+         SELECT account_id, stream, 'live', wanted_from, wanted_until, 'closed', now() - interval '31 days', now() - interval '31 days'
+         FROM paysync.streams CROSS JOIN generate_series(1, 3500)
+         WHERE stream = (SELECT min(stream) FROM paysync.streams)";
+    sqlx::query(many).execute(&pool).await.unwrap();
+    let go_on = CancellationToken::new();
+    let mut folded = Vec::new();
+    for batches in [1, 2, 100] {
+        folded.push(tidy(&text, batches, &go_on).await.windows);
+    }
+    assert_eq!(folded.iter().sum::<u64>(), 3500);
+    // The young ones are among those that a batch looks at.
+    assert!(
+        folded[0] < 1000 && folded[1] <= 2000 && folded[2] > 0,
+        "{folded:?}"
+    );
+    simulator.stop().await;
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_daemon_folds_while_it_reads(pool: PgPool) {
+    let (simulator, text) = bench(&pool).await;
+    let before = count(&pool, WINDOWS).await;
+    assert!(before > 0);
+    let engine = engine_of(&(text.clone() + "[retention]\nwindows = \"1ms\"\n")).await;
+    let stop = CancellationToken::new();
+    let running = {
+        let stop = stop.clone();
+        tokio::spawn(async move { engine.run(&stop).await })
+    };
+    let folded = async {
+        let totals = "SELECT coalesce(sum(windows), 0)::bigint FROM paysync.window_totals";
+        while count(&pool, totals).await < before {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    in_time("folding", folded).await;
+    stop.cancel();
+    in_time("the daemon", running).await.unwrap();
+    assert!(engine_of(&text).await.verify().await.unwrap().proven);
+    simulator.stop().await;
+}
+
+/// Whatever keeps the housekeeping from its work keeps nobody from reading.
+#[sqlx::test(migrations = "./migrations")]
+async fn housekeeping_that_fails_disturbs_nothing(pool: PgPool) {
+    let (simulator, text) = bench(&pool).await;
+    sqlx::query("DROP TABLE paysync.window_totals CASCADE")
+        .execute(&pool)
+        .await
+        .unwrap();
+    super::forget_everything(&text).await;
+    let text = text + "[retention]\nwindows = \"1ms\"\n";
+    let engine = engine_of(&text).await;
+    let effort = Effort {
+        batches: 1,
+        pause: Duration::ZERO,
+    };
+    let round = engine.tidy(effort, &CancellationToken::new()).await;
+    assert!(round.is_err());
+    sync_covers(&text).await;
+    assert_exact(&pool, &simulator, &ONE).await;
+    simulator.stop().await;
+}
