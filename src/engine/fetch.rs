@@ -10,6 +10,7 @@ use super::policy::{Directive, Failure};
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::provider::{Authenticity, PageError, Request, Response};
+use crate::store::StoreError;
 use crate::telemetry;
 use crate::transport::{Urgency, retry};
 
@@ -84,6 +85,9 @@ impl Asking<'_> {
             .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
+        if self.reader.kept.is_over() {
+            return Err(StoreError::LeaseLost.into());
+        }
         let request = make()?;
         let requested_at = self.reader.lease.now();
         let clock = std::time::Instant::now();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -23,22 +24,38 @@ struct Held {
     lost: CancellationToken,
     /// Asks the work under it to end softly.
     stop: CancellationToken,
-    renewed: Instant,
+    end: watch::Sender<Instant>,
+}
+
+/// A lease in care, as the work under it sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// Canceled when the lease is lost.
+    pub(crate) lost: CancellationToken,
+    end: watch::Receiver<Instant>,
+}
+
+impl Kept {
+    /// Whether another process may have the account by now. A process that stood still finds this
+    /// out before its timers do.
+    pub(crate) fn is_over(&self) -> bool {
+        self.lost.is_cancelled() || *self.end.borrow() <= Instant::now()
+    }
 }
 
 impl Keeper {
-    /// Takes a lease into care; the token given back is canceled when the lease is lost, `stop` when
-    /// it should be given back.
-    pub(crate) fn keep(&self, lease: Lease, stop: CancellationToken) -> CancellationToken {
+    /// Takes a lease into care; `stop` is canceled when it should be given back.
+    pub(crate) fn keep(&self, lease: Lease, ttl: Duration, stop: CancellationToken) -> Kept {
         let lost = CancellationToken::new();
+        let (end, ends) = watch::channel(Instant::from_std(lease.asked) + ttl);
         let held = Held {
             lease,
             lost: lost.clone(),
             stop,
-            renewed: Instant::now(),
+            end,
         };
         self.lock().insert(held.lease.account_id.clone(), held);
-        lost
+        Kept { lost, end: ends }
     }
 
     /// Lets go of a lease.
@@ -69,11 +86,16 @@ impl Keeper {
         }
     }
 
-    /// Renews all leases in one statement, three times as often as they would end.
+    /// Renews all leases in one statement, three times as often as they would end, and drops at once
+    /// those that end all the same: a database that does not answer proves nothing.
     pub(crate) async fn run(&self, store: &Store, ttl: Duration, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(ttl / 3);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        while stop
+            .run_until_cancelled(self.tick(&mut ticks))
+            .await
+            .is_some()
+        {
             let leases: Vec<Lease> = self
                 .lock()
                 .values()
@@ -84,17 +106,50 @@ impl Keeper {
             if leases.is_empty() {
                 continue;
             }
-            match store.renew(&leases, ttl).await {
-                Ok(renewed) => self.after_renewal(&leases, &renewed),
-                Err(error) => {
-                    debug!(error = %error, "leases could not be renewed");
-                    self.drop_expired(ttl);
+            let asked = Instant::now();
+            let renewal = tokio::time::timeout(ttl / 3, store.renew(&leases, ttl));
+            tokio::select! {
+                renewal = renewal => match renewal {
+                    Ok(Ok(renewed)) => self.after_renewal(&leases, &renewed, asked + ttl),
+                    Ok(Err(error)) => debug!(error = %error, "leases could not be renewed"),
+                    Err(_) => debug!("leases could not be renewed in time"),
+                },
+                () = self.drop_ended() => {}
+            }
+        }
+    }
+
+    /// Waits for the next tick; meanwhile what ends is dropped.
+    async fn tick(&self, ticks: &mut tokio::time::Interval) {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = self.drop_ended() => {}
+        }
+    }
+
+    /// Drops every lease at its end, for ever. Past it another process may have the account.
+    async fn drop_ended(&self) {
+        loop {
+            let ends = |held: &Held| *held.end.borrow();
+            let next = {
+                let held = self.lock();
+                let alive = held.values().filter(|held| !held.lost.is_cancelled());
+                alive.map(ends).min()
+            };
+            let Some(next) = next else {
+                return std::future::pending().await;
+            };
+            tokio::time::sleep_until(next).await;
+            for held in self.lock().values() {
+                if ends(held) <= Instant::now() && !held.lost.is_cancelled() {
+                    warn!(account.id = %held.lease.account_id, "the lease ran out before it could be renewed");
+                    held.lost.cancel();
                 }
             }
         }
     }
 
-    fn after_renewal(&self, asked: &[Lease], renewed: &[String]) {
+    fn after_renewal(&self, asked: &[Lease], renewed: &[String], end: Instant) {
         let mut held = self.lock();
         for lease in asked {
             let Some(entry) = held
@@ -104,23 +159,10 @@ impl Keeper {
                 continue;
             };
             if renewed.contains(&lease.account_id) {
-                entry.renewed = Instant::now();
+                // Nobody need be told: it is read when it matters.
+                entry.end.send_replace(end);
             } else {
-                debug!(account.id = %lease.account_id, "the lease is gone: taken over, or the account is paused");
-                entry.lost.cancel();
-            }
-        }
-    }
-
-    /// Without the database nobody can prove a lease; past its end another process may have it.
-    fn drop_expired(&self, ttl: Duration) {
-        for entry in self
-            .lock()
-            .values()
-            .filter(|entry| entry.renewed.elapsed() >= ttl)
-        {
-            if !entry.lost.is_cancelled() {
-                warn!(account.id = %entry.lease.account_id, "the lease ran out while the database was away");
+                debug!(account.id = %lease.account_id, "the lease is gone: taken over, run out, or the account is paused");
                 entry.lost.cancel();
             }
         }

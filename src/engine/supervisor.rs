@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::account::Account;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Kept};
 use super::progress::ACCOUNT;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
@@ -155,10 +155,10 @@ impl Engine {
             self.store.lift_suspension(&account.id, true).await?;
             let (engine, keeper, stop) = (self.clone(), keeper.clone(), stop.child_token());
             let account = account.clone();
-            let lost = keeper.keep(lease.clone(), stop.clone());
+            let kept = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
             tasks.spawn(async move {
                 engine
-                    .under_lease(&account, lease, &keeper, lost, stop, Until::Stopped)
+                    .under_lease(&account, lease, &keeper, kept, stop, Until::Stopped)
                     .await
                     .map(|_| ())
             });
@@ -228,8 +228,8 @@ impl Engine {
                         give_up_after,
                     });
                     let stop = stop.child_token();
-                    let lost = keeper.keep(lease.clone(), stop.clone());
-                    self.under_lease(account, lease, keeper, lost, stop, until)
+                    let kept = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
+                    self.under_lease(account, lease, keeper, kept, stop, until)
                         .await
                 }
                 Ok(None) if self.store.account(&account.id).await?.paused => {
@@ -292,15 +292,20 @@ impl Engine {
         account: &Arc<Account>,
         lease: Lease,
         keeper: &Keeper,
-        lost: CancellationToken,
+        kept: Kept,
         stop: CancellationToken,
         until: Until,
     ) -> Result<Ended, StoreError> {
+        if let Some(idle) = lease.idle {
+            account.wire.take_over(idle);
+        }
+        let lost = kept.lost.clone();
         let reader = Reader {
             store: self.store.clone(),
             clock: self.clock.clone(),
             account: account.clone(),
             lease: lease.clone(),
+            kept,
             stop,
         };
         let mut working = tokio::spawn(work(reader, until));

@@ -9,6 +9,7 @@ use metrics::histogram;
 use super::account::{Account, Stream};
 use super::fetch::{Asking, Fetched};
 use super::item::{outside, sort_out};
+use super::keeper::Kept;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ pub(crate) struct Reader {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) account: Arc<Account>,
     pub(crate) lease: Lease,
+    /// The lease, as it is kept.
+    pub(crate) kept: Kept,
     /// Asked to stop after the page in hand.
     pub(crate) stop: CancellationToken,
 }

@@ -23,7 +23,7 @@ pub use configuration::config_toml;
 pub use fault::Fault;
 pub use ledger::LedgerRow;
 pub use settings::{BetweenPages, Provider, Settings};
-pub use traffic::{Counts, Use};
+pub use traffic::{Call, Counts, Use};
 
 mod args;
 mod begateway_dwh;
@@ -168,6 +168,11 @@ impl Handle {
         self.shared.traffic.counts(provider)
     }
 
+    /// The requests that came through doors, in their order.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.traffic.calls()
+    }
+
     /// Stops the simulator's clock at `now`.
     pub fn set_now(&self, now: DateTime<Utc>) {
         self.shared.clock.set(now);
@@ -242,6 +247,12 @@ mod tests {
             (&user["highest_concurrent"], &user["concurrent"]),
             (&1.into(), &0.into())
         );
+        assert_eq!(simulator.calls(), []);
+        let through = url.replace("/convergegate", "/~side/convergegate");
+        assert_eq!(page(&client, &through).await.unwrap().0, 200);
+        let calls = simulator.calls();
+        assert_eq!((calls.len(), calls[0].door.as_str()), (1, "side"));
+        assert!(calls[0].ended.is_some() && calls[0].credential == "simulator-token");
         let inserted = simulator.insert_now(Provider::Convergegate, 3);
         assert_eq!(simulator.ledger(Provider::Convergegate).len(), 1_003);
         assert!(simulator.touch_one(Provider::Convergegate, &inserted[0]));

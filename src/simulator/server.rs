@@ -26,7 +26,7 @@ const LINES: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
-    pub(crate) clock: Clock,
+    pub(crate) clock: Arc<Clock>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) stop: CancellationToken,
     desks: BTreeMap<Provider, Mutex<Desk>>,
@@ -38,10 +38,11 @@ impl Shared {
             .into_iter()
             .map(|provider| (provider, Mutex::new(Desk::new(provider, &settings))))
             .collect();
+        let clock = Arc::new(Clock::new(settings.now));
         Self {
-            clock: Clock::new(settings.now),
+            traffic: Arc::new(Traffic::new(clock.clone())),
+            clock,
             settings,
-            traffic: Arc::default(),
             stop: CancellationToken::new(),
             desks,
         }
@@ -68,12 +69,16 @@ impl Shared {
 pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let rest = path.strip_prefix('/').unwrap_or(&path);
+    let (door, rest) = match rest.strip_prefix('~').and_then(|rest| rest.split_once('/')) {
+        Some((door, rest)) => (Some(door.to_owned()), rest),
+        None => (None, rest),
+    };
     let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
     if first == "_simulator" {
         return own(shared, rest);
     }
     match Provider::by_slug(first) {
-        Some(provider) => provide(&shared, provider, format!("/{rest}"), request).await,
+        Some(provider) => provide(&shared, provider, door, format!("/{rest}"), request).await,
         None => fault::send(Answer::refusal(404, "path", "{}".to_owned()), None),
     }
 }
@@ -81,6 +86,7 @@ pub(crate) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
 async fn provide(
     shared: &Shared,
     provider: Provider,
+    door: Option<String>,
     path: String,
     request: Request,
 ) -> Response<Body> {
@@ -92,7 +98,7 @@ async fn provide(
         Provider::Ecommpay => ecommpay::credential(&body),
         _ => credential(&parts.headers),
     };
-    let visit = shared.traffic.enter(provider, credential);
+    let visit = shared.traffic.enter(provider, credential, door);
     if shared.settings.latency > Duration::ZERO {
         tokio::time::sleep(shared.settings.latency).await;
     }

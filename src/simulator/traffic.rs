@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::clock::lock;
+use super::clock::{Clock, lock};
 use super::settings::Provider;
 
 /// A provider's requests so far.
@@ -41,15 +42,45 @@ pub struct Use {
     recent: VecDeque<Instant>,
 }
 
-/// The counts of all providers.
+/// A request that came through a door of its own, the path prefix `/~<door>`: by doors a test tells
+/// processes apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// The door.
+    pub door: String,
+    /// The provider.
+    pub provider: Provider,
+    /// User or token.
+    pub credential: String,
+    /// When it came, by the simulator's clock.
+    pub began: DateTime<Utc>,
+    /// When its answer was ready, or its connection gone.
+    pub ended: Option<DateTime<Utc>>,
+}
+
+/// The counts of all providers, and the calls through doors.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
+    clock: Arc<Clock>,
     counts: Mutex<BTreeMap<Provider, Counts>>,
+    calls: Mutex<Vec<Call>>,
 }
 
 impl Traffic {
+    pub(crate) fn new(clock: Arc<Clock>) -> Self {
+        Self {
+            clock,
+            ..Self::default()
+        }
+    }
+
     /// Counts a request; it ends when the visit is dropped.
-    pub(crate) fn enter(self: &Arc<Self>, provider: Provider, credential: String) -> Visit {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        provider: Provider,
+        credential: String,
+        door: Option<String>,
+    ) -> Visit {
         self.with(provider, |counts| {
             counts.requests += 1;
             let user = counts.credentials.entry(credential.clone()).or_default();
@@ -67,11 +98,27 @@ impl Traffic {
             }
             user.highest_per_minute = user.highest_per_minute.max(user.recent.len());
         });
+        let call = door.map(|door| {
+            let mut calls = lock(&self.calls);
+            calls.push(Call {
+                door,
+                provider,
+                credential: credential.clone(),
+                began: self.clock.now(),
+                ended: None,
+            });
+            calls.len().saturating_sub(1)
+        });
         Visit {
             traffic: Arc::clone(self),
             provider,
             credential,
+            call,
         }
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        lock(&self.calls).clone()
     }
 
     pub(crate) fn counts(&self, provider: Provider) -> Counts {
@@ -92,6 +139,8 @@ pub(crate) struct Visit {
     traffic: Arc<Traffic>,
     provider: Provider,
     credential: String,
+    /// Its place among the calls.
+    call: Option<usize>,
 }
 
 impl Visit {
@@ -116,6 +165,11 @@ impl Visit {
 
 impl Drop for Visit {
     fn drop(&mut self) {
+        if let Some(call) = self.call
+            && let Some(call) = lock(&self.traffic.calls).get_mut(call)
+        {
+            call.ended = Some(self.traffic.clock.now());
+        }
         self.traffic.with(self.provider, |counts| {
             if let Some(user) = counts.credentials.get_mut(&self.credential) {
                 user.concurrent = user.concurrent.saturating_sub(1);

@@ -18,6 +18,10 @@ pub struct Lease {
     pub acquired_at: DateTime<Utc>,
     /// The same moment by a clock that never jumps.
     pub acquired: Instant,
+    /// Just before it was asked for: it holds for its time at least from here.
+    pub asked: Instant,
+    /// How long nobody had held the account; none if nobody ever had.
+    pub idle: Option<Duration>,
 }
 
 impl Lease {
@@ -124,10 +128,11 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Lease>, StoreError> {
         failpoint("lease.acquire.before");
+        let asked = Instant::now();
         let leases = sqlx::query!(
             r#"
             WITH free AS (
-                SELECT account_id
+                SELECT account_id, greatest(lease_until, left_at) AS held_until
                 FROM paysync.accounts
                 WHERE account_id = ANY($1) AND NOT paused
                   -- A holder that lost its lease without a word (the database was away) may have it back.
@@ -143,7 +148,8 @@ impl Store {
                 lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM free
             WHERE accounts.account_id = free.account_id
-            RETURNING accounts.account_id, accounts.lease_token AS token, clock_timestamp() AS "acquired_at!"
+            RETURNING accounts.account_id, accounts.lease_token AS token, clock_timestamp() AS "acquired_at!",
+                      free.held_until
             "#,
             accounts,
             holder,
@@ -159,11 +165,17 @@ impl Store {
             token: lease.token,
             acquired_at: lease.acquired_at,
             acquired,
+            asked,
+            // The end of a lease that its own holder takes again is still to come.
+            idle: lease
+                .held_until
+                .map(|until| (lease.acquired_at - until).to_std().unwrap_or_default()),
         });
         Ok(leases.collect())
     }
 
-    /// Renews leases; those that are not in the answer are lost, or their account is paused.
+    /// Renews leases; those that are not in the answer are lost or have run out, or their account is
+    /// paused.
     pub async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, StoreError> {
         failpoint("lease.renew.before");
         let (accounts, tokens) = columns(leases);
@@ -173,6 +185,8 @@ impl Store {
             SET lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
             WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token AND NOT accounts.paused
+              -- Past its end another process may have begun to ask for it.
+              AND accounts.lease_until >= clock_timestamp()
             RETURNING accounts.account_id
             "#,
             &accounts,
@@ -192,7 +206,7 @@ impl Store {
         sqlx::query!(
             r#"
             UPDATE paysync.accounts
-            SET lease_until = NULL, lease_holder = NULL
+            SET lease_until = NULL, lease_holder = NULL, left_at = clock_timestamp()
             FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
             WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token
             "#,

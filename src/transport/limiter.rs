@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+/// A minute, and some room: a request may be longer on its way than those after it.
+const MINUTE: Duration = Duration::from_millis(60_500);
+
 /// Requests per minute above which spreading them would only cost time.
 const UNLIMITED: u32 = 60_000;
 
@@ -30,9 +33,7 @@ impl Limiter {
         }
         let burst = (per_minute / 10).max(1);
         // A burst and a minute of the rhythm after it must not pass the limit together.
-        // Rounded up: a nanosecond too short would let one request too many through.
-        let interval =
-            Duration::from_mins(1) / (per_minute + 1 - burst).max(1) + Duration::from_nanos(1);
+        let interval = MINUTE / (per_minute + 1 - burst).max(1);
         Self::with(interval, interval * (burst - 1))
     }
 
@@ -61,6 +62,13 @@ impl Limiter {
         self.due = self.due.max(until + self.burst);
     }
 
+    /// Goes on for a process that sent its last request `idle` before `now` or earlier, and may have
+    /// used all its budget allowed.
+    pub fn take_over(&mut self, now: Duration, idle: Duration) {
+        let used = now + self.burst + self.interval;
+        self.due = self.due.max(used.saturating_sub(idle));
+    }
+
     /// Until when requests are held back.
     pub const fn paused_until(&self) -> Duration {
         self.not_before
@@ -80,7 +88,7 @@ mod tests {
             .map(|_| limiter.reserve(Duration::ZERO).as_millis())
             .collect();
         assert_eq!(times[..6], [0; 6]);
-        assert_eq!(times[6..], [1090, 2181, 3272]);
+        assert_eq!(times[6..], [1100, 2200, 3300]);
     }
 
     #[test]
@@ -93,7 +101,46 @@ mod tests {
         assert!(second > first);
     }
 
+    #[test]
+    fn a_budget_that_was_taken_over_has_what_is_left_of_it() {
+        let at = |idle| {
+            let mut limiter = Limiter::new(60);
+            limiter.take_over(Duration::from_mins(5), Duration::from_secs(idle));
+            let sent = (0..7).map(|_| limiter.reserve(Duration::from_mins(5)).as_secs() - 300);
+            sent.collect::<Vec<_>>()
+        };
+        assert_eq!(at(0), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(at(3), [0, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(at(3600), [0, 0, 0, 0, 0, 0, 1]);
+    }
+
     proptest! {
+        #[test]
+        fn any_minute_holds_at_most_the_limit_whoever_sends(
+            per_minute in 1u32..200,
+            steps in proptest::collection::vec((0u64..3000, proptest::bool::weighted(0.05), 0u64..9000), 1..400),
+        ) {
+            let mut limiter = Limiter::new(per_minute);
+            let mut now = Duration::ZERO;
+            let mut sent: Vec<Duration> = Vec::new();
+            for (gap, dies, idle) in steps {
+                now += Duration::from_millis(gap);
+                if dies {
+                    // What it has not sent it will never send.
+                    sent.retain(|at| *at <= now);
+                    now += Duration::from_millis(idle);
+                    limiter = Limiter::new(per_minute);
+                    limiter.take_over(now, Duration::from_millis(idle));
+                }
+                sent.push(limiter.reserve(now));
+            }
+            sent.sort_unstable();
+            for (index, start) in sent.iter().enumerate() {
+                let within = sent[index..].iter().take_while(|at| **at < *start + Duration::from_mins(1)).count();
+                prop_assert!(within <= usize::try_from(per_minute).unwrap(), "{within} in a minute from {start:?}");
+            }
+        }
+
         #[test]
         fn any_minute_holds_at_most_the_limit(
             per_minute in 1u32..200,

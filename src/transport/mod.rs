@@ -237,6 +237,14 @@ impl Wire {
             .fold(text.to_owned(), |text, secret| text.replace(&secret, "***"))
     }
 
+    /// Goes on with what a process left of the budget that gave the account back `idle` ago.
+    pub fn take_over(&self, idle: Duration) {
+        self.limiter
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_over(self.started.elapsed(), idle);
+    }
+
     /// Seals and sends one request, without waiting and without retrying.
     pub async fn send(
         &self,

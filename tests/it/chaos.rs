@@ -9,6 +9,7 @@
 mod books;
 mod found;
 mod process;
+mod replicas;
 mod schedule;
 mod world;
 

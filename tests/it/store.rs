@@ -294,6 +294,24 @@ async fn a_lease_is_taken_over_when_its_time_is_up(pool: PgPool) {
     assert_eq!(holder.as_deref(), Some("other"));
 }
 
+/// Past its end a lease is nobody's, though nobody has taken it over: it cannot be renewed.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_lease_that_ran_out_is_not_renewed(pool: PgPool) {
+    let (store, mine) = bench(&pool).await;
+    assert_eq!(mine.idle, None, "nobody had it before");
+    let past = "UPDATE paysync.accounts SET lease_until = clock_timestamp() - interval '3 s'";
+    sqlx::query(past).execute(&pool).await.unwrap();
+    let renewed = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
+    assert!(renewed.is_empty());
+    // Whoever takes it is told since when the account may not have been asked for anything.
+    let other = lease(&store, "other").await.unwrap();
+    let idle = other.idle.unwrap();
+    assert!(idle >= Duration::from_secs(3), "{idle:?}");
+    store.release(std::slice::from_ref(&other)).await.unwrap();
+    let again = lease(&store, "me").await.unwrap();
+    assert!(again.idle.is_some_and(|soon| soon < idle), "{again:?}");
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn a_paused_account_is_neither_taken_nor_kept(pool: PgPool) {
     let (store, mine) = bench(&pool).await;
