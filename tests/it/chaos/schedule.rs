@@ -136,7 +136,7 @@ impl Schedule {
         schedule.acts.insert(
             0,
             (
-                schedule.start(&mut random, places),
+                Self::start(&mut random, places),
                 millis(&mut random, 100..700),
             ),
         );
