@@ -12,6 +12,7 @@ mod signals;
 mod simulate;
 mod status;
 mod sync;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell the life of one row: its versions, the windows that can have seen it, its quarantine
+    Why(why::Args),
     /// Forget that an interval was read, so that it is read again
     Resync(ResyncArgs),
     /// Read stored payloads and the quarantine again, as this version and the options do
@@ -177,6 +180,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Sync(args) => sync::sync(&load()?, &args).await,
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
+        Command::Why(args) => why::why(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
         Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Pause { account } => operate::pause(&load()?, &account).await,

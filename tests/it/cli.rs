@@ -5,6 +5,7 @@ mod input;
 mod lines;
 mod replay;
 mod trouble;
+mod why;
 
 use std::collections::BTreeSet;
 
