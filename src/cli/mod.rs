@@ -13,6 +13,7 @@ mod simulate;
 mod status;
 mod sync;
 mod verify;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +63,8 @@ enum Command {
     },
     /// Prove from the database alone that nothing was lost or doubled; writes nothing
     Verify(ReportArgs),
+    /// Tell the life of one row: its versions, the windows that can have seen it, its quarantine
+    Why(why::Args),
     /// Forget that an interval was read, so that it is read again
     Resync(ResyncArgs),
     /// Read stored payloads and the quarantine again, as this version and the options do
@@ -181,6 +184,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
         Command::Verify(args) => verify::verify(&load()?, &args).await,
+        Command::Why(args) => why::why(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
         Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Pause { account } => operate::pause(&load()?, &account).await,

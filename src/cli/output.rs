@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+
 pub(crate) use crate::model::words::{duration, grouped};
 
 /// Prints a line.
@@ -20,6 +22,11 @@ pub(crate) fn error(text: impl Display) {
 pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// An instant in UTC, to the second unless it says more.
+pub(crate) fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Rows as lines, each column as wide as its widest cell.

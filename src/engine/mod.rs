@@ -2,7 +2,8 @@
 //!
 //! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window, `repoll`
 //! and `audit` the other ways to look at one; `paging` and `policy` are the pure decisions, `item`
-//! and `redact` what happens to each item. `replay` reads again what is stored.
+//! and `redact` what happens to each item. `replay` reads again what is stored, `life`
+//! tells of one row.
 
 pub mod account;
 mod audit;
@@ -10,6 +11,7 @@ mod fetch;
 pub mod housekeeping;
 pub(crate) mod item;
 mod keeper;
+pub mod life;
 mod look;
 mod notes;
 mod paging;

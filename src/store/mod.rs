@@ -13,6 +13,7 @@ pub mod again;
 mod culprits;
 pub mod emptying;
 pub mod health;
+pub mod life;
 pub mod page;
 pub mod quarantine;
 mod range;

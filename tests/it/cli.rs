@@ -7,6 +7,7 @@ mod lines;
 mod replay;
 mod trouble;
 mod verify;
+mod why;
 
 use std::collections::BTreeSet;
 

@@ -437,13 +437,20 @@ fn try_command(shown: &str) -> Result<(), String> {
         .collect();
     let mut words = plain.split_whitespace().peekable();
     let mut commands: Vec<&clap::Command> = Vec::new();
+    let mut places = 0;
     while let Some(word) = words.next() {
         if word == "|" {
             return Ok(());
         }
         let Some(flag) = word.strip_prefix("--") else {
             if !commands.is_empty() {
-                return Err(format!("{word} is no flag"));
+                // Its place among those that have no name.
+                let takes = |command: &&clap::Command| command.get_positionals().count() > places;
+                if !commands.iter().all(takes) {
+                    return Err(format!("{word} is no flag"));
+                }
+                places += 1;
+                continue;
             }
             for name in word.split('|') {
                 let found = program.find_subcommand(name);
@@ -737,14 +744,15 @@ fn a_command_that_does_not_exist_is_found() {
         "```\npaysync --colour status\n```",
         "```\n$ paysync status | paysync run\npaysync resync --account\n```",
         "`paysync sync ID`",
+        "`paysync why ACCOUNT TRANSACTION MORE`",
         "`docker compose exec paysync paysync fly`",
         "`paysync pause|presume --account ID`",
     ] {
         assert_eq!(unknown_commands("a.md", text).len(), 1, "{text}");
     }
     let right = "`paysync` and `paysync sync [--account ID]… [--give-up-after 2m] [--json]`\n\
-                 `paysync pause|resume --account ID`, `paysync --version`; paysync flies; `paysync.toml`\n\
+                 `paysync pause|resume --account ID`, `paysync --version`, `paysync why ACCOUNT ID --json`; paysync flies; `paysync.toml`\n\
                  ```\npaysync --config x.toml run   # for ever\npaysync status --json | jq .healthy\n```";
     assert_eq!(unknown_commands("a.md", right), NONE);
-    assert_eq!(commands(right).len(), 5);
+    assert_eq!(commands(right).len(), 6);
 }

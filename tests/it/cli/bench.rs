@@ -294,6 +294,16 @@ impl Bench {
             .unwrap()
     }
 
+    /// Asks the database for one text.
+    pub(super) async fn ask_text(&self, question: &'static str, argument: &str) -> String {
+        let mut connection = PgConnection::connect(self.database.url()).await.unwrap();
+        sqlx::query_scalar(question)
+            .bind(argument)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap()
+    }
+
     /// Leases that are held now.
     pub(super) async fn leases(&self) -> i64 {
         let question =

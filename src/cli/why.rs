@@ -1,0 +1,174 @@
+//! `paysync why`: the life of one row.
+
+use anyhow::bail;
+use serde_json::{Map, Value};
+
+use super::output;
+use crate::app::App;
+use crate::config::Config;
+use crate::engine::life::{Life, Replaced, life};
+use crate::provider::wire::one_line;
+use crate::store::life::Sighting;
+
+/// Windows shown; JSON has them all.
+const SHOWN: usize = 20;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The account
+    account: String,
+    /// The provider's id of the row: `provider_transaction_id`
+    #[arg(allow_hyphen_values = true)]
+    transaction: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn why(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    let app = App::new(config, std::slice::from_ref(&args.account))?;
+    app.store.reach().await?;
+    let Some(account) = app.engine.accounts.first() else {
+        bail!("account {} is not configured", args.account);
+    };
+    let Some(life) = life(&app.store, account, &args.transaction).await? else {
+        bail!(
+            "account {} holds no transaction {}, nor is it in quarantine: check the id (provider_transaction_id), \
+             and paysync status for what is not covered yet",
+            args.account,
+            one_line(&args.transaction)
+        );
+    };
+    if args.json {
+        output::json(&life)?;
+    } else {
+        show(&life);
+    }
+    Ok(true)
+}
+
+fn show(life: &Life) {
+    let name = format!("{} {}", life.account, one_line(&life.id));
+    match &life.row {
+        Some(row) => show_row(&name, row),
+        None => output::line(format!("{name}: not stored, see the quarantine")),
+    }
+    if life.row.is_some() {
+        output::line(format!("\nreplaced versions: {}", life.versions.len()));
+    }
+    for version in &life.versions {
+        output::line(format!("  {}", replacement(version)));
+    }
+    output::line(format!(
+        "\nwindows that can have seen it, as far as the ledger reaches: {}",
+        life.windows.len()
+    ));
+    let header = [
+        "STREAM",
+        "LANE",
+        "FROM",
+        "TO",
+        "OUTCOME",
+        "CLOSED AT",
+        "ITEMS",
+        "NEW",
+        "CHANGED",
+        "SAME",
+    ];
+    let shown = life.windows.iter().take(SHOWN);
+    let rows: Vec<Vec<String>> = std::iter::once(header.map(str::to_owned).to_vec())
+        .chain(shown.map(cells))
+        .collect();
+    for line in output::table(&rows).iter().filter(|_| rows.len() > 1) {
+        output::line(format!("  {line}"));
+    }
+    let more = life.windows.len().saturating_sub(SHOWN);
+    if more > 0 {
+        output::line(format!("  and {more} older ones; --json shows them all"));
+    }
+    output::line(format!("\nin quarantine: {}", life.quarantine.len()));
+    for held in &life.quarantine {
+        output::line(format!(
+            "  {}: {} ({}), met {} times, first {}, last {}",
+            held.stream,
+            held.reason,
+            one_line(&held.detail),
+            held.times_seen,
+            output::instant(held.first_seen_at),
+            output::instant(held.last_seen_at),
+        ));
+    }
+    if let Some(query) = &life.payload {
+        output::line(format!("\nits payload:\n  {};", one_line(query)));
+    }
+}
+
+/// The columns that tell what it is; JSON has them all.
+fn show_row(name: &str, row: &Map<String, Value>) {
+    let cell = |column: &str| row.get(column).and_then(Value::as_str).map(one_line);
+    let named = |columns: &[&str]| {
+        let told = columns.iter().filter_map(|column| {
+            let value = cell(column)?;
+            Some(format!("{column} {value}"))
+        });
+        let told: Vec<String> = told.collect();
+        told.join(", ")
+    };
+    let words = ["kind", "status", "amount", "currency"];
+    let words: Vec<String> = words.iter().filter_map(|column| cell(column)).collect();
+    output::line(format!("{name}: {}", words.join(" ")));
+    for columns in [
+        &["provider_kind", "provider_status", "paid_amount", "fee"][..],
+        &["created_at", "updated_at", "paid_at", "settled_at"],
+        &["first_seen_at", "observed_at", "changed_at"],
+        &[
+            "parent_transaction_id",
+            "payment_group_id",
+            "merchant_reference",
+            "shop_id",
+        ],
+        &["error_code", "error_message"],
+    ] {
+        let line = named(columns);
+        if !line.is_empty() {
+            output::line(format!("  {line}"));
+        }
+    }
+}
+
+fn replacement(version: &Replaced) -> String {
+    let cell = |value: &Option<String>| value.as_deref().map_or("null".to_owned(), one_line);
+    let changes: Vec<String> = version
+        .changes
+        .iter()
+        .map(|change| {
+            let (old, new) = (cell(&change.old), cell(&change.new));
+            format!("{}: {old} → {new}", change.column)
+        })
+        .collect();
+    let changes = if changes.is_empty() {
+        "nothing but the payload".to_owned()
+    } else {
+        changes.join(", ")
+    };
+    let until = version.valid_to.map(output::instant).unwrap_or_default();
+    let from = output::instant(version.valid_from);
+    format!("{from} to {until}, by {}: {changes}", version.by)
+}
+
+fn cells(window: &Sighting) -> Vec<String> {
+    vec![
+        window.stream.clone(),
+        window.lane.clone(),
+        output::instant(window.window_start),
+        output::instant(window.window_end),
+        window.outcome.clone().unwrap_or_else(|| "open".to_owned()),
+        window
+            .closed_at
+            .map_or_else(|| "-".to_owned(), output::instant),
+        window.items.to_string(),
+        window.inserted.to_string(),
+        window.updated.to_string(),
+        window.unchanged.to_string(),
+    ]
+}
