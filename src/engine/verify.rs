@@ -150,7 +150,7 @@ fn coverage(account: &str, streams: &[StreamEvidence]) -> Check {
     let names = are(count(streams.len()), "stream", "streams");
     let detail = match (from, to) {
         (Some(_), Some(_)) => format!(
-            "{names}, all read from {} to {}",
+            "{names}, what is covered was read, from {} to {}",
             instant(from),
             instant(to)
         ),

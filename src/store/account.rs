@@ -163,6 +163,8 @@ impl Store {
             SET lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
             WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token AND NOT accounts.paused
+              -- A renewal that was under way when the lease was given back must not take it again.
+              AND accounts.lease_until IS NOT NULL
             RETURNING accounts.account_id
             "#,
             &accounts,
