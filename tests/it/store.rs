@@ -263,6 +263,8 @@ async fn a_lease_is_held_renewed_and_given_back(pool: PgPool) {
     let renewed = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
     assert_eq!(renewed, [ACCOUNT]);
     store.release(std::slice::from_ref(&mine)).await.unwrap();
+    let late = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
+    assert!(late.is_empty(), "what was given back is not taken again");
     let other = lease(&store, "other").await.unwrap();
     assert!(other.token > mine.token);
 
