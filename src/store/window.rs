@@ -151,11 +151,16 @@ pub(super) async fn move_window(
         WITH lease AS (
             -- Shared among this process's windows; a takeover has to wait for the commit.
             SELECT account_id FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE
+        ), stream AS (
+            -- The closings of a stream queue here: closed_at tells in which order coverage grew and shrank.
+            SELECT FROM paysync.streams JOIN lease USING (account_id)
+            WHERE streams.stream = $18 AND $5::text IS NOT NULL
+            FOR NO KEY UPDATE OF streams
         ), moved AS (
             UPDATE paysync.windows
             SET checkpoint = $4::jsonb,
                 outcome = $5,
-                closed_at = CASE WHEN $5::text IS NOT NULL THEN now() END,
+                closed_at = CASE WHEN $5::text IS NOT NULL THEN clock_timestamp() END,
                 pages = pages + 1,
                 items = items + $6,
                 inserted = inserted + $7,
@@ -166,12 +171,10 @@ pub(super) async fn move_window(
                 quarantined = quarantined + $12,
                 outside = outside + $13,
                 provider_count = coalesce($14, provider_count),
-                failures = 0,
-                error = NULL,
-                hint = NULL,
-                retry_at = NULL
+                failures = 0, error = NULL, hint = NULL, retry_at = NULL
             FROM lease
             WHERE windows.account_id = lease.account_id AND window_id = $3 AND outcome IS NULL
+              AND ($5::text IS NULL OR EXISTS (SELECT FROM stream))
             RETURNING windows.account_id, stream, lane, within_seconds, tstzrange(window_start, window_end) AS span
         ), halves AS (
             INSERT INTO paysync.windows (account_id, stream, lane, within_seconds, window_start, window_end)
@@ -219,6 +222,7 @@ pub(super) async fn move_window(
         length.map(|length| length.num_seconds().max(1)),
         &halves,
         refuted,
+        page.window.stream,
     )
     .fetch_one(connection)
     .await?;
