@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::store::Store;
 use crate::store::account::Lease;
@@ -120,7 +120,7 @@ impl Keeper {
             .filter(|entry| entry.renewed.elapsed() >= ttl)
         {
             if !entry.lost.is_cancelled() {
-                warn!(account.id = %entry.lease.account_id, "the lease ran out while the database was away");
+                debug!(account.id = %entry.lease.account_id, "the lease ran out while the database was away");
                 entry.lost.cancel();
             }
         }

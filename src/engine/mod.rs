@@ -12,6 +12,7 @@ pub(crate) mod item;
 mod keeper;
 mod look;
 mod notes;
+mod outage;
 mod paging;
 pub mod policy;
 pub mod progress;
