@@ -71,10 +71,8 @@ async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
                     let hint = error.hint();
                     warn!(error = %error, cause, hint, "waiting for the database");
                 }
+                let pause = retry::jittered(retry::between_tries(failures));
                 failures += 1;
-                let pause = retry::jittered(
-                    retry::between_runs(failures).min(std::time::Duration::from_secs(10)),
-                );
                 if stop
                     .run_until_cancelled(tokio::time::sleep(pause))
                     .await

@@ -19,6 +19,7 @@ pub mod quarantine;
 mod range;
 pub mod replay;
 pub mod retention;
+mod session;
 pub mod stream;
 mod transaction;
 pub mod verify;
