@@ -159,9 +159,12 @@ pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
 }
 
 fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    // What PostgreSQL says of an object that is there already is no news.
+    // What PostgreSQL says of an object that is there already is no news, and that a connection was
+    // cut is told by whoever used it.
     EnvFilter::builder()
-        .parse(format!("sqlx::postgres::notice=warn,{filter}"))
+        .parse(format!(
+            "sqlx::postgres::notice=error,sqlx_core::pool=error,{filter}"
+        ))
         .map_err(TelemetryError::Filter)
 }
 

@@ -230,19 +230,9 @@ fn usage_line(text: &str) -> String {
 
 /// What helps where the database is the trouble.
 fn advice(error: &StoreError) -> Option<&'static str> {
-    let code = match error {
-        StoreError::Away(sqlx::Error::Database(cause))
-        | StoreError::Database(sqlx::Error::Database(cause)) => cause.code(),
-        _ => None,
-    };
-    match (error, code.as_deref()) {
-        (_, Some("42P01" | "42703" | "3F000")) => Some("run paysync migrate first"),
-        (_, Some("3D000")) => Some("create the database, or check database.url"),
-        (_, Some("28000" | "28P01")) => Some("check the user and the password in database.url"),
-        (_, Some("42501")) => Some("give the user of database.url the rights it needs"),
-        (StoreError::Away(_), _) => Some("check database.url, the server and the way to it"),
-        _ => None,
-    }
+    let general = matches!(error, StoreError::Away(_))
+        .then_some("check database.url, the server and the way to it");
+    error.advice().or(general)
 }
 
 /// The whole chain of causes on one line, and what helps.

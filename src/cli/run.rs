@@ -65,17 +65,14 @@ async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
         };
         match prepared {
             Ok(()) => return Ok(true),
-            Err(error @ StoreError::Away(_)) => {
+            Err(error) if error.passes() => {
                 if failures == 0 {
-                    let cause = std::error::Error::source(&error)
-                        .map(ToString::to_string)
-                        .unwrap_or_default();
-                    warn!(error = %error, cause, "waiting for the database");
+                    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+                    let hint = error.hint();
+                    warn!(error = %error, cause, hint, "waiting for the database");
                 }
+                let pause = retry::jittered(retry::between_tries(failures));
                 failures += 1;
-                let pause = retry::jittered(
-                    retry::between_runs(failures).min(std::time::Duration::from_secs(10)),
-                );
                 if stop
                     .run_until_cancelled(tokio::time::sleep(pause))
                     .await

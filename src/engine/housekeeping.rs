@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::supervisor::{Engine, source};
+use super::supervisor::Engine;
 use crate::config::Retention;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
@@ -163,8 +163,12 @@ fn note(round: Result<Tidied, StoreError>) {
             quarantined = tidied.quarantined,
             "old windows were folded, what retention lets go was deleted"
         ),
+        // The work on the accounts meets the same, and tells it.
+        Err(error) if error.passes() => debug!(error = %error, "housekeeping has to wait"),
         Err(error) => {
-            warn!(error = %error, cause = source(&error), "housekeeping failed; it is tried again");
+            let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+            let hint = error.hint();
+            warn!(error = %error, cause, hint, "housekeeping failed; it is tried again");
         }
     }
 }

@@ -14,6 +14,7 @@ mod keeper;
 pub mod life;
 mod look;
 mod notes;
+mod outage;
 mod paging;
 pub mod policy;
 pub mod progress;

@@ -140,6 +140,7 @@ impl Failure {
                 StoreError::LeaseLost => Directive::GiveUpLease,
                 StoreError::WindowGone => Directive::Replan,
                 StoreError::Away(_) => Directive::WaitForDatabase,
+                StoreError::Conflict(_) => Directive::Retry,
                 StoreError::DoesNotAddUp(_) | StoreError::Database(_) | StoreError::Migrate(_) => {
                     Directive::Restart
                 }
@@ -234,19 +235,7 @@ impl Failure {
             Self::OtherRows { .. } => {
                 "the provider ignores the filter by id: set repoll = [] for the account"
             }
-            Self::Store(error) => match error {
-                StoreError::Away(_) => {
-                    "check the database; paysync waits and goes on, nothing is lost"
-                }
-                StoreError::Database(_) => "see the error; the page is tried again",
-                StoreError::LeaseLost | StoreError::WindowGone => {
-                    "nothing to do: another process goes on"
-                }
-                StoreError::DoesNotAddUp(_) => {
-                    "a defect of paysync: please report it; nothing of the page was kept"
-                }
-                StoreError::Migrate(_) => "see the error, then start again",
-            },
+            Self::Store(error) => error.hint(),
             Self::Stopped => "start paysync again",
         }
     }
@@ -254,13 +243,11 @@ impl Failure {
 
 /// A database error with its cause: the outer layer alone says too little.
 fn store_message(error: &StoreError) -> String {
-    match error {
-        StoreError::Away(cause) | StoreError::Database(cause) => {
-            format!(
-                "{error}: {}",
-                crate::provider::wire::one_line(&cause.to_string())
-            )
-        }
-        other => other.to_string(),
-    }
+    error.cause().map_or_else(
+        || error.to_string(),
+        |cause| {
+            let cause = crate::provider::wire::one_line(&cause.to_string());
+            format!("{error}: {cause}")
+        },
+    )
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tracing::{info, warn};
 
 use super::account::Account;
 use super::keeper::{Keeper, Kept};
+use super::outage::Outage;
 use super::progress::ACCOUNT;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
@@ -17,7 +19,6 @@ use crate::clock::Clock;
 use crate::config::Retention;
 use crate::store::account::Lease;
 use crate::store::{Store, StoreError};
-use crate::transport::retry;
 
 /// The engine of one process.
 #[derive(Clone)]
@@ -51,6 +52,14 @@ pub enum Outcome {
     Stopped,
 }
 
+/// What became of one try of an account.
+enum Tried {
+    Ended(Ended),
+    /// Another process holds it.
+    NotFree,
+    Paused,
+}
+
 /// How a sync ended: each account with its outcome.
 pub type SyncReport = Vec<(Arc<Account>, Outcome)>;
 
@@ -78,32 +87,31 @@ impl Engine {
             tokio::spawn(async move { engine.keep_house(&keeping).await })
         };
         let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
-        let mut away = 0;
+        let mut outage = Outage::default();
         while !stop.is_cancelled() {
-            let pause = match self.take_free(&keeper, &mut tasks, stop).await {
+            let mut pause = match self.take_free(&keeper, &mut tasks, stop).await {
                 Ok(()) => {
-                    if away > 0 {
-                        info!("the database is back");
-                    }
-                    away = 0;
+                    outage.settle();
                     self.lease_ttl / 3
                 }
-                Err(error) => {
-                    away += 1;
-                    if away == 1 {
-                        warn!(error = %error, cause = source(&error), "the database cannot be used; waiting for it");
-                    }
-                    retry::jittered(retry::between_runs(away).min(Duration::from_secs(10)))
-                }
+                Err(error) => outage.note(&self.store, &error).await,
             };
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => note_end(ended),
-                () = stop.cancelled() => {}
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => break,
+                    Some(ended) = tasks.join_next(), if !tasks.is_empty() => match failure(ended) {
+                        // All accounts meet the same: they are waited for, and then tried together.
+                        Some(error) => pause = outage.note(&self.store, &error).await,
+                        None => break,
+                    },
+                    () = stop.cancelled() => break,
+                }
             }
         }
         while let Some(ended) = tasks.join_next().await {
-            note_end(ended);
+            if let Some(error) = failure(ended) {
+                outage.note(&self.store, &error).await;
+            }
         }
         keeping.cancel();
         if let Err(error) = self.store.withdraw(&self.holder).await {
@@ -174,13 +182,15 @@ impl Engine {
     ) -> Result<SyncReport, StoreError> {
         let keeper = Arc::new(Keeper::default());
         let keeping = CancellationToken::new();
+        let outage = Arc::<tokio::sync::Mutex<Outage>>::default();
         let mut tasks = JoinSet::new();
         for account in &self.accounts {
             let (engine, account, keeper, stop) =
                 (self.clone(), account.clone(), keeper.clone(), stop.clone());
+            let outage = outage.clone();
             tasks.spawn(async move {
                 let outcome = engine
-                    .sync_account(&account, &keeper, give_up_after, &stop)
+                    .sync_account(&account, &keeper, &outage, give_up_after, &stop)
                     .await;
                 (account, outcome)
             });
@@ -207,35 +217,28 @@ impl Engine {
     async fn sync_account(
         &self,
         account: &Arc<Account>,
-        keeper: &Arc<Keeper>,
+        keeper: &Keeper,
+        outage: &tokio::sync::Mutex<Outage>,
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<Outcome, StoreError> {
-        let mut until = None;
+        // Everything wanted when the work begins, however often it has to begin again.
+        let mut begun = None;
         let started = Instant::now();
-        let mut away_since: Option<Instant> = None;
+        // When it was last seen to go forward, and the pages read until then.
+        let mut forward = (started, 0);
         let mut waiting = false;
         loop {
             if stop.is_cancelled() {
                 return Ok(Outcome::Stopped);
             }
-            let ended = match self.acquire_one(account).await {
-                Ok(Some(lease)) => {
-                    away_since = None;
-                    self.store.lift_suspension(&account.id, true).await?;
-                    let until = *until.get_or_insert_with(|| Until::Covered {
-                        now: self.clock.agreed(lease.now()),
-                        give_up_after,
-                    });
-                    let stop = stop.child_token();
-                    let kept = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
-                    self.under_lease(account, lease, keeper, kept, stop, until)
-                        .await
-                }
-                Ok(None) if self.store.account(&account.id).await?.paused => {
-                    return Ok(Outcome::Paused);
-                }
-                Ok(None) => {
+            let mut pause = self.lease_ttl.min(Duration::from_secs(3)) / 6;
+            match self
+                .try_account(account, keeper, stop, give_up_after, &mut begun)
+                .await
+            {
+                Ok(Tried::Paused) => return Ok(Outcome::Paused),
+                Ok(Tried::NotFree) => {
                     if !waiting {
                         info!(account.id = %account.id, "waiting for the lease of another process");
                         waiting = true;
@@ -244,46 +247,59 @@ impl Engine {
                     if started.elapsed() > give_up_after.max(self.lease_ttl * 2) {
                         return Ok(Outcome::NotLeased);
                     }
-                    Ok(Ended::Stopped)
                 }
-                Err(error) => Err(error),
-            };
-            match ended {
-                Ok(Ended::Covered) => return Ok(Outcome::Covered),
-                Ok(Ended::GaveUp | Ended::Crashed) => return Ok(Outcome::GaveUp),
-                Ok(Ended::Stopped) => {}
-                Err(error) if away_since.is_some_and(|since| since.elapsed() > give_up_after) => {
-                    return Err(error);
-                }
+                Ok(Tried::Ended(Ended::Covered)) => return Ok(Outcome::Covered),
+                Ok(Tried::Ended(Ended::GaveUp | Ended::Crashed)) => return Ok(Outcome::GaveUp),
+                Ok(Tried::Ended(Ended::Stopped)) => {}
                 Err(error) => {
-                    away_since.get_or_insert_with(Instant::now);
-                    let message = error.to_string();
-                    let told = account.progress.trouble(
-                        ACCOUNT,
-                        &message,
-                        "paysync waits for the database",
-                    );
-                    if told.is_some() {
-                        warn!(account.id = %account.id, error = %error, cause = source(&error), "the database cannot be used; waiting for it");
+                    let pages = account.progress.pages();
+                    if pages > forward.1 {
+                        forward = (Instant::now(), pages);
                     }
+                    if forward.0.elapsed() > give_up_after {
+                        return Err(error);
+                    }
+                    pause = outage.lock().await.note(&self.store, &error).await;
+                    account
+                        .progress
+                        .trouble(ACCOUNT, &error.to_string(), error.hint());
                 }
             }
-            let pause = self.lease_ttl.min(Duration::from_secs(3)) / 6;
             let _stopped: Option<()> = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         }
     }
 
-    async fn acquire_one(&self, account: &Account) -> Result<Option<Lease>, StoreError> {
+    /// Works on an account if it is free.
+    async fn try_account(
+        &self,
+        account: &Arc<Account>,
+        keeper: &Keeper,
+        stop: &CancellationToken,
+        give_up_after: Duration,
+        begun: &mut Option<DateTime<Utc>>,
+    ) -> Result<Tried, StoreError> {
+        let one = std::slice::from_ref(&account.id);
         let leases = self
             .store
-            .acquire(
-                std::slice::from_ref(&account.id),
-                &self.holder,
-                self.lease_ttl,
-                1,
-            )
+            .acquire(one, &self.holder, self.lease_ttl, 1)
             .await?;
-        Ok(leases.into_iter().next())
+        let Some(lease) = leases.into_iter().next() else {
+            let paused = self.store.account(&account.id).await?.paused;
+            return Ok(if paused {
+                Tried::Paused
+            } else {
+                Tried::NotFree
+            });
+        };
+        self.store.lift_suspension(&account.id, true).await?;
+        let until = Until::Covered {
+            now: *begun.get_or_insert_with(|| self.clock.agreed(lease.now())),
+            give_up_after,
+        };
+        let stop = stop.child_token();
+        let kept = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
+        let ended = self.under_lease(account, lease, keeper, kept, stop, until);
+        Ok(Tried::Ended(ended.await?))
     }
 
     /// Works on an account, and gives its lease back.
@@ -328,20 +344,13 @@ impl Engine {
     }
 }
 
-fn note_end(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) {
+/// What the database did to the work on an account.
+fn failure(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Option<StoreError> {
     match ended {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            warn!(error = %error, cause = source(&error), "the work on an account ended; it is taken up again");
-        }
+        Ok(ended) => ended.err(),
         Err(error) => {
             tracing::error!(error = %error, "an account's task ended badly; it is taken up again");
+            None
         }
     }
-}
-
-pub(super) fn source(error: &StoreError) -> String {
-    std::error::Error::source(error)
-        .map(ToString::to_string)
-        .unwrap_or_default()
 }

@@ -124,10 +124,11 @@ impl Store {
                 .provider_count
                 .is_some_and(|count| held.lacks(count)),
         };
-        let mut connection = self.pool().acquire().await?;
+        let mut connection = self.session().await?;
         failpoint("audit.close.before");
         move_window(&mut connection, lease, context, &counts, &then).await?;
         failpoint("audit.close.after");
+        connection.done();
         Ok(())
     }
 

@@ -105,7 +105,8 @@ impl Store {
         items: &[Retried<'_>],
     ) -> Result<Emptied, StoreError> {
         let mut emptied = Emptied::default();
-        let mut transaction = self.pool().begin().await?;
+        let mut connection = self.session().await?;
+        let mut transaction = connection.begin().await?;
         let (mut stored, mut misfits) = (Vec::new(), misfits(items));
         let mut total = Written::default();
         for round in rounds(items) {
@@ -150,6 +151,7 @@ impl Store {
         let news: Vec<&Misfit<'_>> = news.into_iter().filter(|m| is_unmoved(m.kept)).collect();
         relabel(&mut transaction, account_id, &news).await?;
         transaction.commit().await?;
+        connection.done();
 
         emptied.fit = emptied.fit.saturating_sub(count(met_again.len()));
         emptied.leave(met_again.iter().map(|kept| kept.reason.as_str()));
@@ -165,7 +167,7 @@ impl Store {
         items: &[Retried<'_>],
     ) -> Result<Emptied, StoreError> {
         let mut emptied = Emptied::default();
-        let mut connection = self.pool().acquire().await?;
+        let mut connection = self.session().await?;
         let mut misfits = misfits(items);
         let fits: Vec<(&Kept, Observed<'_, '_>)> = rounds(items)
             .into_iter()
@@ -192,6 +194,7 @@ impl Store {
         }
         emptied.fit += answer.unchanged;
         let superseded = superseded(&mut connection, account_id, &misfits).await?;
+        connection.done();
         emptied.superseded = answer.stale + count(superseded.len());
         let (_, staying) = part(misfits, &superseded);
         emptied.leave(staying.iter().map(|misfit| misfit.reason));

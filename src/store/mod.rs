@@ -12,6 +12,7 @@ pub mod account;
 pub mod again;
 mod culprits;
 pub mod emptying;
+mod error;
 pub mod health;
 pub mod life;
 pub mod page;
@@ -19,6 +20,7 @@ pub mod quarantine;
 mod range;
 pub mod replay;
 pub mod retention;
+mod session;
 pub mod stream;
 mod transaction;
 pub mod verify;
@@ -30,45 +32,13 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use thiserror::Error;
+
+pub use error::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a connection is waited for before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Why the store could not do what was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// Another process took the account over; whatever was being written is rolled back.
-    #[error("the lease on the account was lost")]
-    LeaseLost,
-    /// The window was taken back by an operator, or closed under another lease.
-    #[error("the window is no longer open")]
-    WindowGone,
-    /// A page whose counts do not add up is a defect; nothing of it is kept.
-    #[error("the page does not add up: {0}")]
-    DoesNotAddUp(String),
-    /// The database cannot be used now: away, shutting down, read-only, full, out of connections.
-    #[error("the database cannot be used")]
-    Away(#[source] sqlx::Error),
-    /// The database refused a statement.
-    #[error("the database refused")]
-    Database(#[source] sqlx::Error),
-    /// A migration failed, or the schema is newer than this program.
-    #[error("migrating the database failed")]
-    Migrate(#[from] MigrateError),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        if is_away(&error) {
-            Self::Away(error)
-        } else {
-            Self::Database(error)
-        }
-    }
-}
 
 /// A handle on the database; cheap to clone.
 #[derive(Debug, Clone)]
@@ -107,12 +77,17 @@ impl Store {
             .run(&self.pool)
             .await
             .map_err(|error| match error {
-                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)
-                    if is_away(&error) =>
-                {
-                    StoreError::Away(error)
-                }
-                other => StoreError::Migrate(other),
+                MigrateError::Execute(cause) => match StoreError::from(cause) {
+                    StoreError::Database(cause) => MigrateError::Execute(cause).into(),
+                    passing => passing,
+                },
+                MigrateError::ExecuteMigration(cause, version) => match StoreError::from(cause) {
+                    StoreError::Database(cause) => {
+                        MigrateError::ExecuteMigration(cause, version).into()
+                    }
+                    passing => passing,
+                },
+                other => other.into(),
             })
     }
 
@@ -142,30 +117,5 @@ impl Store {
                 .fetch_one(&self.pool)
                 .await?;
         Ok(version)
-    }
-}
-
-/// Whether waiting can help.
-fn is_away(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed
-        | sqlx::Error::Protocol(_) => true,
-        sqlx::Error::Database(database) => {
-            let code = database.code().unwrap_or_default();
-            // Connection, resources, operator intervention, system errors; serialization and
-            // deadlock; lock timeout; read-only.
-            ["08", "53", "57", "58", "40"]
-                .iter()
-                .any(|class| code.starts_with(class))
-                || code == "55P03"
-                // The database takes no connections for a while.
-                || code == "55000"
-                || code == "25006"
-        }
-        _ => false,
     }
 }

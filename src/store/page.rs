@@ -168,7 +168,7 @@ impl Store {
     ) -> Result<PageCounts, StoreError> {
         let items = count(page.records.len() + page.quarantined.len());
         let (records, duplicate) = last_of_each(page.records);
-        let mut connection = self.pool().acquire().await?;
+        let mut connection = self.session().await?;
         let observed: Vec<Observed<'_, '_>> = records
             .iter()
             .map(|record| Observed {
@@ -204,6 +204,7 @@ impl Store {
             failpoint("page.move.before");
             move_window(&mut connection, lease, &page.context, &counts, &page.then).await?;
             failpoint("page.commit.after");
+            connection.done();
             return Ok(counts);
         }
         let mut transaction = connection.begin().await?;
@@ -241,6 +242,7 @@ impl Store {
         failpoint("page.commit.before");
         transaction.commit().await?;
         failpoint("page.commit.after");
+        connection.done();
         Ok(counts)
     }
 }

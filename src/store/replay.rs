@@ -156,7 +156,8 @@ impl Store {
         let mut corrections: Vec<&Correction> = corrections.iter().collect();
         // As pages are sorted, so that neither waits for the other in a circle.
         corrections.sort_by_key(|c| &c.transaction.provider_transaction_id);
-        let mut transaction = self.pool().begin().await?;
+        let mut connection = self.session().await?;
+        let mut transaction = connection.begin().await?;
         let mut corrected = Corrected::default();
         let mut parts = Parts::of(&corrections);
         while let Some(part) = parts.next() {
@@ -179,6 +180,7 @@ impl Store {
             }
         }
         transaction.commit().await?;
+        connection.done();
         Ok(corrected)
     }
 }

@@ -155,7 +155,8 @@ impl Store {
         plan: &Plan,
     ) -> Result<Vec<OpenWindow>, StoreError> {
         failpoint("open.before");
-        let mut transaction = self.pool().begin().await?;
+        let mut connection = self.session().await?;
+        let mut transaction = connection.begin().await?;
         let held = sqlx::query_scalar!(
             r#"SELECT 1 AS "held!" FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE"#,
             lease.account_id,
@@ -242,6 +243,7 @@ impl Store {
         failpoint("open.commit.before");
         transaction.commit().await?;
         failpoint("open.commit.after");
+        connection.done();
         Ok(opened)
     }
 

@@ -34,6 +34,11 @@ pub fn between_runs(failures: u32) -> Duration {
         .unwrap_or(longest)
 }
 
+/// Upper bound of the delay before the database is asked again, after `tries` in vain.
+pub fn between_tries(tries: u32) -> Duration {
+    Duration::from_millis(250 << tries.min(6)).min(Duration::from_secs(10))
+}
+
 /// Full jitter: any part of the delay, so that clients that failed together do not come back together.
 pub fn jittered(bound: Duration) -> Duration {
     let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
@@ -64,6 +69,10 @@ mod tests {
             .collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
         assert_eq!(between_runs(u32::MAX).as_secs(), 900);
+        let millis: Vec<u128> = (0..8)
+            .map(|tries| between_tries(tries).as_millis())
+            .collect();
+        assert_eq!(millis, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
         let millis: Vec<u128> = within_run().map(|delay| delay.as_millis()).collect();
         assert_eq!(millis, [500, 1000, 2000]);
     }

@@ -6,6 +6,10 @@ mod chaos;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod database;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod engine;

@@ -1,5 +1,6 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
+mod cuts;
 mod lanes;
 mod replay;
 mod retention;

@@ -385,7 +385,8 @@ async fn resume_is_noticed_by_a_daemon_that_waits(pool: PgPool) {
         assert!(in_time.is_ok(), "it was not tried again at once");
         stop.cancel();
     };
-    in_time("resume", async { tokio::join!(engine.run(&stop), watch) }).await;
+    let running = Box::pin(engine.run(&stop));
+    in_time("resume", async { tokio::join!(running, watch) }).await;
     assert_exact(&pool, &simulator, &[PROVIDER]).await;
     simulator.stop().await;
 }

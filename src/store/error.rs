@@ -1,0 +1,135 @@
+//! Why the store could not do what was asked, whether waiting can help, and what else does.
+
+use sqlx::migrate::MigrateError;
+use thiserror::Error;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Another process took the account over; whatever was being written is rolled back.
+    #[error("the lease on the account was lost")]
+    LeaseLost,
+    /// The window was taken back by an operator, or closed under another lease.
+    #[error("the window is no longer open")]
+    WindowGone,
+    /// A page whose counts do not add up is a defect; nothing of it is kept.
+    #[error("the page does not add up: {0}")]
+    DoesNotAddUp(String),
+    /// The database cannot be used now: away, shutting down, read-only, full, out of connections.
+    #[error("the database cannot be used")]
+    Away(#[source] sqlx::Error),
+    /// A deadlock or the like: the database asks to try the same again.
+    #[error("the database asks to try again")]
+    Conflict(#[source] sqlx::Error),
+    /// The database refused a statement.
+    #[error("the database refused")]
+    Database(#[source] sqlx::Error),
+    /// A migration failed, or the schema is newer than this program.
+    #[error("migrating the database failed")]
+    Migrate(#[from] MigrateError),
+}
+
+impl StoreError {
+    /// Whether the same will work later, without anything changed in paysync.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Conflict(_))
+    }
+
+    /// Whether a connection was lost, which says nothing of the next one.
+    pub fn is_cut(&self) -> bool {
+        match self {
+            Self::Away(sqlx::Error::Io(_)) => true,
+            Self::Away(cause) => sqlstate(cause).is_some_and(|code| code.starts_with("57P")),
+            _ => false,
+        }
+    }
+
+    /// What the database, or the way to it, says.
+    pub fn cause(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Away(cause) | Self::Conflict(cause) | Self::Database(cause) => Some(cause),
+            Self::LeaseLost | Self::WindowGone | Self::DoesNotAddUp(_) | Self::Migrate(_) => None,
+        }
+    }
+
+    /// What helps against this very cause, where it is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        let cause = self.cause()?;
+        let Some(code) = sqlstate(cause) else {
+            return matches!(cause, sqlx::Error::PoolTimedOut)
+                .then_some("check the database; if it is well, raise database.max_connections");
+        };
+        let advice = match code.as_str() {
+            "25006" => {
+                "the server takes no writes: name the primary in database.url, and see default_transaction_read_only"
+            }
+            "28000" | "28P01" => "check the user and the password in database.url",
+            "3D000" => "create the database, or check database.url",
+            "42P01" | "42703" | "3F000" => "run paysync migrate first",
+            "42501" => "give the user of database.url the rights it needs",
+            "53100" => "free space on the database's disk; paysync goes on by itself",
+            "53300" => {
+                "the server is out of connections: lower database.max_connections, or raise the server's limit"
+            }
+            "57014" => {
+                "a statement was cut off: raise statement_timeout for the user of database.url"
+            }
+            "57P01" | "57P02" | "57P03" => "the server stops or starts; paysync goes on by itself",
+            _ => return None,
+        };
+        Some(advice)
+    }
+
+    /// What an operator can do.
+    pub fn hint(&self) -> &'static str {
+        if let Some(advice) = self.advice() {
+            return advice;
+        }
+        match self {
+            Self::Away(_) => "check the database; paysync waits and goes on, nothing is lost",
+            Self::Conflict(_) => "nothing to do: the page is tried again",
+            Self::Database(_) => "see the error; paysync tries again until it is mended",
+            Self::LeaseLost | Self::WindowGone => "nothing to do: another process goes on",
+            Self::DoesNotAddUp(_) => {
+                "a defect of paysync: please report it; nothing of the page was kept"
+            }
+            Self::Migrate(_) => "see the error, then start again",
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Protocol(_) => Self::Away(error),
+            other => match sqlstate(other).as_deref() {
+                Some(code) if is_away(code) => Self::Away(error),
+                Some(code) if is_conflict(code) => Self::Conflict(error),
+                _ => Self::Database(error),
+            },
+        }
+    }
+}
+
+fn sqlstate(error: &sqlx::Error) -> Option<String> {
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// Connection, resources, operator intervention, system errors; no connections for a while;
+/// read-only.
+fn is_away(code: &str) -> bool {
+    ["08", "53", "57", "58"]
+        .iter()
+        .any(|class| code.starts_with(class))
+        || matches!(code, "55000" | "25006")
+}
+
+/// Serialization and deadlock; lock timeout.
+fn is_conflict(code: &str) -> bool {
+    code.starts_with("40") || code == "55P03"
+}
