@@ -136,7 +136,7 @@ impl Schedule {
         schedule.acts.insert(
             0,
             (
-                schedule.start(&mut random, places),
+                Self::start(&mut random, places),
                 millis(&mut random, 100..700),
             ),
         );
@@ -157,7 +157,7 @@ impl Schedule {
         )
     }
 
-    fn start(&self, random: &mut Rng, places: &[String]) -> Act {
+    fn start(random: &mut Rng, places: &[String]) -> Act {
         // Most of the places are on the way of every page.
         let often: Vec<&String> = places.iter().filter(|place| is_often(place)).collect();
         let place = if random.u32(0..3) == 0 {
@@ -183,7 +183,7 @@ impl Schedule {
     fn act(&self, random: &mut Rng, places: &[String]) -> Act {
         let provider = *random.choice(&self.providers).unwrap();
         match random.u32(0..100) {
-            0..24 => self.start(random, places),
+            0..24 => Self::start(random, places),
             24..30 => Act::Shifted {
                 by: TimeDelta::seconds(random.i64(-4_000..4_000)),
                 daemon: random.bool(),
