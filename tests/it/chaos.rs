@@ -24,7 +24,7 @@ use sqlx::PgPool;
 use world::World;
 
 /// Without a word about it: what a run between two changes can afford.
-const SCHEDULES: u64 = 25;
+const SCHEDULES: u64 = 20;
 
 /// What schedules met, so that nobody takes peace for strength.
 #[derive(Debug, Default, Clone, Copy)]
@@ -101,9 +101,10 @@ async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, St
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|&what| what.to_owned()));
     Err(format!(
-        "seed {seed}: {}\nagain: PAYSYNC_CHAOS_SEED={seed} PAYSYNC_CHAOS_SCHEDULES=1\n{}\n{}",
+        "seed {seed}: {}\nagain: PAYSYNC_CHAOS_SEED={seed} PAYSYNC_CHAOS_SCHEDULES=1\n{}\n{}\n{}",
         what.unwrap_or_default(),
         world.schedule.told(),
+        world.state().await,
         world.last_words(),
     ))
 }
@@ -126,10 +127,18 @@ async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
     let mut runs = futures_util::stream::iter(runs).buffer_unordered(4 * cores);
     let mut met = Met::default();
     let mut wrong = Vec::new();
+    let mut done = 0;
     while let Some(run) = runs.next().await {
         match run {
             Ok(ran) => met += ran,
             Err(what) => wrong.push(what),
+        }
+        done += 1;
+        if done % SCHEDULES == 0 {
+            println!(
+                "{done} of {schedules} schedules, {} of them wrong",
+                wrong.len()
+            );
         }
     }
     println!("{schedules} schedules from seed {first}: {met:?}");

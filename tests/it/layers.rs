@@ -756,3 +756,32 @@ fn a_command_that_does_not_exist_is_found() {
     assert_eq!(unknown_commands("a.md", right), NONE);
     assert_eq!(commands(right).len(), 6);
 }
+
+/// Places where tests let the program die are in no program that is built for use.
+#[test]
+fn a_released_program_has_no_failpoints() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (dependencies, _) = manifest.split_once("[dev-dependencies]").unwrap();
+    let armed = |line: &&str| line.starts_with("fail ") && line.contains("features");
+    assert_eq!(dependencies.lines().find(armed), None);
+    assert!(dependencies.contains("\nfail = "));
+    assert!(
+        !manifest.contains("\ndefault = "),
+        "failpoints are no default"
+    );
+}
+
+/// Whose answers are read is fuzzed.
+#[test]
+fn every_provider_is_fuzzed() {
+    let manifest = fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
+    for entry in paysync::provider::PROVIDERS {
+        for part in ["page", "normalize"] {
+            let name = format!("{}_{part}", entry.code);
+            let target = fs::read_to_string(root().join(format!("fuzz/fuzz_targets/{name}.rs")));
+            let call = format!("paysync_fuzz::{part}(\"{}\", data)", entry.code);
+            assert!(target.is_ok_and(|target| target.contains(&call)), "{name}");
+            assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        }
+    }
+}
