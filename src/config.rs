@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::config::{File, FileFormat};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 pub use account::Account;
@@ -72,21 +72,21 @@ pub struct Database {
 }
 
 /// Health, metrics and the status page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Address to listen on; none if it is `"off"`.
     pub listen: Option<SocketAddr>,
 }
 
 /// The engine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     /// Time after a holder's last sign of life until its accounts are taken over.
     pub lease_ttl: Duration,
 }
 
 /// Logs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// How a line looks; if none, text on a terminal and JSON elsewhere.
     pub format: Option<LogFormat>,
@@ -121,6 +121,25 @@ impl Config {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         Self::of(None, text, environment)
+    }
+
+    /// The sections besides the accounts in which another configuration differs.
+    pub fn sections_that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let url = |config: &Self| config.database.url.expose_secret().to_owned();
+        let differs = [
+            (
+                "database",
+                url(self) != url(other)
+                    || self.database.max_connections != other.database.max_connections,
+            ),
+            ("http", self.http != other.http),
+            ("engine", self.engine != other.engine),
+            ("log", self.log != other.log),
+        ];
+        differs
+            .into_iter()
+            .filter_map(|(section, differs)| differs.then_some(section))
+            .collect()
     }
 
     fn of(

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod operate;
 mod output;
+mod reload;
 mod replay;
 mod run;
 mod signals;
@@ -48,7 +49,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C
+    /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C; SIGHUP reads the accounts anew
     Run,
     /// Read until everything wanted is covered, then end
     Sync(SyncArgs),
@@ -176,7 +177,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
     let path = cli.config;
     let load = || Config::load(path.as_deref(), &environment());
     match cli.command {
-        Command::Run => run::run(&load()?).await,
+        Command::Run => run::run(path.as_deref()).await,
         Command::Sync(args) => sync::sync(&load()?, &args).await,
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,

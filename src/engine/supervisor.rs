@@ -1,8 +1,10 @@
 //! Which accounts this process works on: leases taken, tasks started, leases given back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -64,22 +66,29 @@ impl Engine {
 
     /// Works on every account that is free, until it is stopped: soft, each finishes its page.
     pub async fn run(&self, stop: &CancellationToken) {
-        let keeper = Arc::new(Keeper::default());
+        let (_unchanging, engines) = watch::channel(self.clone());
+        Self::follow(engines, stop).await;
+    }
+
+    /// The same with accounts that may change meanwhile. What is the same account as before is left
+    /// alone; the others end softly, and start again as they are now, if they are there at all.
+    pub async fn follow(mut engines: watch::Receiver<Self>, stop: &CancellationToken) {
+        let mut engine = engines.borrow_and_update().clone();
+        let mut work = Work::default();
         let keeping = CancellationToken::new();
         let kept = {
-            let (engine, keeper, keeping) = (self.clone(), keeper.clone(), keeping.clone());
+            let (engine, keeper, keeping) = (engine.clone(), work.keeper.clone(), keeping.clone());
             tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await })
         };
-        let mut tasks: JoinSet<Result<(), StoreError>> = JoinSet::new();
         let mut away = 0;
         while !stop.is_cancelled() {
-            let pause = match self.take_free(&keeper, &mut tasks, stop).await {
+            let pause = match engine.take_free(&mut work, stop).await {
                 Ok(()) => {
                     if away > 0 {
                         info!("the database is back");
                     }
                     away = 0;
-                    self.lease_ttl / 3
+                    engine.lease_ttl / 3
                 }
                 Err(error) => {
                     away += 1;
@@ -91,15 +100,19 @@ impl Engine {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                Some(ended) = tasks.join_next(), if !tasks.is_empty() => note_end(ended),
+                Some(ended) = work.tasks.join_next(), if !work.tasks.is_empty() => note_end(ended),
+                Ok(()) = engines.changed() => {
+                    engine = engines.borrow_and_update().clone();
+                    work.leave_all_but(&engine.accounts);
+                }
                 () = stop.cancelled() => {}
             }
         }
-        while let Some(ended) = tasks.join_next().await {
+        while let Some(ended) = work.tasks.join_next().await {
             note_end(ended);
         }
         keeping.cancel();
-        if let Err(error) = self.store.withdraw(&self.holder).await {
+        if let Err(error) = engine.store.withdraw(&engine.holder).await {
             tracing::debug!(error = %error, "the process could not sign off; its sign of life runs out");
         }
         if let Err(error) = kept.await {
@@ -108,12 +121,12 @@ impl Engine {
     }
 
     /// Takes what is free, up to this process's share of the accounts, and gives back what is more.
-    async fn take_free(
-        &self,
-        keeper: &Arc<Keeper>,
-        tasks: &mut JoinSet<Result<(), StoreError>>,
-        stop: &CancellationToken,
-    ) -> Result<(), StoreError> {
+    async fn take_free(&self, work: &mut Work, stop: &CancellationToken) -> Result<(), StoreError> {
+        if !work.registered {
+            self.register().await?;
+            work.registered = true;
+        }
+        let keeper = &work.keeper;
         let processes = self.store.announce(&self.holder, self.lease_ttl).await?;
         let processes = usize::try_from(processes).unwrap_or(usize::MAX).max(1);
         let share = self.accounts.len().div_ceil(processes);
@@ -143,15 +156,7 @@ impl Engine {
             };
             // A restart is an operator's sign that it may be tried again.
             self.store.lift_suspension(&account.id, true).await?;
-            let (engine, keeper, stop) = (self.clone(), keeper.clone(), stop.child_token());
-            let account = account.clone();
-            let lost = keeper.keep(lease.clone(), stop.clone());
-            tasks.spawn(async move {
-                engine
-                    .under_lease(&account, lease, &keeper, lost, stop, Until::Stopped)
-                    .await
-                    .map(|_| ())
-            });
+            work.start(self, account, lease, stop.child_token());
         }
         Ok(())
     }
@@ -308,6 +313,50 @@ impl Engine {
             tracing::debug!(account.id = %account.id, error = %error, "the lease could not be given back; it runs out");
         }
         ended
+    }
+}
+
+/// What a process works on.
+#[derive(Default)]
+struct Work {
+    keeper: Arc<Keeper>,
+    tasks: JoinSet<Result<(), StoreError>>,
+    /// The accounts started last, each with the token that ends the work on it softly.
+    started: BTreeMap<String, (Arc<Account>, CancellationToken)>,
+    /// Whether the database knows the accounts as they are now.
+    registered: bool,
+}
+
+impl Work {
+    fn start(
+        &mut self,
+        engine: &Engine,
+        account: &Arc<Account>,
+        lease: Lease,
+        stop: CancellationToken,
+    ) {
+        let (engine, keeper, account) = (engine.clone(), self.keeper.clone(), account.clone());
+        let lost = keeper.keep(lease.clone(), stop.clone());
+        let started = (account.clone(), stop.clone());
+        self.started.insert(account.id.clone(), started);
+        self.tasks.spawn(async move {
+            engine
+                .under_lease(&account, lease, &keeper, lost, stop, Until::Stopped)
+                .await
+                .map(|_| ())
+        });
+    }
+
+    /// Begins to end what is none of these accounts any more.
+    fn leave_all_but(&mut self, accounts: &[Arc<Account>]) {
+        self.registered = false;
+        self.started.retain(|_, (account, stop)| {
+            let stays = accounts.iter().any(|other| Arc::ptr_eq(account, other));
+            if !stays {
+                stop.cancel();
+            }
+            stays
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -217,6 +217,19 @@ pub enum Next {
 /// An account's secrets, by the names the provider's spec gives them.
 #[derive(Debug, Clone, Default)]
 pub struct Credential(BTreeMap<String, SecretString>);
+
+/// Whether they are the same secrets: for settings of one operator, not for what strangers send.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |credential: &Self| -> Vec<(String, String)> {
+            let part = |(key, secret): (&String, &SecretString)| {
+                (key.clone(), secret.expose_secret().to_owned())
+            };
+            credential.0.iter().map(part).collect()
+        };
+        parts(self) == parts(other)
+    }
+}
 
 impl Credential {
     /// A credential of these parts.

@@ -3,6 +3,7 @@
 mod bench;
 mod input;
 mod lines;
+mod reload;
 mod replay;
 mod trouble;
 mod why;
