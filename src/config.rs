@@ -5,6 +5,8 @@
 //! what, and what would be right, and never shows a secret.
 
 mod account;
+mod origin;
+mod schema;
 mod table;
 mod value;
 
@@ -19,6 +21,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 pub use account::Account;
+pub use origin::{Origin, Origins};
+pub use schema::schema;
 use table::{Context, Table};
 
 use crate::telemetry::LogFormat;
@@ -60,6 +64,8 @@ pub struct Config {
     pub log: Log,
     /// The accounts, in the file's order.
     pub accounts: Vec<Account>,
+    /// Where each setting comes from.
+    pub origins: Origins,
 }
 
 /// Where the tables are.
@@ -157,6 +163,10 @@ impl Config {
                 .map_err(|error| ConfigError(format!("{key}: {error}")))?;
         }
         let merged = layers.build().map_err(|error| unreadable(file, &error))?;
+        let written = ::config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .build()
+            .map_err(|error| unreadable(file, &error))?;
         let context = Context {
             file,
             environment,
@@ -165,10 +175,11 @@ impl Config {
                 .map(|(key, (variable, _))| (key, variable))
                 .collect(),
         };
-        Self::read(Table::root(&context, merged.cache)?)
+        let origins = Origins::new(file, &written.cache, &context.variables);
+        Self::read(Table::root(&context, merged.cache)?, origins)
     }
 
-    fn read(mut root: Table<'_>) -> Result<Self, ConfigError> {
+    fn read(mut root: Table<'_>, origins: Origins) -> Result<Self, ConfigError> {
         let database = root.section("database", |table| {
             Ok(Database {
                 url: table.required(
@@ -203,6 +214,7 @@ impl Config {
             engine,
             log,
             accounts,
+            origins,
         })
     }
 }

@@ -4,11 +4,13 @@
 
 mod check;
 mod demo;
+mod examples;
 mod operate;
 mod output;
 mod reload;
 mod replay;
 mod run;
+mod settings;
 mod signals;
 mod simulate;
 mod status;
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::app::UsageError;
 use crate::config::{Config, ConfigError, environment};
@@ -30,7 +32,7 @@ use crate::{simulator, telemetry};
 
 /// Copies payment transactions from payment providers into PostgreSQL, and proves that nothing is missing.
 #[derive(Debug, Parser)]
-#[command(name = "paysync", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "paysync", version, max_term_width = 100, after_help = examples::ALL)]
 struct Cli {
     /// Configuration file [default: config/paysync.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
@@ -39,14 +41,6 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  paysync demo                         see it at work, with a database and providers of its own
-  paysync check                        try the configuration, the database and each account
-  paysync sync --account acme-eur      read everything that is missing, then end
-  paysync run                          keep the tables up to date until stopped
-  paysync status --json                how every account is, for scripts";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C; SIGHUP reads the accounts anew
@@ -54,7 +48,7 @@ enum Command {
     /// Read until everything wanted is covered, then end
     Sync(SyncArgs),
     /// Try the configuration, the database and one request per account; writes nothing
-    Check(ReportArgs),
+    Check(check::Args),
     /// Lag, coverage, gaps and trouble of every account
     Status {
         /// Print JSON
@@ -83,6 +77,11 @@ enum Command {
     Migrate,
     /// Serve the providers' APIs locally, with generated merchants
     Simulate(simulator::Args),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Everything at once with no set-up: a PostgreSQL, simulated providers, the daemon
     Demo(demo::Args),
 }
@@ -95,16 +94,6 @@ struct SyncArgs {
     /// Give up on what has kept failing for this long
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
     give_up_after: Duration,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct ReportArgs {
-    /// Only this account; may be given more than once
-    #[arg(long, value_name = "ID")]
-    account: Vec<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -137,16 +126,23 @@ struct ResyncArgs {
     /// Only this stream
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
+    /// Do not ask, even on a terminal
+    #[arg(long)]
+    yes: bool,
+    /// Change nothing; show what would be forgotten
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
 }
 
 /// What the command line takes, for documents and shells.
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::on(Cli::command())
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error)
             if error.use_stderr()
@@ -188,6 +184,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Resume { account } => operate::resume(&load()?, &account).await,
         Command::Migrate => operate::migrate(&load()?).await,
         Command::Simulate(args) => simulate::simulate(&args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "paysync", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
+            Ok(true)
+        }
         Command::Demo(args) => demo::demo(&args).await,
     }
 }

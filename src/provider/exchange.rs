@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -221,13 +221,7 @@ pub struct Credential(BTreeMap<String, SecretString>);
 /// Whether they are the same secrets: for settings of one operator, not for what strangers send.
 impl PartialEq for Credential {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |credential: &Self| -> Vec<(String, String)> {
-            let part = |(key, secret): (&String, &SecretString)| {
-                (key.clone(), secret.expose_secret().to_owned())
-            };
-            credential.0.iter().map(part).collect()
-        };
-        parts(self) == parts(other)
+        self.keys().eq(other.keys()) && self.keys().all(|key| self.expose(key) == other.expose(key))
     }
 }
 

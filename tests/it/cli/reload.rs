@@ -51,6 +51,22 @@ async fn reload(bench: &Bench, daemon: &mut Running, text: &str, told: &str) -> 
     serde_json::from_str(&daemon.log(told).await).unwrap()
 }
 
+async fn gauges_of_what_is_gone_are_silent(address: &str) {
+    let (_, metrics) = get(address, "/metrics").await.unwrap();
+    let lag = metrics
+        .lines()
+        .filter(|line| line.starts_with("paysync_lag_seconds{"));
+    let (gone, there): (Vec<&str>, Vec<&str>) = lag.partition(|line| line.contains(COMES));
+    assert!(
+        !there.is_empty() && there.iter().all(|line| !line.ends_with("NaN")),
+        "{metrics}"
+    );
+    assert!(
+        gone.iter().all(|line| line.ends_with("NaN")),
+        "no alert goes on: {metrics}"
+    );
+}
+
 const READ: &str = "the configuration was read again";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,19 +163,7 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
         untouched,
         "nobody takes it up"
     );
-    let (_, metrics) = get(&address, "/metrics").await.unwrap();
-    let lag = metrics
-        .lines()
-        .filter(|line| line.starts_with("paysync_lag_seconds{"));
-    let (gone, there): (Vec<&str>, Vec<&str>) = lag.partition(|line| line.contains(COMES));
-    assert!(
-        !there.is_empty() && there.iter().all(|line| !line.ends_with("NaN")),
-        "{metrics}"
-    );
-    assert!(
-        gone.iter().all(|line| line.ends_with("NaN")),
-        "no alert goes on: {metrics}"
-    );
+    gauges_of_what_is_gone_are_silent(&address).await;
 
     daemon.terminate();
     let ran = daemon.end().await;
