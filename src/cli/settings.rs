@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use humantime::format_duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -169,10 +168,39 @@ fn secret(config: &Config, key: &str) -> Value {
     reference.map_or_else(|| SECRET.into(), |reference| json!(reference))
 }
 
+/// As it can be written in the file, in days at most: nobody thinks of 35 days as a month and a bit.
 fn length(duration: Duration) -> Value {
-    format_duration(duration).to_string().into()
+    let seconds = duration.as_secs();
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+        (u64::from(duration.subsec_nanos()), "ns"),
+    ];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if parts.is_empty() {
+        return "0s".into();
+    }
+    parts.join(" ").into()
 }
 
 fn span(span: TimeDelta) -> Value {
     length(span.to_std().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_as_they_are_read() {
+        for text in ["35d", "1d 2h 3m 4s", "90d", "1s 500000000ns", "0s"] {
+            let read = humantime::parse_duration(text).unwrap();
+            assert_eq!(length(read), text);
+        }
+    }
 }
