@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 
 use crate::clock::SystemClock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::engine::{Account, Engine};
 use crate::store::Store;
 use crate::transport;
@@ -58,17 +58,7 @@ impl App {
                 .into());
             }
         }
-        let client = transport::client().context("the HTTP client cannot be set up")?;
-        let mut accounts = Vec::with_capacity(config.accounts.len());
-        for settings in &config.accounts {
-            // All are checked, whichever is chosen.
-            let provider = settings
-                .provider()
-                .map_err(|error| UsageError(error.to_string()))?;
-            if chosen.is_empty() || chosen.contains(&settings.id) {
-                accounts.push(Arc::new(Account::new(settings, provider, client.clone())));
-            }
-        }
+        let accounts = accounts(config, chosen, |_| None)?;
         let store = store(config)?;
         let engine = Engine {
             store: store.clone(),
@@ -80,6 +70,40 @@ impl App {
         };
         Ok(Self { store, engine })
     }
+}
+
+/// The same engine with the accounts of another configuration. Those whose settings are the same are the
+/// same accounts.
+pub fn with_accounts_of(engine: &Engine, old: &Config, new: &Config) -> anyhow::Result<Engine> {
+    let same = |settings: &config::Account| {
+        let known = old.accounts.contains(settings);
+        let mut accounts = engine.accounts.iter().filter(|_| known);
+        accounts.find(|account| account.id == settings.id).cloned()
+    };
+    Ok(Engine {
+        accounts: accounts(new, &[], same)?,
+        ..engine.clone()
+    })
+}
+
+/// The accounts chosen, or all; `known` may have one already. All are checked, whichever is chosen.
+fn accounts(
+    config: &Config,
+    chosen: &[String],
+    known: impl Fn(&config::Account) -> Option<Arc<Account>>,
+) -> anyhow::Result<Vec<Arc<Account>>> {
+    let client = transport::client().context("the HTTP client cannot be set up")?;
+    let mut accounts = Vec::with_capacity(config.accounts.len());
+    for settings in &config.accounts {
+        let provider = settings
+            .provider()
+            .map_err(|error| UsageError(error.to_string()))?;
+        if chosen.is_empty() || chosen.contains(&settings.id) {
+            let new = || Arc::new(Account::new(settings, provider, client.clone()));
+            accounts.push(known(settings).unwrap_or_else(new));
+        }
+    }
+    Ok(accounts)
 }
 
 /// This process, for operators: host and process id, and a number that no other start has.

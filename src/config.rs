@@ -5,6 +5,8 @@
 //! what, and what would be right, and never shows a secret.
 
 mod account;
+mod origin;
+mod schema;
 mod table;
 mod value;
 
@@ -15,10 +17,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::config::{File, FileFormat};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
 pub use account::Account;
+pub use origin::{Origin, Origins};
+pub use schema::schema;
 use table::{Context, Table};
 
 use crate::telemetry::LogFormat;
@@ -65,6 +69,8 @@ pub struct Config {
     pub log: Log,
     /// The accounts, in the file's order.
     pub accounts: Vec<Account>,
+    /// Where each setting comes from.
+    pub origins: Origins,
 }
 
 /// Where the tables are.
@@ -77,14 +83,14 @@ pub struct Database {
 }
 
 /// Health, metrics and the status page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// Address to listen on; none if it is `"off"`.
     pub listen: Option<SocketAddr>,
 }
 
 /// The engine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
     /// Time after a holder's last sign of life until its accounts are taken over.
     pub lease_ttl: Duration,
@@ -102,7 +108,7 @@ pub struct Retention {
 }
 
 /// Logs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
     /// How a line looks; if none, text on a terminal and JSON elsewhere.
     pub format: Option<LogFormat>,
@@ -139,6 +145,25 @@ impl Config {
         Self::of(None, text, environment)
     }
 
+    /// The sections besides the accounts in which another configuration differs.
+    pub fn sections_that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let url = |config: &Self| config.database.url.expose_secret().to_owned();
+        let differs = [
+            (
+                "database",
+                url(self) != url(other)
+                    || self.database.max_connections != other.database.max_connections,
+            ),
+            ("http", self.http != other.http),
+            ("engine", self.engine != other.engine),
+            ("log", self.log != other.log),
+        ];
+        differs
+            .into_iter()
+            .filter_map(|(section, differs)| differs.then_some(section))
+            .collect()
+    }
+
     fn of(
         file: Option<&Path>,
         text: &str,
@@ -154,6 +179,10 @@ impl Config {
                 .map_err(|error| ConfigError(format!("{key}: {error}")))?;
         }
         let merged = layers.build().map_err(|error| unreadable(file, &error))?;
+        let written = ::config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .build()
+            .map_err(|error| unreadable(file, &error))?;
         let context = Context {
             file,
             environment,
@@ -162,10 +191,11 @@ impl Config {
                 .map(|(key, (variable, _))| (key, variable))
                 .collect(),
         };
-        Self::read(Table::root(&context, merged.cache)?)
+        let origins = Origins::new(file, &written.cache, &context.variables);
+        Self::read(Table::root(&context, merged.cache)?, origins)
     }
 
-    fn read(mut root: Table<'_>) -> Result<Self, ConfigError> {
+    fn read(mut root: Table<'_>, origins: Origins) -> Result<Self, ConfigError> {
         let database = root.section("database", |table| {
             Ok(Database {
                 url: table.required(
@@ -208,6 +238,7 @@ impl Config {
             retention,
             log,
             accounts,
+            origins,
         })
     }
 }

@@ -7,15 +7,31 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{ReportArgs, advice, output};
+use super::{advice, output, settings};
 use crate::app::App;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::{Config, environment};
+use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::item::{outside, sort_out};
 use crate::engine::policy::Failure;
 use crate::model::Window;
 use crate::provider::Position;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only this account; may be given more than once
+    #[arg(long, value_name = "ID")]
+    account: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Try nothing; print the settings in force and where each comes from, without secrets
+    #[arg(long)]
+    print_config: bool,
+    /// Try nothing; print a JSON Schema of the configuration file, for editors
+    #[arg(long, conflicts_with_all = ["print_config", "json", "account"])]
+    print_schema: bool,
+}
 
 /// Clocks further apart than this spoil windows at the head.
 const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
@@ -30,9 +46,17 @@ struct Finding {
     hint: Option<String>,
 }
 
-pub(crate) async fn check(path: Option<&Path>, args: &ReportArgs) -> anyhow::Result<bool> {
+pub(crate) async fn check(path: Option<&Path>, args: &Args) -> anyhow::Result<bool> {
+    if args.print_schema {
+        output::json(&schema())?;
+        return Ok(true);
+    }
     let config = Config::load(path, &environment())?;
     let app = App::new(&config, &args.account)?;
+    if args.print_config {
+        settings::print(&config, &app.engine.accounts, args.json)?;
+        return Ok(true);
+    }
     let mut findings = vec![Finding {
         what: "configuration".to_owned(),
         ok: true,
@@ -112,38 +136,48 @@ async fn database(app: &App) -> Finding {
 async fn try_account(account: &Account) -> Finding {
     let what = format!("account {}", account.id);
     let started = Instant::now();
-    match request(account).await {
-        Ok((items, skew)) => {
+    let mut skew = None;
+    let asked = request(account, &mut skew).await;
+    // A clock that is wrong can be why an account is refused or its rows are missed.
+    let clock = skew
+        .filter(|skew: &TimeDelta| skew.abs() > WORST_SKEW)
+        .map(|skew| {
+            let (apart, side) = (skew.num_seconds().abs(), skew.num_seconds() < 0);
+            let side = if side { "ahead of" } else { "behind" };
+            format!("this machine's clock is {apart} s {side} the provider's: set it right")
+        });
+    match asked {
+        Ok(items) => {
             let millis = started.elapsed().as_millis();
             let detail = format!(
                 "{} answered with {items} items in {millis} ms",
                 account.spec.code
             );
-            let hint = skew.filter(|skew| skew.abs() > WORST_SKEW).map(|skew| {
-                format!(
-                    "its clock is {} s off this machine's: set this machine's clock",
-                    skew.num_seconds()
-                )
-            });
             Finding {
                 what,
-                ok: hint.is_none(),
+                ok: clock.is_none(),
                 detail,
-                hint,
+                hint: clock,
             }
         }
-        Err(failure) => Finding {
-            what,
-            ok: false,
-            detail: failure.to_string(),
-            hint: Some(failure.hint().to_owned()),
-        },
+        Err(failure) => {
+            let hint = failure.hint();
+            Finding {
+                what,
+                ok: false,
+                detail: failure.to_string(),
+                hint: Some(
+                    clock.map_or_else(|| hint.to_owned(), |clock| format!("{clock}; {hint}")),
+                ),
+            }
+        }
     }
 }
 
-async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failure> {
+/// Items of the page; and how far the provider's clock is ahead, as soon as it answers.
+async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usize, Failure> {
     let Some(stream) = account.streams.first() else {
-        return Ok((0, None));
+        return Ok(0);
     };
     let now = SystemClock.now();
     let end = stream.policy.horizon(now);
@@ -153,7 +187,7 @@ async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failur
         .min(TimeDelta::hours(1))
         .max(stream.policy.unit);
     let Some(window) = Window::new(end - span, end) else {
-        return Ok((0, None));
+        return Ok(0);
     };
     let at = Position {
         stream: &stream.spec.name,
@@ -170,7 +204,7 @@ async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failur
         Ok(answer) => answer?,
         Err(_) => return Err(Failure::Stopped),
     };
-    let skew = answer.date.map(|date| date - SystemClock.now());
+    *skew = answer.date.map(|date| date - SystemClock.now());
     if answer.response.status != 200 {
         let refusal = account.refusal(&answer.response);
         return Err(Failure::Refused {
@@ -186,5 +220,5 @@ async fn request(account: &Account) -> Result<(usize, Option<TimeDelta>), Failur
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });
     }
-    Ok((page.items.len(), skew))
+    Ok(page.items.len())
 }

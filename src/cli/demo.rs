@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -119,7 +120,12 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         "the daemon runs: http://{}/ shows its status\n",
         page.local_addr()?
     ));
-    let server = tokio::spawn(http::serve(page, app.engine.clone(), metrics, stop.clone()));
+    let server = tokio::spawn(http::serve(
+        page,
+        watch::channel(app.engine.clone()).1,
+        metrics,
+        stop.clone(),
+    ));
     let daemon = {
         let (engine, stop) = (app.engine.clone(), stop.clone());
         tokio::spawn(async move { engine.run(&stop).await })

@@ -4,10 +4,13 @@
 
 mod check;
 mod demo;
+mod examples;
 mod operate;
 mod output;
+mod reload;
 mod replay;
 mod run;
+mod settings;
 mod signals;
 mod simulate;
 mod status;
@@ -21,7 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::app::UsageError;
 use crate::config::{Config, ConfigError, environment};
@@ -30,7 +33,7 @@ use crate::{simulator, telemetry};
 
 /// Copies payment transactions from payment providers into PostgreSQL, and proves that nothing is missing.
 #[derive(Debug, Parser)]
-#[command(name = "paysync", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "paysync", version, max_term_width = 100, after_help = examples::ALL)]
 struct Cli {
     /// Configuration file [default: config/paysync.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
@@ -39,22 +42,14 @@ struct Cli {
     command: Command,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  paysync demo                         see it at work, with a database and providers of its own
-  paysync check                        try the configuration, the database and each account
-  paysync sync --account acme-eur      read everything that is missing, then end
-  paysync run                          keep the tables up to date until stopped
-  paysync status --json                how every account is, for scripts";
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C
+    /// Migrate, then keep the tables up to date until SIGTERM or Ctrl-C; SIGHUP reads the accounts anew
     Run,
     /// Read until everything wanted is covered, then end
     Sync(SyncArgs),
     /// Try the configuration, the database and one request per account; writes nothing
-    Check(ReportArgs),
+    Check(check::Args),
     /// Lag, coverage, gaps and trouble of every account
     Status {
         /// Print JSON
@@ -62,7 +57,7 @@ enum Command {
         json: bool,
     },
     /// Prove from the database alone that nothing was lost or doubled; writes nothing
-    Verify(ReportArgs),
+    Verify(VerifyArgs),
     /// Tell the life of one row: its versions, the windows that can have seen it, its quarantine
     Why(why::Args),
     /// Forget that an interval was read, so that it is read again
@@ -85,6 +80,11 @@ enum Command {
     Migrate,
     /// Serve the providers' APIs locally, with generated merchants
     Simulate(simulator::Args),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Everything at once with no set-up: a PostgreSQL, simulated providers, the daemon
     Demo(demo::Args),
 }
@@ -103,7 +103,7 @@ struct SyncArgs {
 }
 
 #[derive(Debug, clap::Args)]
-struct ReportArgs {
+struct VerifyArgs {
     /// Only this account; may be given more than once
     #[arg(long, value_name = "ID")]
     account: Vec<String>,
@@ -139,16 +139,23 @@ struct ResyncArgs {
     /// Only this stream
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
+    /// Do not ask, even on a terminal
+    #[arg(long)]
+    yes: bool,
+    /// Change nothing; show what would be forgotten
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
 }
 
 /// What the command line takes, for documents and shells.
 pub fn command() -> clap::Command {
-    Cli::command()
+    examples::on(Cli::command())
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error)
             if error.use_stderr()
@@ -179,7 +186,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
     let path = cli.config;
     let load = || Config::load(path.as_deref(), &environment());
     match cli.command {
-        Command::Run => run::run(&load()?).await,
+        Command::Run => run::run(path.as_deref()).await,
         Command::Sync(args) => sync::sync(&load()?, &args).await,
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
@@ -191,6 +198,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Resume { account } => operate::resume(&load()?, &account).await,
         Command::Migrate => operate::migrate(&load()?).await,
         Command::Simulate(args) => simulate::simulate(&args).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command(), "paysync", &mut script);
+            output::line(String::from_utf8_lossy(&script).trim_end());
+            Ok(true)
+        }
         Command::Demo(args) => demo::demo(&args).await,
     }
 }

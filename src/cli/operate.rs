@@ -1,11 +1,15 @@
 //! Small commands of operators: migrate, pause, resume, resync.
 
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+
 use anyhow::bail;
 
+use super::output::{duration, grouped};
 use super::{ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
 use crate::model::Window;
+use crate::store::stream::Forgotten;
 
 pub(crate) async fn migrate(config: &Config) -> anyhow::Result<bool> {
     let store = app::store(config)?;
@@ -65,13 +69,116 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
         .into());
     }
     app.store.reach().await?;
+    let stream = args.stream.as_deref();
+    let forgotten = app
+        .store
+        .foresee_forgetting(&args.account, stream, span)
+        .await?;
+    for line in preview(&args.account, span, &forgotten) {
+        output::line(line);
+    }
+    if args.dry_run {
+        return Ok(true);
+    }
+    // Scripts have nobody to ask.
+    let asks = !args.yes && io::stdin().is_terminal() && io::stdout().is_terminal();
+    if asks && !confirmed()? {
+        output::line("nothing was changed");
+        return Ok(false);
+    }
     let streams = app
         .store
-        .forget_coverage(&args.account, args.stream.as_deref(), span)
+        .forget_coverage(&args.account, stream, span)
         .await?;
     output::line(format!(
         "{}: {span} is read again in {streams} streams",
         args.account
     ));
     Ok(true)
+}
+
+/// What would be forgotten, a line per stream.
+fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> {
+    if forgotten.is_empty() {
+        return vec![format!("{account}: nothing of {span} has been read")];
+    }
+    let count = |count: i64| grouped(u64::try_from(count).unwrap_or(0));
+    let line = |stream: &Forgotten| {
+        let cost = match (stream.rows, stream.requests) {
+            (Some(rows), Some(requests)) => format!(
+                "about {} rows to read again, in {} requests or so",
+                count(rows),
+                count(requests.max(1))
+            ),
+            _ => "the ledger does not tell how many rows".to_owned(),
+        };
+        format!(
+            "  {}: {} to forget, {} open windows to take back, {cost}",
+            stream.stream,
+            duration(stream.seconds),
+            stream.open_windows
+        )
+    };
+    let head = format!("{account}: {span}");
+    std::iter::once(head)
+        .chain(forgotten.iter().map(line))
+        .collect()
+}
+
+/// Whether the person at the terminal says yes.
+fn confirmed() -> io::Result<bool> {
+    let mut out = io::stdout().lock();
+    write!(out, "forget this, so that it is read again? [y/N] ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_yes_is_yes() {
+        for (answer, yes) in [
+            ("y\n", true),
+            (" Yes \n", true),
+            ("\n", false),
+            ("", false),
+            ("no\n", false),
+        ] {
+            assert_eq!(is_yes(answer), yes, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn the_preview_tells_what_the_ledger_knows() {
+        let span = Window::new(
+            "2026-01-01T00:00:00Z".parse().unwrap(),
+            "2026-01-02T00:00:00Z".parse().unwrap(),
+        )
+        .unwrap();
+        let stream = |rows| Forgotten {
+            stream: "created".to_owned(),
+            seconds: 7200,
+            open_windows: 1,
+            rows,
+            requests: rows.map(|_| 0),
+        };
+        let told = preview("acme", span, &[stream(Some(1234)), stream(None)]);
+        assert_eq!(told.len(), 3);
+        assert!(told[1].ends_with(
+            " to forget, 1 open windows to take back, about 1 234 rows to read again, in 1 requests or so"
+        ), "{told:?}");
+        assert!(
+            told[2].ends_with("the ledger does not tell how many rows"),
+            "{told:?}"
+        );
+        assert!(preview("acme", span, &[])[0].starts_with("acme: nothing of "));
+    }
 }

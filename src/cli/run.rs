@@ -1,28 +1,35 @@
 //! `paysync run`: the daemon.
 
+use std::path::Path;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{signals, start_logging};
+use super::{reload, signals, start_logging};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, environment};
+use crate::engine::Engine;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
 use crate::{http, telemetry};
 
-pub(crate) async fn run(config: &Config) -> anyhow::Result<bool> {
-    start_logging(config, &config.log.filter)?;
+pub(crate) async fn run(path: Option<&Path>) -> anyhow::Result<bool> {
+    let config = Config::load(path, &environment())?;
+    start_logging(&config, &config.log.filter)?;
     let metrics = install_metrics()?;
-    let app = App::new(config, &[])?;
+    let app = App::new(&config, &[])?;
     let stop = signals::stop_token()?;
+    let hangups = signals::hangups()?;
+    let (current, engines) = watch::channel(app.engine.clone());
     let server = match config.http.listen {
         Some(address) => {
             let listener = http::listen(address).await?;
             info!(http.listen = %listener.local_addr()?, "serving health, metrics and status");
             Some(tokio::spawn(http::serve(
                 listener,
-                app.engine.clone(),
+                engines.clone(),
                 metrics,
                 stop.clone(),
             )))
@@ -34,8 +41,14 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<bool> {
         accounts = app.engine.accounts.len(),
         "paysync starts"
     );
+    tokio::spawn(reload::on_hangup(
+        hangups,
+        path.map(Path::to_owned),
+        config,
+        current,
+    ));
     if prepare(&app, &stop).await? {
-        app.engine.run(&stop).await;
+        Engine::follow(engines, &stop).await;
     }
     if let Some(server) = server {
         server.await??;

@@ -1,8 +1,8 @@
-//! Soft and hard stop.
+//! Soft and hard stop, and the wish to read the configuration again.
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -29,4 +29,9 @@ pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
         std::process::exit(0);
     });
     Ok(stop)
+}
+
+/// SIGHUP, from now on.
+pub(crate) fn hangups() -> anyhow::Result<Signal> {
+    Ok(signal(SignalKind::hangup())?)
 }

@@ -1,10 +1,10 @@
 //! `paysync verify`: a line for each account and check, JSON for scripts.
 
-use super::{ReportArgs, output};
+use super::{VerifyArgs, output};
 use crate::app::App;
 use crate::config::Config;
 
-pub(crate) async fn verify(config: &Config, args: &ReportArgs) -> anyhow::Result<bool> {
+pub(crate) async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<bool> {
     let app = App::new(config, &args.account)?;
     app.store.reach().await?;
     let verification = app.engine.verify().await?;

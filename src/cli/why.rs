@@ -17,7 +17,7 @@ const SHOWN: usize = 20;
 pub(crate) struct Args {
     /// The account
     account: String,
-    /// The provider's id of the row: `provider_transaction_id`
+    /// The provider's id of the row
     #[arg(allow_hyphen_values = true)]
     transaction: String,
     /// Print JSON

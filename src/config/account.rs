@@ -17,7 +17,7 @@ const MAX_CONCURRENCY: u32 = 16;
 
 /// One set of credentials and settings at a provider. Where a setting is none, the provider's
 /// [`Spec`] has the default.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     /// A slug, unique: the `account_id` of every row.
     pub id: String,

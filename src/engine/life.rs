@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use bigdecimal::BigDecimal;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -73,7 +73,10 @@ pub struct Change {
 
 /// Looks a row up; none if nothing shows its id.
 pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<Life>, StoreError> {
-    let versions = store.versions(&account.id, id).await?;
+    let mut versions = store.versions(&account.id, id).await?;
+    for version in &mut versions {
+        in_utc(&mut version.columns);
+    }
     let quarantine = store.held_back(&account.id, id).await?;
     if versions.is_empty() && quarantine.is_empty() {
         return Ok(None);
@@ -126,6 +129,22 @@ fn places(stream: &Stream, version: &Version) -> Vec<Place> {
         to: at.to_utc() + slack,
     };
     columns.iter().filter_map(instant).map(place).collect()
+}
+
+/// Times as they are told everywhere else.
+fn in_utc(columns: &mut Map<String, Value>) {
+    let times = columns.iter_mut().filter(|(name, _)| name.ends_with("_at"));
+    for (_, value) in times {
+        let at = value
+            .as_str()
+            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+        if let Some(at) = at {
+            *value = at
+                .to_utc()
+                .to_rfc3339_opts(SecondsFormat::AutoSi, true)
+                .into();
+        }
+    }
 }
 
 fn replaced(versions: &[Version]) -> Vec<Replaced> {

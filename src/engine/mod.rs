@@ -1,9 +1,9 @@
 //! The engine: leases accounts, reads their windows page by page, stores what they hold.
 //!
-//! `keeper` holds the leases, `work` one account's loop, `window` the reading of one window, `repoll`
-//! and `audit` the other ways to look at one; `paging` and `policy` are the pure decisions, `item`
-//! and `redact` what happens to each item. `replay` reads again what is stored, `life`
-//! tells of one row.
+//! `supervisor` works on the accounts until it is stopped, `sync` once; `keeper` holds the leases,
+//! `work` one account's loop, `window` the reading of one window, `repoll` and `audit` the other ways
+//! to look at one; `paging` and `policy` are the pure decisions, `item` and `redact` what happens to
+//! each item. `replay` reads again what is stored, `life` tells of one row.
 
 pub mod account;
 mod audit;
@@ -23,10 +23,12 @@ pub mod replay;
 mod repoll;
 pub mod status;
 pub mod supervisor;
+mod sync;
 pub mod verify;
 mod window;
 mod work;
 
 pub use account::Account;
 pub use progress::AccountProgress;
-pub use supervisor::{Engine, Outcome, SyncReport};
+pub use supervisor::Engine;
+pub use sync::{Outcome, SyncReport};

@@ -5,6 +5,7 @@ mod page;
 mod process;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,9 +15,11 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
+use gauges::Gauges;
 
 /// How long the database may take to answer, before whoever asks for health gives up.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -24,8 +27,16 @@ const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
 /// What the pages are made of.
 #[derive(Clone)]
 struct Pages {
-    engine: Engine,
+    engine: watch::Receiver<Engine>,
     metrics: PrometheusHandle,
+    gauges: Arc<Gauges>,
+}
+
+impl Pages {
+    /// The engine with the accounts that there are now.
+    fn engine(&self) -> Engine {
+        self.engine.borrow().clone()
+    }
 }
 
 /// Serves until it is stopped.
@@ -34,11 +45,15 @@ struct Pages {
 /// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
-    engine: Engine,
+    engine: watch::Receiver<Engine>,
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let pages = Pages { engine, metrics };
+    let pages = Pages {
+        engine,
+        metrics,
+        gauges: Arc::default(),
+    };
     let router = Router::new()
         .route("/", get(status_page))
         .route("/healthz", get(healthz))
@@ -65,7 +80,8 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// The process answers and the database too.
 async fn healthz(State(pages): State<Pages>) -> Response {
-    let answer = tokio::time::timeout(DATABASE_PATIENCE, pages.engine.store.ping());
+    let store = pages.engine().store;
+    let answer = tokio::time::timeout(DATABASE_PATIENCE, store.ping());
     let Ok(answer) = answer.await else {
         let text = "the database does not answer\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
@@ -78,7 +94,8 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 
 /// What is read moves on. A process that only lives is not ready.
 async fn readyz(State(pages): State<Pages>) -> Response {
-    let standstill = tokio::time::timeout(DATABASE_PATIENCE, pages.engine.standstill());
+    let engine = pages.engine();
+    let standstill = tokio::time::timeout(DATABASE_PATIENCE, engine.standstill());
     match standstill.await {
         Ok(Ok(still)) if still.is_empty() => (StatusCode::OK, "ok\n").into_response(),
         Ok(Ok(still)) => {
@@ -95,7 +112,7 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 
 async fn render_metrics(State(pages): State<Pages>) -> Response {
     // The streams' gauges are the database's truth at this moment, whichever process reads them.
-    let _late = tokio::time::timeout(DATABASE_PATIENCE, gauges::set(&pages.engine)).await;
+    let _late = tokio::time::timeout(DATABASE_PATIENCE, pages.gauges.set(&pages.engine())).await;
     process::measure();
     pages.metrics.run_upkeep();
     (
@@ -109,14 +126,14 @@ async fn render_metrics(State(pages): State<Pages>) -> Response {
 }
 
 async fn status_page(State(pages): State<Pages>) -> Response {
-    match pages.engine.status().await {
+    match pages.engine().status().await {
         Ok(status) => Html(page::render(&status)).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
 async fn status(State(pages): State<Pages>) -> Response {
-    match pages.engine.status().await {
+    match pages.engine().status().await {
         Ok(status) => axum::Json(status).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

@@ -218,6 +218,13 @@ pub enum Next {
 #[derive(Debug, Clone, Default)]
 pub struct Credential(BTreeMap<String, SecretString>);
 
+/// Whether they are the same secrets: for settings of one operator, not for what strangers send.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        self.keys().eq(other.keys()) && self.keys().all(|key| self.expose(key) == other.expose(key))
+    }
+}
+
 impl Credential {
     /// A credential of these parts.
     pub const fn new(parts: BTreeMap<String, SecretString>) -> Self {

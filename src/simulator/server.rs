@@ -142,7 +142,12 @@ async fn provide(
     if let Some(places) = &answer.page {
         visit.page(places.len());
     }
-    fault::send(answer, fault)
+    let mut response = fault::send(answer, fault);
+    let date = httpdate::fmt_http_date(call.now.into());
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 /// The simulator's own pages: the ledgers and the counts.

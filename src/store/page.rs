@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Lease;

@@ -39,6 +39,21 @@ pub struct NewStream<'a> {
     pub length: TimeDelta,
 }
 
+/// What a stream would lose by forgetting an interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The stream.
+    pub stream: String,
+    /// Covered time in the interval.
+    pub seconds: i64,
+    /// Windows over it that are being read.
+    pub open_windows: i64,
+    /// Rows that will be read again, about; none if the ledger does not tell.
+    pub rows: Option<i64>,
+    /// Requests that this took, about.
+    pub requests: Option<i64>,
+}
+
 impl Store {
     /// Makes a stream known. An earlier `wanted_from` opens a gap; a later one forgets nothing.
     pub async fn register_stream(
@@ -278,6 +293,57 @@ impl Store {
         } else {
             Err(StoreError::LeaseLost)
         }
+    }
+
+    /// What [`Store::forget_coverage`] would do now, stream by stream; writes nothing.
+    pub async fn foresee_forgetting(
+        &self,
+        account_id: &str,
+        stream: Option<&str>,
+        span: Window,
+    ) -> Result<Vec<Forgotten>, StoreError> {
+        let streams = sqlx::query_as!(
+            Forgotten,
+            r#"
+            SELECT streams.stream, forgotten.seconds::bigint AS "seconds!", taken.windows AS "open_windows!",
+                   round(forgotten.seconds * read.items / nullif(read.seconds, 0))::bigint AS rows,
+                   round(forgotten.seconds * read.pages / nullif(read.seconds, 0))::bigint AS requests
+            FROM paysync.streams
+            CROSS JOIN LATERAL (
+                SELECT coalesce(sum(extract(epoch FROM upper(part) - lower(part))), 0) AS seconds
+                FROM unnest(streams.coverage * tstzmultirange($3::tstzrange)) AS part
+            ) AS forgotten
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS windows
+                FROM paysync.windows
+                WHERE windows.account_id = streams.account_id AND windows.stream = streams.stream
+                  AND outcome IS NULL AND tstzrange(window_start, window_end) && $3
+            ) AS taken
+            CROSS JOIN LATERAL (
+                -- Of windows that stick out only the part; what was read twice counts once, as a mean per second.
+                SELECT sum(items * part / whole) FILTER (WHERE outcome = 'closed') AS items,
+                       sum(pages * part / whole) AS pages,
+                       sum(part) FILTER (WHERE outcome = 'closed') AS seconds
+                FROM paysync.windows
+                CROSS JOIN LATERAL (
+                    SELECT extract(epoch FROM window_end - window_start) AS whole,
+                           extract(epoch FROM least(window_end, upper($3)) - greatest(window_start, lower($3))) AS part
+                ) AS length
+                WHERE windows.account_id = streams.account_id AND windows.stream = streams.stream
+                  AND outcome IN ('closed', 'split') AND lane IN ('live', 'backfill')
+                  AND tstzrange(window_start, window_end) && $3
+            ) AS read
+            WHERE streams.account_id = $1 AND ($2::text IS NULL OR streams.stream = $2)
+              AND (streams.coverage && $3 OR taken.windows > 0)
+            ORDER BY streams.stream
+            "#,
+            account_id,
+            stream,
+            range::of_window(span),
+        )
+        .fetch_all(self.pool())
+        .await?;
+        Ok(streams)
     }
 
     /// Forgets that an interval was covered, so that it is read again; windows over it are taken back.

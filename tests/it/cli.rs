@@ -4,6 +4,7 @@ mod bench;
 mod canary;
 mod input;
 mod lines;
+mod reload;
 mod replay;
 mod trouble;
 mod verify;
@@ -214,14 +215,25 @@ async fn operators_pause_resume_and_read_again() {
         "--to",
         &until,
     ];
+    let gaps = "SELECT count(*) FROM paysync.coverage_gaps WHERE account_id = $1";
+    let dry = bench.run(&[&again[..], &["--dry-run"]].concat()).await;
+    assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
+    assert_eq!(
+        bench.ask(gaps, account).await,
+        0,
+        "a dry run forgets nothing"
+    );
+    let rows = format!("about {} rows to read again", bench::ROWS);
+    let created = dry.out.lines().find(|line| line.starts_with("  created: "));
+    let created = created.unwrap_or_else(|| panic!("{dry:?}"));
+    assert!(created.contains(&rows), "{dry:?}");
     let again = bench.run(&again).await;
+    assert!(
+        again.out.starts_with(&dry.out),
+        "the same is shown first: {again:?}"
+    );
     assert_eq!((again.code, again.err.as_str()), (0, ""), "{again:?}");
-    let gaps: i64 = bench
-        .ask(
-            "SELECT count(*) FROM paysync.coverage_gaps WHERE account_id = $1",
-            account,
-        )
-        .await;
+    let gaps: i64 = bench.ask(gaps, account).await;
     assert!(gaps > 0, "the interval is a gap again");
     let before = bench.simulator.requests(Provider::Convergegate).rows;
     let sync = bench.run(&["sync", "--account", account]).await;
@@ -359,6 +371,82 @@ async fn help_and_version_are_there() {
         assert_eq!(help.code, 0, "{help:?}");
         assert!(help.out.contains("Usage: paysync "), "{help:?}");
     }
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_prints_the_settings_in_force_without_secrets() {
+    let bench = Bench::new().await;
+    let text = bench.text().replace(
+        "token = \"simulator-token\"",
+        "token = { env = \"SOME_TOKEN\" }",
+    );
+    let file = bench.file("printed.toml", &text);
+    let variables = [
+        ("SOME_TOKEN", bench::WRONG_TOKEN),
+        ("PAYSYNC__LOG__FILTER", "debug"),
+    ];
+    let ran = bench
+        .run_with(&file, &["check", "--print-config"], &variables)
+        .await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    let path = file.display();
+    for line in [
+        format!("database.url = \"***\"  # file {path}"),
+        "database.max_connections = 8  # default".to_owned(),
+        "log.filter = \"debug\"  # environment PAYSYNC__LOG__FILTER".to_owned(),
+        format!("engine.lease_ttl = \"2s\"  # file {path}"),
+        format!(
+            "account simulated-convergegate: credentials.token = {{\"env\":\"SOME_TOKEN\"}}  # file {path}"
+        ),
+        format!("account simulated-begateway-dwh: credentials.secret_key = \"***\"  # file {path}"),
+        format!("account simulated-convergegate: poll_interval = \"1s\"  # file {path}"),
+        "account simulated-convergegate: concurrency = 2  # default".to_owned(),
+        "account simulated-convergegate: page_size = 1000  # default of the provider".to_owned(),
+    ] {
+        let told = ran.out.lines().any(|it| it == line);
+        assert!(told, "{line} is not in {}", ran.out);
+    }
+    let json = [
+        "check",
+        "--print-config",
+        "--json",
+        "--account",
+        "simulated-convergegate",
+    ];
+    let ran = bench.run_with(&file, &json, &variables).await;
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    let settings = report["settings"].as_array().unwrap();
+    let filter = settings
+        .iter()
+        .find(|it| it["key"] == "log.filter")
+        .unwrap();
+    let expected = ["debug", "environment", "PAYSYNC__LOG__FILTER"];
+    assert_eq!(["value", "from", "name"].map(|key| &filter[key]), expected);
+    assert!(!ran.out.contains("begateway"), "one account only: {ran:?}");
+    let schemas = "SELECT count(*) FROM information_schema.schemata WHERE schema_name = 'paysync' AND $1 = ''";
+    assert_eq!(bench.ask(schemas, "").await, 0);
+    assert_eq!(
+        bench.simulator.requests(Provider::Convergegate).pages,
+        0,
+        "nothing was tried"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_know_the_commands() {
+    let bench = Bench::new().await;
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let ran = bench.run_plain(&["completions", shell], &[]).await;
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+        for word in ["paysync", "resync", "give-up-after", "print-config"] {
+            assert!(ran.out.contains(word), "{shell}: {word}");
+        }
+    }
+    let ran = bench.run_plain(&["completions", "tcsh"], &[]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
+    assert!(one_line(&ran).contains("powershell"), "{ran:?}");
     bench.end().await;
 }
 

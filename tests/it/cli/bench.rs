@@ -372,10 +372,15 @@ impl Running {
 
     /// Sends SIGTERM.
     pub(super) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal.
+    pub(super) fn signal(&self, name: &str) {
         let pid = self.child.id().expect("still running").to_string();
         // The shell's own: a small system has no program of this name.
         let status = std::process::Command::new("sh")
-            .args(["-c", &format!("kill -TERM {pid}")])
+            .args(["-c", &format!("kill -{name} {pid}")])
             .status()
             .unwrap();
         assert!(status.success());

@@ -209,7 +209,11 @@ async fn wrong_command_lines_are_one_line_with_code_2() {
             "account nobody is not configured, there is simulated-",
         ),
         (vec!["fly"], "unrecognized subcommand 'fly'"),
-        (vec!["stats"], "status"),
+        (vec!["stats"], "a similar subcommand exists: 'status'"),
+        (
+            vec!["status", "--jsn"],
+            "a similar argument exists: '--json'",
+        ),
         (vec!["sync", "--acount", "x"], "--account"),
         (vec!["sync", "--give-up-after", "soon"], "--give-up-after"),
         (vec!["pause"], "--account"),

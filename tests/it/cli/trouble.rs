@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
+use paysync::clock::{Clock as _, SystemClock};
 use paysync::simulator::{Fault, Provider};
 use serde_json::Value;
 
@@ -74,6 +76,40 @@ async fn check_tells_what_is_wrong_with_a_provider() {
         assert!(line_of(&ran).starts_with("FAILED, "), "{ran:?}");
         assert!(line_of(&ran).contains(part), "{part}: {ran:?}");
     }
+    bench.end().await;
+}
+
+/// A wrong clock is told from a wrong key and a wrong host.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_a_wrong_clock() {
+    let bench = Bench::new().await;
+    let check = ["check", "--account", ACCOUNT];
+    let file = bench.file("token.toml", &wrong_token(&bench));
+    for (hours, side) in [(2, "behind"), (-2, "ahead of")] {
+        bench
+            .simulator
+            .set_now(SystemClock.now() + TimeDelta::hours(hours));
+        let ran = bench.run(&check).await;
+        assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{ran:?}");
+        let line = line_of(&ran);
+        assert!(line.starts_with("FAILED, convergegate answered "), "{line}");
+        assert!(line.contains("; this machine's clock is 7"), "{line}");
+        assert!(
+            line.ends_with(&format!(" s {side} the provider's: set it right")),
+            "{line}"
+        );
+        // It may be why the key is refused, or it may not.
+        let ran = bench.run_with(&file, &check, &[]).await;
+        let line = line_of(&ran);
+        assert!(line.starts_with("FAILED, status 401"), "{line}");
+        assert!(
+            line.contains("set it right; check the account's credentials"),
+            "{line}"
+        );
+    }
+    bench.simulator.set_now(SystemClock.now());
+    let ran = bench.run(&check).await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     bench.end().await;
 }
 

@@ -1,0 +1,88 @@
+//! Where settings come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use ::config::{Value, ValueKind};
+use serde::Serialize;
+
+/// Where one setting comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "from", content = "name", rename_all = "lowercase")]
+pub enum Origin {
+    /// The built-in defaults.
+    Default,
+    /// The defaults that fit the account's provider.
+    Provider,
+    /// The file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Environment(String),
+}
+
+/// Where the settings of a configuration come from, by key: `database.url`, `accounts[0].lag`.
+#[derive(Debug, Clone, Default)]
+pub struct Origins {
+    file: PathBuf,
+    written: BTreeSet<String>,
+    references: BTreeMap<String, BTreeMap<String, String>>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Origins {
+    /// Those of a file's keys, and of what the environment sets.
+    pub(super) fn new(
+        file: Option<&Path>,
+        written: &Value,
+        variables: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut origins = Self {
+            file: file.map(Path::to_owned).unwrap_or_default(),
+            variables: variables.clone(),
+            ..Self::default()
+        };
+        origins.note("", written);
+        origins
+    }
+
+    /// Where a key that somebody set comes from; none for a default.
+    pub fn of(&self, key: &str) -> Option<Origin> {
+        match self.variables.get(key) {
+            Some(variable) => Some(Origin::Environment(variable.clone())),
+            None => self
+                .written
+                .contains(key)
+                .then(|| Origin::File(self.file.clone())),
+        }
+    }
+
+    /// What a secret's value in the file refers to: `{"env": "NAME"}`; none if it is the secret itself.
+    pub fn reference(&self, key: &str) -> Option<&BTreeMap<String, String>> {
+        let overridden = self.variables.contains_key(key);
+        self.references.get(key).filter(|_| !overridden)
+    }
+
+    fn note(&mut self, key: &str, value: &Value) {
+        self.written.insert(key.to_owned());
+        match &value.kind {
+            ValueKind::Table(entries) => {
+                for (name, entry) in entries {
+                    let dot = if key.is_empty() { "" } else { "." };
+                    self.note(&format!("{key}{dot}{name}"), entry);
+                    if let (ValueKind::String(text), "env" | "file", 1) =
+                        (&entry.kind, name.as_str(), entries.len())
+                    {
+                        let reference = BTreeMap::from([(name.clone(), text.clone())]);
+                        self.references.insert(key.to_owned(), reference);
+                    }
+                }
+            }
+            ValueKind::Array(entries) => {
+                for (place, entry) in entries.iter().enumerate() {
+                    self.note(&format!("{key}[{place}]"), entry);
+                }
+            }
+            _ => {}
+        }
+    }
+}
