@@ -331,7 +331,11 @@ async fn demo_reads_shows_and_ends() {
     let ran = bench
         .run_plain(&arguments, &[("DATABASE_URL", url.as_str())])
         .await;
-    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    // A history that ends today may hold a kind that has no mapping, and nothing else to warn of.
+    let surprises =
+        |line: &&str| !line.contains("the provider's word is stored as unknown or other");
+    assert_eq!(ran.err.lines().find(surprises), None, "{ran:?}");
     for part in [
         "using the database of DATABASE_URL",
         "everything is covered",
