@@ -144,7 +144,7 @@ async fn try_account(account: &Account) -> Finding {
         .map(|skew| {
             let (apart, side) = (skew.num_seconds().abs(), skew.num_seconds() < 0);
             let side = if side { "ahead of" } else { "behind" };
-            format!("this machine's clock is {apart} s {side} the provider's: set it right")
+            format!("set this machine's clock: it is {apart} s {side} the provider's")
         });
     match asked {
         Ok(items) => {
