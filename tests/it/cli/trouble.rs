@@ -93,7 +93,10 @@ async fn check_tells_a_wrong_clock() {
         assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{ran:?}");
         let line = line_of(&ran);
         assert!(line.starts_with("FAILED, convergegate answered "), "{line}");
-        assert!(line.contains("; set this machine's clock: it is 7"), "{line}");
+        assert!(
+            line.contains("; set this machine's clock: it is 7"),
+            "{line}"
+        );
         assert!(
             line.ends_with(&format!(" s {side} the provider's")),
             "{line}"
