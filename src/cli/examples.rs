@@ -34,6 +34,11 @@ const EACH: &[(&str, &str)] = &[
   paysync status --json                        the same for scripts; exit code 1 if unhealthy",
     ),
     (
+        "health",
+        "  paysync health                               the daemon answers and reaches the database
+  paysync health --ready                       and every stream moves on",
+    ),
+    (
         "verify",
         "  paysync verify                               a line for each account and check
   paysync verify --account acme-eur --json     one account, for scripts; exit code 1 if unproven",
