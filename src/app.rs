@@ -22,8 +22,15 @@ pub struct App {
 /// The store of a configuration; connects when it is first used.
 pub fn store(config: &Config) -> anyhow::Result<Store> {
     let url = config.database.url.expose_secret();
+    let connections = config.database.max_connections;
+    let store = match &config.database.direct_url {
+        Some(direct) if !config.database.prepared_statements => {
+            Store::behind_pooler(url, direct.expose_secret(), connections)
+        }
+        _ => Store::new(url, connections),
+    };
     // The parser's own message may quote the URL, which may hold a password.
-    Store::new(url, config.database.max_connections).map_err(|_| {
+    store.map_err(|_| {
         UsageError(
             "database.url: not a PostgreSQL URL, write it like \"postgres://user@host/database\""
                 .into(),

@@ -40,6 +40,8 @@ const PREFIX: &str = "PAYSYNC__";
 const SETTINGS: &[&str] = &[
     "database.url",
     "database.max_connections",
+    "database.prepared_statements",
+    "database.direct_url",
     "http.listen",
     "engine.lease_ttl",
     "retention.windows",
@@ -80,6 +82,11 @@ pub struct Database {
     pub url: SecretString,
     /// Connections of this process, at most.
     pub max_connections: u32,
+    /// Whether statements may be prepared by name; not behind a pooler in transaction mode that does
+    /// not keep them.
+    pub prepared_statements: bool,
+    /// The way around a pooler, for migrations; may hold a password.
+    pub direct_url: Option<SecretString>,
 }
 
 /// Health, metrics and the status page.
@@ -148,10 +155,16 @@ impl Config {
     /// The sections besides the accounts in which another configuration differs.
     pub fn sections_that_differ(&self, other: &Self) -> Vec<&'static str> {
         let url = |config: &Self| config.database.url.expose_secret().to_owned();
+        let direct = |config: &Self| {
+            let url = config.database.direct_url.as_ref();
+            url.map(|url| url.expose_secret().to_owned())
+        };
         let differs = [
             (
                 "database",
                 url(self) != url(other)
+                    || direct(self) != direct(other)
+                    || self.database.prepared_statements != other.database.prepared_statements
                     || self.database.max_connections != other.database.max_connections,
             ),
             ("http", self.http != other.http),
@@ -204,8 +217,17 @@ impl Config {
                     value::database_url,
                 )?,
                 max_connections: table.required("max_connections", "", value::positive)?,
+                prepared_statements: table.required("prepared_statements", "", value::boolean)?,
+                direct_url: table.optional("direct_url", value::database_url)?,
             })
         })?;
+        if !database.prepared_statements && database.direct_url.is_none() {
+            return Err(ConfigError(
+                "database.direct_url: required where prepared_statements = false; migrations take it, \
+                 as they need a session of their own"
+                    .to_owned(),
+            ));
+        }
         let http = root.section("http", |table| {
             Ok(Http {
                 listen: table.required("listen", "", value::listen)?,

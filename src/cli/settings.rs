@@ -72,6 +72,17 @@ fn program(config: &Config) -> Vec<Setting> {
             config.database.max_connections.into(),
         ),
         setting(
+            "database.prepared_statements",
+            config.database.prepared_statements.into(),
+        ),
+        setting(
+            "database.direct_url",
+            match config.database.direct_url {
+                Some(_) => secret(config, "database.direct_url"),
+                None => Value::Null,
+            },
+        ),
+        setting(
             "http.listen",
             listen.map_or("off".into(), |at| at.to_string().into()),
         ),

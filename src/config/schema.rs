@@ -94,7 +94,7 @@ fn reference(form: &str, text: &str) -> Value {
 fn kind(section: &str, key: &str) -> Value {
     let of = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
     match (section, key) {
-        ("database", "url") => of("secret"),
+        ("database", "url" | "direct_url") => of("secret"),
         ("log", "format") => json!({ "enum": ["json", "text"] }),
         (_, "provider") => {
             let codes: Vec<&str> = PROVIDERS.iter().map(|entry| entry.code).collect();
@@ -106,7 +106,7 @@ fn kind(section: &str, key: &str) -> Value {
         (_, "max_connections" | "page_size" | "requests_per_minute") => {
             json!({ "type": "integer", "minimum": 1 })
         }
-        (_, "allow_http") => json!({ "type": "boolean" }),
+        (_, "allow_http" | "prepared_statements") => json!({ "type": "boolean" }),
         (_, "credentials") => json!({ "type": "object", "additionalProperties": of("secret") }),
         (_, "options") => json!({ "type": "object" }),
         (_, "lease_ttl" | "poll_interval" | "lag" | "overlap" | "max_window" | "timeout") => {

@@ -141,9 +141,10 @@ impl Failure {
                 StoreError::WindowGone => Directive::Replan,
                 StoreError::Away(_) => Directive::WaitForDatabase,
                 StoreError::Conflict(_) => Directive::Retry,
-                StoreError::DoesNotAddUp(_) | StoreError::Database(_) | StoreError::Migrate(_) => {
-                    Directive::Restart
-                }
+                StoreError::DoesNotAddUp(_)
+                | StoreError::Database(_)
+                | StoreError::SharedSessions
+                | StoreError::Migrate(_) => Directive::Restart,
             },
             Self::Stopped => Directive::Stop,
         }

@@ -67,7 +67,7 @@ impl Store {
             provider,
             time_zone,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(state)
     }
@@ -106,7 +106,7 @@ impl Store {
             holder,
             milliseconds(ttl),
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(u64::try_from(alive).unwrap_or(1))
     }
@@ -114,7 +114,7 @@ impl Store {
     /// Tells that a process ends.
     pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
-            .execute(self.pool())
+            .execute(self.once())
             .await?;
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Store {
             milliseconds(ttl),
             limit,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         failpoint("lease.acquire.after");
         let acquired = Instant::now();
@@ -193,7 +193,7 @@ impl Store {
             &tokens,
             milliseconds(ttl),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         failpoint("lease.renew.after");
         Ok(held)
@@ -213,7 +213,7 @@ impl Store {
             &accounts,
             &tokens,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         failpoint("lease.release.after");
         Ok(())
@@ -238,7 +238,7 @@ impl Store {
             reason,
             hint,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         failpoint("suspend_account.after");
         if updated.rows_affected() == 1 {
@@ -271,7 +271,7 @@ impl Store {
             account_id,
             streams_too,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Store {
             "SELECT paused FROM paysync.accounts WHERE account_id = $1",
             account_id,
         )
-        .fetch_optional(self.pool())
+        .fetch_optional(self.once())
         .await?;
         Ok(paused.unwrap_or(false))
     }
@@ -294,7 +294,7 @@ impl Store {
             account_id,
             paused
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(updated.rows_affected() == 1)
     }

@@ -66,7 +66,7 @@ impl Store {
             from.map_or("", |row| row.id.as_str()),
             i64::from(limit),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         let rows = rows.into_iter().map(|row| OpenRow {
             id: row.provider_transaction_id,
@@ -96,7 +96,7 @@ impl Store {
             window.stream,
             range::of_window(span),
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
         Ok(Held {
@@ -126,7 +126,9 @@ impl Store {
         };
         let mut connection = self.session().await?;
         failpoint("audit.close.before");
-        move_window(&mut connection, lease, context, &counts, &then).await?;
+        let mut alone = connection.alone().await?;
+        move_window(&mut alone, lease, context, &counts, &then).await?;
+        alone.commit().await?;
         failpoint("audit.close.after");
         connection.done();
         Ok(())
@@ -162,7 +164,7 @@ impl Store {
             trouble.error,
             trouble.hint,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         failpoint("give_up_pass.after");
         Ok(())

@@ -1,8 +1,7 @@
 //! Bulk writes that PostgreSQL refuses for their data: halves are tried under savepoints until only
 //! the culprits are left.
 
-use sqlx::{Connection as _, PgConnection};
-
+use super::session::Work;
 use super::transaction::{Observed, Written, upsert};
 
 /// The parts of a bulk write that are still to be tried.
@@ -42,7 +41,7 @@ pub(crate) struct Culprit<'p, 'a> {
 
 /// Upserts what PostgreSQL takes.
 pub(crate) async fn upsert_but_culprits<'p, 'a>(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'p, 'a>],

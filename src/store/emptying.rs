@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use sqlx::PgConnection;
-
 use super::culprits::{refused_data, upsert_but_culprits};
 use super::page::{Quarantined, Record};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
+use super::session::Work;
 use super::transaction::{Answer, Observed, Written, ask, count};
 use super::{Store, StoreError};
 
@@ -66,7 +65,7 @@ impl<'a> Misfit<'a> {
 
 /// Enters into the ledger what no window has stored.
 async fn enter(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     written: &Written,
 ) -> Result<(), sqlx::Error> {
@@ -174,9 +173,16 @@ impl Store {
             .flat_map(BTreeMap::into_values)
             .collect();
         let observed: Vec<Observed<'_, '_>> = fits.iter().map(|(_, row)| *row).collect();
-        let answer = match ask(&mut connection, account_id, &observed).await {
-            Ok(answer) => answer,
-            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(observed.len()),
+        let mut question = connection.alone().await?;
+        let answer = match ask(&mut question, account_id, &observed).await {
+            Ok(answer) => {
+                question.commit().await?;
+                answer
+            }
+            Err(error) if refused_data(&error).is_some() => {
+                question.rollback().await?;
+                Answer::all_wanted(observed.len())
+            }
             Err(error) => return Err(error.into()),
         };
         let wanted = answer.wanted.iter().filter_map(|place| fits.get(*place));
@@ -193,7 +199,9 @@ impl Store {
             }
         }
         emptied.fit += answer.unchanged;
-        let superseded = superseded(&mut connection, account_id, &misfits).await?;
+        let mut alone = connection.alone().await?;
+        let superseded = superseded(&mut alone, account_id, &misfits).await?;
+        alone.commit().await?;
         connection.done();
         emptied.superseded = answer.stale + count(superseded.len());
         let (_, staying) = part(misfits, &superseded);

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// The database refused a statement.
     #[error("the database refused")]
     Database(#[source] sqlx::Error),
+    /// Statements prepared by name would meet on servers that sessions share.
+    #[error("a pooler in transaction mode is between, and keeps no prepared statements")]
+    SharedSessions,
     /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database failed")]
     Migrate(#[from] MigrateError),
@@ -48,18 +51,26 @@ impl StoreError {
     pub fn cause(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Away(cause) | Self::Conflict(cause) | Self::Database(cause) => Some(cause),
-            Self::LeaseLost | Self::WindowGone | Self::DoesNotAddUp(_) | Self::Migrate(_) => None,
+            Self::LeaseLost
+            | Self::WindowGone
+            | Self::DoesNotAddUp(_)
+            | Self::SharedSessions
+            | Self::Migrate(_) => None,
         }
     }
 
     /// What helps against this very cause, where it is known.
     pub fn advice(&self) -> Option<&'static str> {
+        if matches!(self, Self::SharedSessions) {
+            return Some(POOLED);
+        }
         let cause = self.cause()?;
         let Some(code) = sqlstate(cause) else {
             return matches!(cause, sqlx::Error::PoolTimedOut)
                 .then_some("check the database; if it is well, raise database.max_connections");
         };
         let advice = match code.as_str() {
+            "26000" | "42P05" => POOLED,
             "25006" => {
                 "the server takes no writes: name the primary in database.url, and see default_transaction_read_only"
             }
@@ -93,10 +104,13 @@ impl StoreError {
             Self::DoesNotAddUp(_) => {
                 "a defect of paysync: please report it; nothing of the page was kept"
             }
-            Self::Migrate(_) => "see the error, then start again",
+            Self::SharedSessions | Self::Migrate(_) => "see the error, then start again",
         }
     }
 }
+
+/// What helps where sessions share servers.
+const POOLED: &str = "set database.prepared_statements = false and database.direct_url, or let the pooler keep prepared statements (PgBouncer 1.21 and later: max_prepared_statements)";
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {

@@ -114,7 +114,7 @@ impl Store {
             account_id,
             id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         let versions = rows.into_iter().map(|row| Version {
             valid_from: row.valid_from,
@@ -155,7 +155,7 @@ impl Store {
             &to,
             limit,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         Ok(windows)
     }
@@ -173,7 +173,7 @@ impl Store {
             account_id,
             id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         Ok(held)
     }

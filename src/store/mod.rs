@@ -16,6 +16,7 @@ mod error;
 pub mod health;
 pub mod life;
 pub mod page;
+mod pooler;
 pub mod quarantine;
 mod range;
 pub mod replay;
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 pub use error::StoreError;
 
@@ -44,6 +45,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: PgPool,
+    /// The way around a pooler in transaction mode, if there is one between.
+    direct: Option<PgConnectOptions>,
 }
 
 impl Store {
@@ -52,18 +55,45 @@ impl Store {
     /// # Errors
     /// If the URL is not one of PostgreSQL.
     pub fn new(url: &str, max_connections: u32) -> Result<Self, sqlx::Error> {
-        let options = PgConnectOptions::from_str(url)?.application_name("paysync");
+        Ok(Self::with_options(options(url)?, None, max_connections))
+    }
+
+    /// The same behind a pooler in transaction mode, with the way around it: no statement is prepared by
+    /// name, and migrations take the direct connection.
+    ///
+    /// # Errors
+    /// If a URL is not one of PostgreSQL.
+    pub fn behind_pooler(
+        url: &str,
+        direct_url: &str,
+        max_connections: u32,
+    ) -> Result<Self, sqlx::Error> {
+        let pooled = options(url)?.statement_cache_capacity(0);
+        let direct = Some(options(direct_url)?);
+        Ok(Self::with_options(pooled, direct, max_connections))
+    }
+
+    fn with_options(
+        options: PgConnectOptions,
+        direct: Option<PgConnectOptions>,
+        max_connections: u32,
+    ) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_mins(1))
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Self { pool, direct }
     }
 
     /// A store on a pool that exists already.
     pub const fn with_pool(pool: PgPool) -> Self {
-        Self { pool }
+        Self { pool, direct: None }
+    }
+
+    /// Whether a pooler in transaction mode is between.
+    const fn is_pooled(&self) -> bool {
+        self.direct.is_some()
     }
 
     /// The pool, for queries that are not the daemon's own.
@@ -73,31 +103,43 @@ impl Store {
 
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        MIGRATIONS
-            .run(&self.pool)
-            .await
-            .map_err(|error| match error {
-                MigrateError::Execute(cause) => match StoreError::from(cause) {
-                    StoreError::Database(cause) => MigrateError::Execute(cause).into(),
-                    passing => passing,
-                },
-                MigrateError::ExecuteMigration(cause, version) => match StoreError::from(cause) {
-                    StoreError::Database(cause) => {
-                        MigrateError::ExecuteMigration(cause, version).into()
-                    }
-                    passing => passing,
-                },
-                other => other.into(),
-            })
+        let done = match &self.direct {
+            None => MIGRATIONS.run(&self.pool).await,
+            Some(direct) => {
+                let one = PgPoolOptions::new().max_connections(1);
+                let pool = one.connect_with(direct.clone()).await?;
+                MIGRATIONS.run(&pool).await
+            }
+        };
+        done.map_err(|error| match error {
+            MigrateError::Execute(cause) => match StoreError::from(cause) {
+                StoreError::Database(cause) => MigrateError::Execute(cause).into(),
+                passing => passing,
+            },
+            MigrateError::ExecuteMigration(cause, version) => match StoreError::from(cause) {
+                StoreError::Database(cause) => {
+                    MigrateError::ExecuteMigration(cause, version).into()
+                }
+                passing => passing,
+            },
+            other => other.into(),
+        })
     }
 
     /// Opens a connection beside the pool, to learn why there is none: the pool would wait, and say
-    /// nothing but that it has waited.
+    /// nothing but that it has waited. Fails as well if sessions turn out to be shared.
     pub async fn reach(&self) -> Result<(), StoreError> {
         let options = self.pool.connect_options();
-        let connecting = sqlx::PgConnection::connect_with(&options);
+        let connecting = async {
+            if self.is_pooled() {
+                let connection = PgConnection::connect_with(&options).await?;
+                Ok(connection.close().await?)
+            } else {
+                pooler::look(&options).await
+            }
+        };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
-            Ok(connection) => Ok(connection?.close().await?),
+            Ok(reached) => reached,
             Err(_) => Err(StoreError::Away(sqlx::Error::PoolTimedOut)),
         }
     }
@@ -105,7 +147,7 @@ impl Store {
     /// Asks the database for a sign of life, and for its clock.
     pub async fn ping(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
         let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-            .fetch_one(&self.pool)
+            .fetch_one(self.once())
             .await?;
         Ok(now)
     }
@@ -114,8 +156,14 @@ impl Store {
     pub async fn server_version(&self) -> Result<String, StoreError> {
         let version =
             sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
-                .fetch_one(&self.pool)
+                .fetch_one(self.once())
                 .await?;
         Ok(version)
     }
+}
+
+fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("paysync");
+    // No number here is a float, and older poolers refuse the parameter.
+    Ok(options.extra_float_digits(None))
 }

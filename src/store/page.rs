@@ -9,12 +9,12 @@ use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::account::Lease;
 use super::culprits::{refused_data, upsert_but_culprits};
 use super::quarantine::REFUSED;
+use super::session::Work;
 use super::transaction::{Answer, Observed, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
@@ -177,7 +177,13 @@ impl Store {
             })
             .collect();
         failpoint("page.ask.before");
-        let asked = ask(&mut connection, &lease.account_id, &observed).await;
+        let mut question = connection.alone().await?;
+        let asked = ask(&mut question, &lease.account_id, &observed).await;
+        if asked.is_ok() {
+            question.commit().await?;
+        } else {
+            question.rollback().await?;
+        }
         failpoint("page.ask.after");
         let answer = match asked {
             Ok(answer) => answer,
@@ -202,7 +208,9 @@ impl Store {
             // Nothing to write but the window: one statement is its own transaction.
             let counts = news.counts(Written::default(), 0);
             failpoint("page.move.before");
-            move_window(&mut connection, lease, &page.context, &counts, &page.then).await?;
+            let mut alone = connection.alone().await?;
+            move_window(&mut alone, lease, &page.context, &counts, &page.then).await?;
+            alone.commit().await?;
             failpoint("page.commit.after");
             connection.done();
             return Ok(counts);
@@ -259,7 +267,7 @@ struct News<'p, 'a> {
 impl<'a> News<'_, 'a> {
     async fn upsert(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Work<'_>,
         lease: &Lease,
     ) -> Result<Written, sqlx::Error> {
         upsert(
@@ -274,7 +282,7 @@ impl<'a> News<'_, 'a> {
     /// Writes what PostgreSQL takes; the culprits go to the quarantine.
     async fn isolate(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Work<'_>,
         lease: &Lease,
         quarantined: &mut Vec<Quarantined<'a>>,
     ) -> Result<Written, StoreError> {

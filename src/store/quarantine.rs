@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::emptying::Misfit;
 use super::page::Quarantined;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
+use super::session::Work;
 use super::{Store, StoreError};
 use crate::model::Window;
 
@@ -67,7 +67,7 @@ impl Store {
             BATCH_ROWS,
             BATCH_BYTES,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         Ok(items)
     }
@@ -75,7 +75,7 @@ impl Store {
 
 /// Writes items to the quarantine; one met before is only seen again.
 pub(crate) async fn write(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     stream: &str,
     window: Window,
@@ -135,7 +135,7 @@ pub(crate) async fn write(
 
 /// The places of those whose row is stored in a newer version.
 pub(crate) async fn superseded(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     misfits: &[Misfit<'_>],
 ) -> Result<BTreeSet<usize>, sqlx::Error> {
@@ -164,7 +164,7 @@ pub(crate) async fn superseded(
 
 /// Locks items that are still as they were read, in the order in which pages write them; their keys.
 pub(crate) async fn lock(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     items: Vec<&Kept>,
 ) -> Result<BTreeSet<(String, Uuid)>, sqlx::Error> {
@@ -194,7 +194,7 @@ pub(crate) async fn lock(
 }
 
 pub(crate) async fn remove(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     items: &[&Kept],
 ) -> Result<(), sqlx::Error> {
@@ -216,7 +216,7 @@ pub(crate) async fn remove(
 
 /// Writes today's reasons.
 pub(crate) async fn relabel(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     misfits: &[&Misfit<'_>],
 ) -> Result<(), sqlx::Error> {

@@ -5,10 +5,10 @@
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::culprits::{Parts, refused_data};
+use super::session::Work;
 use super::transaction::Columns;
 use super::{Store, StoreError};
 use crate::model::{Kind, Status, Transaction};
@@ -94,7 +94,7 @@ impl Store {
             BATCH_ROWS,
             BATCH_BYTES,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -195,7 +195,7 @@ fn unknown(column: &str, word: &str) -> StoreError {
     reason = "one statement with one parameter per column"
 )]
 async fn update(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     corrections: &[&Correction],
 ) -> Result<u64, sqlx::Error> {

@@ -29,7 +29,7 @@ impl Store {
             "#,
             holder,
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(first)
     }
@@ -39,7 +39,7 @@ impl Store {
         let rows = sqlx::query!(
             "SELECT account_id, stream FROM paysync.streams ORDER BY account_id, stream"
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         Ok(rows
             .into_iter()
@@ -66,7 +66,7 @@ impl Store {
             stream,
             milliseconds(age),
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(before)
     }
@@ -139,7 +139,7 @@ impl Store {
             after,
             limit,
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(Folded {
             windows: u64::try_from(row.windows).unwrap_or(0),
@@ -173,7 +173,7 @@ impl Store {
             milliseconds(age),
             limit,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(deleted.rows_affected())
     }
@@ -204,7 +204,7 @@ impl Store {
             milliseconds(age),
             limit,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(deleted.rows_affected())
     }

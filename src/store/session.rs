@@ -3,34 +3,95 @@
 //! Work may be cut off at any of its waits: its lease is lost, a neighbour failed. A connection that
 //! was left while the database began a transaction looks as if it were in none, and whatever it is
 //! used for next would never be committed. So it goes back to the pool only if the work was done.
+//!
+//! Behind a pooler in transaction mode, what follows a statement may reach another server. There each
+//! statement is unnamed and inside a transaction, which holds one server from the first word of the
+//! statement to its last, and no two of paysync's meet at one name.
 
-use std::ops::{Deref, DerefMut};
-
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, future::BoxFuture};
+use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+use sqlx::postgres::{
+    PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
+};
+use sqlx::{Connection as _, Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 
 use super::Store;
+
+type Answer = Either<PgQueryResult, PgRow>;
 
 /// A connection that is closed unless its work is done.
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
+    unnamed: bool,
     is_done: bool,
 }
+
+/// What statements are sent to: a transaction, or where none is needed the connection itself.
+#[derive(Debug)]
+pub(crate) struct Work<'a> {
+    link: Link<'a>,
+    unnamed: bool,
+}
+
+#[derive(Debug)]
+enum Link<'a> {
+    Plain(&'a mut PgConnection),
+    Transaction(Transaction<'a, Postgres>),
+}
+
+/// Sends one statement, by whatever connection is free.
+#[derive(Debug)]
+pub(crate) struct Once {
+    pool: PgPool,
+    unnamed: bool,
+}
+
+/// A statement that no server has to remember.
+struct Unnamed<E>(E);
 
 impl Store {
     /// A connection for several statements; [`Session::done`] gives it back.
     pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
-        Ok(Session {
-            connection: self.pool().acquire().await?,
-            is_done: false,
-        })
+        self.once().session().await
+    }
+
+    /// Where a statement goes that needs no other.
+    pub(crate) fn once(&self) -> Once {
+        Once {
+            pool: self.pool.clone(),
+            unnamed: self.is_pooled(),
+        }
     }
 }
 
 impl Session {
     /// Begins a transaction.
-    pub(crate) async fn begin(&mut self) -> Result<Transaction<'_, Postgres>, sqlx::Error> {
-        self.connection.begin().await
+    pub(crate) async fn begin(&mut self) -> Result<Work<'_>, sqlx::Error> {
+        self.begin_with("BEGIN").await
+    }
+
+    /// Begins a transaction by these words.
+    pub(crate) async fn begin_with(
+        &mut self,
+        words: &'static str,
+    ) -> Result<Work<'_>, sqlx::Error> {
+        Ok(Work {
+            link: Link::Transaction(self.connection.begin_with(words).await?),
+            unnamed: self.unnamed,
+        })
+    }
+
+    /// For a statement that is a transaction of its own; [`Work::commit`] ends it.
+    pub(crate) async fn alone(&mut self) -> Result<Work<'_>, sqlx::Error> {
+        if self.unnamed {
+            return self.begin().await;
+        }
+        Ok(Work {
+            link: Link::Plain(&mut self.connection),
+            unnamed: false,
+        })
     }
 
     /// The work is done, and no transaction is open.
@@ -47,16 +108,172 @@ impl Drop for Session {
     }
 }
 
-impl Deref for Session {
-    type Target = PgConnection;
+impl Work<'_> {
+    /// Begins a part that can be taken back by itself.
+    pub(crate) async fn begin(&mut self) -> Result<Work<'_>, sqlx::Error> {
+        let unnamed = self.unnamed;
+        Ok(Work {
+            link: Link::Transaction(self.connection().begin().await?),
+            unnamed,
+        })
+    }
 
-    fn deref(&self) -> &PgConnection {
-        &self.connection
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self.link {
+            Link::Plain(_) => Ok(()),
+            Link::Transaction(transaction) => transaction.commit().await,
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), sqlx::Error> {
+        match self.link {
+            Link::Plain(_) => Ok(()),
+            Link::Transaction(transaction) => transaction.rollback().await,
+        }
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        match &mut self.link {
+            Link::Plain(connection) => connection,
+            Link::Transaction(transaction) => transaction,
+        }
     }
 }
 
-impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+impl Once {
+    async fn session(self) -> Result<Session, sqlx::Error> {
+        Ok(Session {
+            connection: self.pool.acquire().await?,
+            unnamed: self.unnamed,
+            is_done: false,
+        })
+    }
+}
+
+impl<'c> Executor<'c> for &'c mut Work<'_> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        if self.unnamed {
+            self.connection().fetch_many(Unnamed(query))
+        } else {
+            self.connection().fetch_many(query)
+        }
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        if self.unnamed {
+            self.connection().fetch_optional(Unnamed(query))
+        } else {
+            self.connection().fetch_optional(query)
+        }
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connection().prepare_with(sql, parameters)
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connection().describe(sql)
+    }
+}
+
+impl<'c> Executor<'c> for Once {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        if !self.unnamed {
+            return self.pool.fetch_many(query);
+        }
+        let answers = async move {
+            let mut session = self.session().await?;
+            let mut work = session.begin().await?;
+            let answers: Vec<Answer> = work.fetch_many(query).try_collect().await?;
+            work.commit().await?;
+            session.done();
+            Ok::<_, sqlx::Error>(stream::iter(answers.into_iter().map(Ok)))
+        };
+        stream::once(answers).try_flatten().boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        async move {
+            let mut rows = self.fetch_many(query);
+            while let Some(answer) = rows.try_next().await? {
+                if let Either::Right(row) = answer {
+                    return Ok(Some(row));
+                }
+            }
+            Ok(None)
+        }
+        .boxed()
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move { self.pool.prepare_with(sql, parameters).await }.boxed()
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        async move { self.pool.describe(sql).await }.boxed()
+    }
+}
+
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+    fn sql(self) -> SqlStr {
+        self.0.sql()
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        self.0.statement()
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        self.0.take_arguments()
+    }
+
+    fn persistent(&self) -> bool {
+        false
     }
 }

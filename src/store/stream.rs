@@ -79,7 +79,7 @@ impl Store {
             new.expected_lag.num_seconds().max(0),
             new.length.num_seconds().max(1),
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         let mut streams: Vec<StreamState> = rows
             .into_iter()
@@ -145,7 +145,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         let passes = rows.into_iter().filter_map(|row| {
             let pass = Pass {
@@ -177,7 +177,7 @@ impl Store {
             lease.account_id,
             lease.token,
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(&mut transaction)
         .await?;
         if held.is_none() {
             return Err(StoreError::LeaseLost);
@@ -197,7 +197,7 @@ impl Store {
                 pass.started_at,
                 &range::of_set(&pass.remaining),
             )
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         }
         failpoint("open.begun");
@@ -238,7 +238,7 @@ impl Store {
                 &starts,
                 &ends,
             )
-            .fetch_all(&mut *transaction)
+            .fetch_all(&mut transaction)
             .await?;
             opened.extend(
                 ids.into_iter()
@@ -285,7 +285,7 @@ impl Store {
             reason,
             hint,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         failpoint("suspend_stream.after");
         if updated.rows_affected() == 1 {
@@ -341,7 +341,7 @@ impl Store {
             stream,
             range::of_window(span),
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         Ok(streams)
     }
@@ -370,7 +370,7 @@ impl Store {
             stream,
             range::of_window(span),
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         Ok(updated.rows_affected())
     }

@@ -5,10 +5,10 @@ use std::ops::AddAssign;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::page::Record;
+use super::session::Work;
 use crate::model::Transaction;
 
 /// A record, and when the request was sent that brought it: with the provider's stamp, this is its
@@ -95,7 +95,7 @@ impl<'a> Columns<'a> {
 /// Asks which rows are new or different: one round trip that sends keys, hashes and stamps, no
 /// payloads, and writes nothing.
 pub(crate) async fn ask(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     records: &[Observed<'_, '_>],
 ) -> Result<Answer, sqlx::Error> {
@@ -144,7 +144,7 @@ pub(crate) async fn ask(
     reason = "one statement with one parameter per column"
 )]
 pub(crate) async fn upsert(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'_, '_>],
@@ -313,7 +313,7 @@ pub(crate) async fn upsert(
 
 /// How many of these rows are stored just so.
 async fn still_equal(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     account_id: &str,
     records: &[&Record<'_>],
 ) -> Result<u64, sqlx::Error> {

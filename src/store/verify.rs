@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::session::Work;
 use super::{Store, StoreError};
 
 /// What one instant of the database says of an account.
@@ -99,9 +99,11 @@ impl Store {
     pub async fn evidence(&self, account_id: &str) -> Result<Option<Evidence>, StoreError> {
         // All statements see the same instant: a page that is stored meanwhile is in none of them.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut snapshot = self.pool().begin_with(begin).await?;
+        let mut session = self.session().await?;
+        let mut snapshot = session.begin_with(begin).await?;
         let evidence = evidence(&mut snapshot, account_id).await?;
         snapshot.rollback().await?;
+        session.done();
         Ok(evidence)
     }
 
@@ -114,6 +116,8 @@ impl Store {
         limit: u32,
         mut see: impl FnMut(Payload<'_>),
     ) -> Result<Option<String>, StoreError> {
+        let mut session = self.session().await?;
+        let mut work = session.alone().await?;
         let mut rows = sqlx::query!(
             r#"
             SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text
@@ -128,7 +132,7 @@ impl Store {
             after,
             i64::from(limit),
         )
-        .fetch(self.pool());
+        .fetch(&mut work);
         let mut seen = 0;
         let mut last = None;
         while let Some(row) = rows.try_next().await? {
@@ -140,12 +144,15 @@ impl Store {
             seen += 1;
             last = Some(row.id);
         }
+        drop(rows);
+        work.commit().await?;
+        session.done();
         Ok(last.filter(|_| seen == limit))
     }
 }
 
 async fn evidence(
-    snapshot: &mut PgConnection,
+    snapshot: &mut Work<'_>,
     account_id: &str,
 ) -> Result<Option<Evidence>, sqlx::Error> {
     let totals = sqlx::query!(
@@ -208,7 +215,7 @@ async fn evidence(
 }
 
 async fn streams(
-    snapshot: &mut PgConnection,
+    snapshot: &mut Work<'_>,
     account_id: &str,
 ) -> Result<Vec<StreamEvidence>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -260,7 +267,7 @@ async fn streams(
     Ok(streams.collect())
 }
 
-async fn doubts(snapshot: &mut PgConnection, account_id: &str) -> Result<Vec<Doubt>, sqlx::Error> {
+async fn doubts(snapshot: &mut Work<'_>, account_id: &str) -> Result<Vec<Doubt>, sqlx::Error> {
     sqlx::query_as!(
         Doubt,
         r#"

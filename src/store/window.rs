@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::account::Lease;
 use super::page::{PageContext, PageCounts, Then};
+use super::session::Work;
 use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
 use crate::model::Window;
@@ -60,7 +60,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.pool())
+        .fetch_all(self.once())
         .await?;
         let open = rows.into_iter().filter_map(|row| {
             // The table's checks leave no other words and no empty windows.
@@ -119,7 +119,7 @@ impl Store {
             i64::try_from(trouble.pause.as_millis()).unwrap_or(i64::MAX),
             trouble.restart,
         )
-        .execute(self.pool())
+        .execute(self.once())
         .await?;
         failpoint("fail_window.after");
         Ok(())
@@ -128,7 +128,7 @@ impl Store {
 
 /// Moves the window: checkpoint and counts, and its outcome with the coverage. Proves the lease.
 pub(super) async fn move_window(
-    connection: &mut PgConnection,
+    connection: &mut Work<'_>,
     lease: &Lease,
     page: &PageContext<'_>,
     counts: &PageCounts,

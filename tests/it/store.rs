@@ -1,6 +1,7 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
 mod cuts;
+mod gate;
 mod lanes;
 mod replay;
 mod retention;

@@ -1,30 +1,12 @@
 //! Work on the database that is cut off at any of its waits, as it is when a lease is lost.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use paysync::plan::Plan;
 use paysync::store::{Store, StoreError};
 use sqlx::PgPool;
 
+use super::gate::Gate;
 use super::{ACCOUNT, STREAM, bench, close, hour, open_one, page, planned, record};
-use crate::support::{count, url};
-
-/// Lets work go on until it has waited `waits` times, then drops it; its result if it was done.
-async fn cut_off<F: Future>(work: F, waits: u32) -> Option<F::Output> {
-    let mut work = pin!(work);
-    let mut left = waits;
-    poll_fn(|context| match work.as_mut().poll(context) {
-        Poll::Ready(result) => Poll::Ready(Some(result)),
-        Poll::Pending if left == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            left -= 1;
-            Poll::Pending
-        }
-    })
-    .await
-}
+use crate::support::{count, in_time, url};
 
 /// What a store says it has done must be seen by others: its one connection, which was just used by
 /// what was cut off, must not be inside a transaction that nobody will end.
@@ -37,59 +19,67 @@ async fn assert_commits(store: &Store, pool: &PgPool, paused: bool, when: &str) 
             .await
             .unwrap();
     assert_eq!(seen, paused, "{when}: what was done was not committed");
+    // Giving a connection back has an answer of its own.
+    let idle = async {
+        while store.pool().num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the connection", idle).await;
+}
+
+/// Cuts work off at the first answer of the server, at the second, and so on, until it is done; how
+/// often, and its result.
+async fn cut_everywhere<T>(
+    what: &str,
+    gate: &Gate,
+    store: &Store,
+    pool: &PgPool,
+    work: impl AsyncFn() -> T,
+) -> (u64, T) {
+    assert_commits(store, pool, true, what).await;
+    let mut cuts = 0;
+    loop {
+        let done = gate.cut_off(work(), cuts).await;
+        let when = format!("{what}, after {cuts} answers");
+        assert_commits(store, pool, cuts % 2 == 1, &when).await;
+        match done {
+            None => cuts += 1,
+            Some(done) => return (cuts, done),
+        }
+    }
 }
 
 #[sqlx::test(migrations = "./migrations")]
 async fn work_cut_off_anywhere_leaves_no_transaction_behind(pool: PgPool) {
     let (known, lease) = bench(&pool).await;
-    let store = Store::new(&url(&pool), 1).unwrap();
+    let gate = Gate::to(&url(&pool)).await;
+    let store = Store::new(&gate.url, 1).unwrap();
     let plan = Plan {
         open: vec![planned(5, 6)],
         begin: Vec::new(),
     };
-    let mut waits = 0;
-    loop {
-        let opening = store.open(&lease, STREAM, hour(24), &plan);
-        let done = cut_off(opening, waits).await.is_some();
-        assert_commits(
-            &store,
-            &pool,
-            waits % 2 == 0,
-            &format!("open, {waits} waits"),
-        )
-        .await;
-        if done {
-            break;
-        }
-        waits += 1;
-    }
-    assert!(waits > 3, "it was never cut off");
+    let opening = async || store.open(&lease, STREAM, hour(24), &plan).await;
+    let (cuts, opened) = cut_everywhere("open", &gate, &store, &pool, opening).await;
+    assert_eq!(opened.unwrap().len(), 1);
+    // At least: the connection is tried, the transaction begins, two statements, each prepared and
+    // done, and it ends.
+    assert!(cuts >= 7, "open was cut off only {cuts} times");
 
     let window = open_one(&known, &lease).await;
-    let mut waits = 0;
-    loop {
+    let committing = async || {
         let commit = page(&window, vec![record("a", 1), record("b", 1)], close());
-        let done = cut_off(store.commit_page(&lease, commit), waits).await;
-        assert_commits(
-            &store,
-            &pool,
-            waits % 2 == 0,
-            &format!("commit, {waits} waits"),
-        )
-        .await;
-        match done {
-            None => waits += 1,
-            // The last that was cut off had its commit under way.
-            Some(done) => {
-                assert!(
-                    matches!(done, Ok(_) | Err(StoreError::WindowGone)),
-                    "{done:?}"
-                );
-                break;
-            }
-        }
-    }
-    assert!(waits > 5, "it was never cut off");
+        store.commit_page(&lease, commit).await
+    };
+    let (cuts, done) = cut_everywhere("commit", &gate, &store, &pool, committing).await;
+    // The last that was cut off had done its commit.
+    assert!(
+        matches!(done, Ok(_) | Err(StoreError::WindowGone)),
+        "{done:?}"
+    );
+    // The connection, the question, the transaction, the rows, the window, and its end.
+    assert!(cuts >= 9, "a commit was cut off only {cuts} times");
     let stored = "SELECT count(*) FROM paysync.transactions";
     assert_eq!(count(&pool, stored).await, 2);
+    store.pool().close().await;
 }
