@@ -68,19 +68,15 @@ enum Command {
     /// Read stored payloads and the quarantine again, as this version and the options do
     Replay(ReplayArgs),
     /// Stop reading an account; survives restarts
-    Pause {
-        /// The account
-        #[arg(long, value_name = "ID")]
-        account: String,
-    },
+    Pause(OneArgs),
     /// Start reading an account again, and lift a suspension
-    Resume {
-        /// The account
-        #[arg(long, value_name = "ID")]
-        account: String,
-    },
+    Resume(OneArgs),
     /// Bring the database's schema up to date
-    Migrate,
+    Migrate {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Serve the providers' APIs locally, with generated merchants
     Simulate(simulator::Args),
     /// Print a script that completes commands and flags in a shell
@@ -148,6 +144,19 @@ struct ResyncArgs {
     /// Change nothing; show what would be forgotten
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
+    /// Print JSON; never asks
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct OneArgs {
+    /// The account
+    #[arg(long, value_name = "ID")]
+    account: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// What the command line takes, for documents and shells.
@@ -198,9 +207,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Why(args) => why::why(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
         Command::Replay(args) => replay::run(&load()?, &args).await,
-        Command::Pause { account } => operate::pause(&load()?, &account).await,
-        Command::Resume { account } => operate::resume(&load()?, &account).await,
-        Command::Migrate => operate::migrate(&load()?).await,
+        Command::Pause(args) => operate::pause(&load()?, &args).await,
+        Command::Resume(args) => operate::resume(&load()?, &args).await,
+        Command::Migrate { json } => operate::migrate(&load()?, json).await,
         Command::Simulate(args) => simulate::simulate(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -3,34 +3,52 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use anyhow::bail;
+use serde_json::json;
 
 use super::output::{duration, grouped};
-use super::{ResyncArgs, output};
+use super::{OneArgs, ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
 use crate::model::Window;
 use crate::store::stream::Forgotten;
 
-pub(crate) async fn migrate(config: &Config) -> anyhow::Result<bool> {
+pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool> {
     let store = app::store(config)?;
     store.reach().await?;
     store.migrate().await?;
-    output::line("the database's schema is up to date");
-    Ok(true)
+    let said = "the database's schema is up to date".to_owned();
+    tell(json, &json!({"migrated": true}), said)
 }
 
-pub(crate) async fn pause(config: &Config, account: &str) -> anyhow::Result<bool> {
+pub(crate) async fn pause(config: &Config, args: &OneArgs) -> anyhow::Result<bool> {
+    let account = &args.account;
     set_paused(config, account, true).await?;
-    output::line(format!(
-        "{account} is paused; paysync resume --account {account} starts it again"
-    ));
-    Ok(true)
+    let said = format!("{account} is paused; paysync resume --account {account} starts it again");
+    tell(
+        args.json,
+        &json!({"account": account, "paused": true}),
+        said,
+    )
 }
 
-pub(crate) async fn resume(config: &Config, account: &str) -> anyhow::Result<bool> {
+pub(crate) async fn resume(config: &Config, args: &OneArgs) -> anyhow::Result<bool> {
+    let account = &args.account;
     set_paused(config, account, false).await?;
     app::store(config)?.lift_suspension(account, true).await?;
-    output::line(format!("{account} is read again"));
+    let said = format!("{account} is read again");
+    tell(
+        args.json,
+        &json!({"account": account, "paused": false}),
+        said,
+    )
+}
+
+fn tell(as_json: bool, value: &serde_json::Value, said: String) -> anyhow::Result<bool> {
+    if as_json {
+        output::json(value)?;
+    } else {
+        output::line(said);
+    }
     Ok(true)
 }
 
@@ -74,6 +92,18 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
         .store
         .foresee_forgetting(&args.account, stream, span)
         .await?;
+    if args.json {
+        if !args.dry_run {
+            app.store
+                .forget_coverage(&args.account, stream, span)
+                .await?;
+        }
+        output::json(&json!({
+            "account": args.account, "from": span.start(), "to": span.end(), "forgotten": !args.dry_run,
+            "streams": forgotten,
+        }))?;
+        return Ok(true);
+    }
     for line in preview(&args.account, span, &forgotten) {
         output::line(line);
     }

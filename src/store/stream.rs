@@ -1,6 +1,7 @@
 //! Streams: their progress, and what keeps them from it.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use sqlx::postgres::types::PgRange;
 
 use super::account::Lease;
@@ -40,7 +41,7 @@ pub struct NewStream<'a> {
 }
 
 /// What a stream would lose by forgetting an interval.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forgotten {
     /// The stream.
     pub stream: String,

@@ -215,8 +215,10 @@ async fn operators_pause_resume_and_read_again() {
         "{sync:?}"
     );
 
-    let resumed = bench.run(&["resume", "--account", account]).await;
+    let resumed = bench.run(&["resume", "--account", account, "--json"]).await;
     assert_eq!((resumed.code, resumed.err.as_str()), (0, ""), "{resumed:?}");
+    let resumed: Value = serde_json::from_str(&resumed.out).unwrap();
+    assert_eq!(resumed["paused"], false);
     let from = bench.simulator.settings().from.to_rfc3339();
     let until = bench.simulator.settings().until.to_rfc3339();
     let again = [
@@ -236,6 +238,10 @@ async fn operators_pause_resume_and_read_again() {
         0,
         "a dry run forgets nothing"
     );
+    let script = [&again[..], &["--dry-run", "--json"]].concat();
+    let told: Value = serde_json::from_str(&bench.run(&script).await.out).unwrap();
+    assert_eq!(told["forgotten"], false);
+    assert_eq!(told["streams"][0]["rows"], bench::ROWS, "{told}");
     let rows = format!("about {} rows to read again", bench::ROWS);
     let created = dry.out.lines().find(|line| line.starts_with("  created: "));
     let created = created.unwrap_or_else(|| panic!("{dry:?}"));
@@ -265,6 +271,9 @@ async fn migrate_brings_the_schema_and_can_be_repeated() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
         assert_eq!(ran.out.lines().count(), 1);
     }
+    let ran = bench.run(&["migrate", "--json"]).await;
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["migrated"], true);
     let rows: i64 = bench
         .ask(
             "SELECT count(*) FROM paysync.transactions WHERE account_id = $1",
