@@ -27,3 +27,5 @@ mod servers;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod views;
