@@ -1,4 +1,5 @@
-//! Housekeeping: folds old windows of the ledger, and deletes what the configuration lets go.
+//! Housekeeping: folds daily totals and old windows of the ledger, and deletes what the configuration
+//! lets go.
 //!
 //! It works in small batches beside the reading, in a task of its own. One of the processes does it
 //! for all; that two do is harmless. Whatever it cannot do now it does an hour later.
@@ -15,6 +16,15 @@ use crate::transport::retry;
 
 /// Time between two rounds of the daemon.
 const INTERVAL: Duration = Duration::from_hours(1);
+
+/// Time between two foldings of the daily totals: those who ask for them add up what is not folded.
+const TOTALS_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Days of accounts whose totals are folded by one statement.
+const DAYS: i64 = 100;
+
+/// Statements that one folding of totals takes at most; what is left is the next one's.
+const FOLDINGS: u32 = 1000;
 
 /// Rows looked at by one statement: a few milliseconds of work.
 const BATCH: u32 = 1000;
@@ -46,8 +56,42 @@ pub struct Tidied {
 }
 
 impl Engine {
-    /// Keeps house once an hour until it is stopped, unless another process does.
+    /// Keeps house until it is stopped, unless another process does.
     pub(super) async fn keep_house(&self, stop: &CancellationToken) {
+        tokio::join!(self.keep_tidying(stop), self.keep_folding_totals(stop));
+    }
+
+    async fn keep_folding_totals(&self, stop: &CancellationToken) {
+        while stop
+            .run_until_cancelled(tokio::time::sleep(TOTALS_INTERVAL))
+            .await
+            .is_some()
+        {
+            match self.store.comes_first(&self.holder).await {
+                Ok(true) => note_totals(self.fold_totals(stop).await),
+                Ok(false) => {}
+                Err(error) => note_totals(Err(error)),
+            }
+        }
+    }
+
+    /// Folds the daily totals; returns how many entries there were.
+    pub async fn fold_totals(&self, stop: &CancellationToken) -> Result<u64, StoreError> {
+        let mut folded = 0;
+        for _ in 0..FOLDINGS {
+            if stop.is_cancelled() {
+                break;
+            }
+            match self.store.fold_daily_sums(DAYS).await? {
+                0 => break,
+                entries => folded += entries,
+            }
+        }
+        Ok(folded)
+    }
+
+    /// Once an hour.
+    async fn keep_tidying(&self, stop: &CancellationToken) {
         // The first round comes when all processes have told that they are alive.
         let mut pause = retry::jittered(self.lease_ttl.min(INTERVAL));
         let effort = Effort {
@@ -70,6 +114,7 @@ impl Engine {
 
     /// The housekeeping that a sync does.
     pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
+        note_totals(self.fold_totals(stop).await);
         let effort = Effort {
             batches: BATCHES_OF_A_SYNC,
             pause: Duration::ZERO,
@@ -163,12 +208,24 @@ fn note(round: Result<Tidied, StoreError>) {
             quarantined = tidied.quarantined,
             "old windows were folded, what retention lets go was deleted"
         ),
-        // The work on the accounts meets the same, and tells it.
-        Err(error) if error.passes() => debug!(error = %error, "housekeeping has to wait"),
-        Err(error) => {
-            let cause = error.cause().map(ToString::to_string).unwrap_or_default();
-            let hint = error.hint();
-            warn!(error = %error, cause, hint, "housekeeping failed; it is tried again");
-        }
+        Err(error) => note_failure(&error),
     }
+}
+
+fn note_totals(folding: Result<u64, StoreError>) {
+    match folding {
+        Ok(entries) => debug!(entries, "daily totals were folded"),
+        Err(error) => note_failure(&error),
+    }
+}
+
+fn note_failure(error: &StoreError) {
+    // The work on the accounts meets the same, and tells it.
+    if error.passes() {
+        debug!(error = %error, "housekeeping has to wait");
+        return;
+    }
+    let cause = error.cause().map(ToString::to_string).unwrap_or_default();
+    let hint = error.hint();
+    warn!(error = %error, cause, hint, "housekeeping failed; it is tried again");
 }

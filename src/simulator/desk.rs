@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::dice::Dice;
 use super::exchange::{Answer, Call};
 use super::fault::{self, Fault};
-use super::ledger::{self, LedgerRow};
+use super::ledger::{self, LedgerPayment, LedgerRow};
 use super::merchant::{self, Merchant};
 use super::settings::{BetweenPages, Provider, Settings};
 use super::world::World;
@@ -112,6 +112,10 @@ impl Desk {
             .map_while(|place| self.world.row(place))
             .map(|row| ledger::line(self.provider, &self.world, row))
             .collect()
+    }
+
+    pub(crate) fn payments(&self) -> Vec<LedgerPayment> {
+        ledger::payments(self.provider, &self.world)
     }
 
     fn id(&self, place: usize) -> String {

@@ -1,5 +1,7 @@
 //! The merchants: what they and their customers do at a provider, by seed.
 
+mod steps;
+
 use super::dice::Dice;
 use super::money::{Amount, CARD_CURRENCIES, CRYPTO_CURRENCIES, Currency, WALLET_CURRENCIES};
 use super::settings::{Provider, Settings};
@@ -59,17 +61,17 @@ impl Merchant {
         Self { provider, dice }
     }
 
-    /// Puts one new row into the world: a payment, or a refund of an older one.
+    /// Puts one new row into the world: a payment, or a step that follows from an older one.
     pub(crate) fn act(&mut self, world: &mut World, now: i64) -> usize {
         let parent = self.dice.index(world.len());
-        let refundable = world
+        let original = world
             .row(parent)
-            .filter(|row| {
-                row.phase == Phase::Succeeded && refund_kind(self.provider, row.kind).is_some()
-            })
+            .filter(|row| row.phase == Phase::Succeeded)
             .copied();
-        if let Some(original) = refundable.filter(|_| self.dice.per_mille(150)) {
-            let kind = refund_kind(self.provider, original.kind).unwrap_or_default();
+        if let Some((original, kind)) = original
+            .and_then(|row| Some((row, self.next_step(row.kind)?)))
+            .filter(|_| self.dice.per_mille(150))
+        {
             let mut row = self.child(&original, parent, kind, now);
             row.phase = Phase::Pending;
             return world.insert(row);
@@ -184,82 +186,6 @@ impl Merchant {
         }
     }
 
-    /// Captures, voids, refunds and chargebacks of the row at `place`.
-    fn follow_ups(&mut self, rows: &mut Vec<Row>, place: usize, end: i64, wanted: usize) {
-        let Some(original) = rows.get(place).copied() else {
-            return;
-        };
-        if original.phase != Phase::Succeeded {
-            return;
-        }
-        let mut subject = (original, place);
-        let mut add = |merchant: &mut Self, (parent, at): (Row, usize), kind: Kind, within: i64| {
-            let after = parent.paid.unwrap_or(parent.updated);
-            let created = after.saturating_add(merchant.micros(SECOND, within));
-            if created >= end || rows.len() >= wanted {
-                return None;
-            }
-            let mut child = merchant.child(&parent, at, kind, created);
-            merchant.age(&mut child, end);
-            rows.push(child);
-            Some((child, rows.len().saturating_sub(1)))
-        };
-        if original.kind == Kind::Authorization {
-            let kind = match self.dice.below(10) {
-                0..=6 => Kind::Capture,
-                7..=8 => Kind::Void,
-                _ => return,
-            };
-            match add(self, subject, kind, 5 * DAY) {
-                Some(capture) if kind == Kind::Capture => subject = capture,
-                _ => return,
-            }
-        }
-        if subject.0.phase != Phase::Succeeded {
-            return;
-        }
-        if let Some(refund) = refund_kind(self.provider, subject.0.kind) {
-            for chance in [90, 300] {
-                if !self.dice.per_mille(chance) {
-                    break;
-                }
-                let kind = if self.provider == Provider::Ecommpay && self.dice.per_mille(200) {
-                    Kind::Reversal
-                } else {
-                    refund
-                };
-                if add(self, subject, kind, 20 * DAY).is_none() {
-                    return;
-                }
-            }
-            if self.provider.is_begateway() && self.dice.per_mille(10) {
-                add(self, subject, Kind::Chargeback, 40 * DAY);
-            }
-        }
-    }
-
-    fn child(&mut self, parent: &Row, at: usize, kind: Kind, created: i64) -> Row {
-        let amount = if kind != Kind::Void && self.dice.per_mille(500) {
-            parent.amount.share(self.dice.between(1, 99))
-        } else {
-            parent.amount
-        };
-        Row {
-            id: self.dice.wide(),
-            salt: self.dice.roll(),
-            family: parent.family,
-            parent: Some(at),
-            kind,
-            phase: Phase::Pending,
-            test: parent.test,
-            amount,
-            currency: parent.currency,
-            created,
-            updated: created,
-            ..Row::default()
-        }
-    }
-
     fn kind(&mut self) -> Kind {
         let die = self.dice.below(100);
         match self.provider {
@@ -360,15 +286,6 @@ impl Merchant {
     fn micros(&mut self, low: i64, high: i64) -> i64 {
         let width = u64::try_from(high.saturating_sub(low)).unwrap_or(0);
         low.saturating_add(signed(self.dice.below(width.saturating_add(1))))
-    }
-}
-
-fn refund_kind(provider: Provider, kind: Kind) -> Option<Kind> {
-    match kind {
-        Kind::Payment | Kind::Capture | Kind::Recurring if provider != Provider::Firekassa => {
-            Some(Kind::Refund)
-        }
-        _ => None,
     }
 }
 

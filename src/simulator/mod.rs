@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 pub use args::Args;
 pub use configuration::config_toml;
 pub use fault::Fault;
-pub use ledger::LedgerRow;
+pub use ledger::{LedgerPayment, LedgerRow};
 pub use settings::{BetweenPages, Provider, Settings};
 pub use traffic::{Call, Counts, Use};
 
@@ -121,6 +121,11 @@ impl Handle {
     pub fn ledger(&self, provider: Provider) -> Vec<LedgerRow> {
         self.shared
             .at(provider, |desk, _| desk.ledger(0, usize::MAX))
+    }
+
+    /// The truth about every payment of a provider that is no test, in the order of creation.
+    pub fn payments(&self, provider: Provider) -> Vec<LedgerPayment> {
+        self.shared.at(provider, |desk, _| desk.payments())
     }
 
     /// Inserts `count` rows, created "now"; their provider transaction ids.

@@ -23,6 +23,7 @@ pub mod replay;
 pub mod retention;
 mod session;
 pub mod stream;
+pub mod totals;
 mod transaction;
 pub mod verify;
 pub mod window;

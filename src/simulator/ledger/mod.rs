@@ -22,6 +22,10 @@ mod begateway;
 mod convergegate;
 mod ecommpay;
 mod firekassa;
+mod payment;
+
+pub use payment::LedgerPayment;
+pub(crate) use payment::payments;
 
 /// One transaction as paysync's `transactions` table should have it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -1,0 +1,41 @@
+//! The entries that `daily_totals` is made of: folded into one per key, and never lost.
+
+use super::{Store, StoreError};
+
+impl Store {
+    /// Folds the new entries of at most `days` days of accounts with those of the same day; returns how
+    /// many entries there were. Whoever reads meanwhile sees the same sums.
+    pub async fn fold_daily_sums(&self, days: i64) -> Result<u64, StoreError> {
+        let folded = sqlx::query_scalar!(
+            r#"
+            WITH crowded AS (
+                -- The entries without a day are few, and stay as they are.
+                SELECT DISTINCT account_id, day FROM paysync.daily_sums WHERE NOT is_folded AND day IS NOT NULL LIMIT $1
+            ), taken AS (
+                -- Each entry is taken once: what another process folds now is left to it.
+                SELECT entry.ctid AS place
+                FROM paysync.daily_sums AS entry
+                JOIN crowded USING (account_id, day)
+                FOR UPDATE OF entry SKIP LOCKED
+            ), gone AS (
+                DELETE FROM paysync.daily_sums AS entry
+                USING taken
+                WHERE entry.ctid = taken.place
+                RETURNING entry.*
+            ), kept AS (
+                INSERT INTO paysync.daily_sums
+                    (account_id, day, currency, kind, status, transactions, amount, unknown_amounts, is_folded)
+                SELECT account_id, day, currency, kind, status, sum(transactions), sum(amount), sum(unknown_amounts), true
+                FROM gone
+                GROUP BY account_id, day, currency, kind, status
+                HAVING sum(transactions) <> 0 OR sum(amount) <> 0 OR sum(unknown_amounts) <> 0
+            )
+            SELECT count(*) AS "folded!" FROM gone
+            "#,
+            days,
+        )
+        .fetch_one(self.pool())
+        .await?;
+        Ok(u64::try_from(folded).unwrap_or(0))
+    }
+}

@@ -1,0 +1,678 @@
+//! Small cases of the views, written by hand: what the simulator's merchants do not do.
+
+use sqlx::{AssertSqlSafe, PgPool};
+
+/// Columns that a case tells: id, parent, group, kind, status, amount, currency, minutes after the first.
+type Step = (
+    &'static str,
+    Option<&'static str>,
+    Option<&'static str>,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    i32,
+);
+
+async fn account(pool: &PgPool, id: &str, zone: &str) {
+    sqlx::query("INSERT INTO paysync.accounts (account_id, provider, time_zone) VALUES ($1, 'begateway_dwh', $2)")
+        .bind(id)
+        .bind(zone)
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+async fn store(pool: &PgPool, account: &str, steps: &[Step]) {
+    for (id, parent, group, kind, status, amount, currency, minutes) in steps {
+        sqlx::query(
+            "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, parent_transaction_id, payment_group_id,
+                 merchant_reference, kind, status, amount, currency, created_at, payload_hash, observed_at)
+             VALUES ($1, 'begateway_dwh', $2, $3, $4, 'order', $5, $6, $7::numeric, $8,
+                 '2026-03-01T23:30:00Z'::timestamptz + make_interval(mins => $9), gen_random_uuid(), now())",
+        )
+        .bind(account)
+        .bind(id)
+        .bind(parent)
+        .bind(group)
+        .bind(kind)
+        .bind(status)
+        .bind(amount)
+        .bind(currency)
+        .bind(minutes)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+}
+
+/// The rows of a query, each as text with bars between the columns.
+async fn ask(pool: &PgPool, sql: &str) -> Vec<String> {
+    let sql = format!(
+        "SELECT array_to_string(ARRAY(SELECT value FROM json_each_text(row_to_json(answer))), '|', '-') FROM ({sql}) AS answer"
+    );
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+const MONEY: &str =
+    "SELECT payment_id, state, captured_amount, refunded_amount, net_amount, has_origin, steps
+    FROM paysync.payments ORDER BY account_id, payment_id";
+
+/// Steps of a payment that was made before anything was read; two of them are still one payment.
+#[sqlx::test(migrations = "./migrations")]
+async fn steps_without_their_payment_are_told_apart(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            (
+                "r1",
+                Some("gone"),
+                Some("gone"),
+                "refund",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                0,
+            ),
+            (
+                "r2",
+                Some("gone"),
+                Some("gone"),
+                "refund",
+                "succeeded",
+                Some("5"),
+                "EUR",
+                1,
+            ),
+            (
+                "c1",
+                Some("held"),
+                Some("held"),
+                "capture",
+                "succeeded",
+                Some("20"),
+                "EUR",
+                0,
+            ),
+            (
+                "c2",
+                Some("c1"),
+                Some("c1"),
+                "refund",
+                "succeeded",
+                Some("20"),
+                "EUR",
+                2,
+            ),
+        ],
+    )
+    .await;
+    assert_eq!(
+        ask(&pool, MONEY).await,
+        ["c1|refunded|20|20|0|false|2", "r1|unknown|-|15|-|false|2"]
+    );
+}
+
+/// The group links rows that name no parent, whatever the order in which they were made.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_group_is_one_payment(pool: PgPool) {
+    let group = Some("11:p");
+    store(
+        &pool,
+        "a",
+        &[
+            ("r", None, group, "refund", "succeeded", Some("4"), "EUR", 3),
+            (
+                "first",
+                None,
+                group,
+                "payment",
+                "failed",
+                Some("10"),
+                "EUR",
+                0,
+            ),
+            (
+                "second",
+                None,
+                group,
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                1,
+            ),
+            ("x", None, group, "payout", "succeeded", Some("7"), "EUR", 2),
+        ],
+    )
+    .await;
+    // Another account's rows are another's.
+    store(
+        &pool,
+        "b",
+        &[(
+            "z",
+            None,
+            group,
+            "payment",
+            "succeeded",
+            Some("1"),
+            "EUR",
+            0,
+        )],
+    )
+    .await;
+    assert_eq!(
+        ask(&pool, MONEY).await,
+        [
+            "first|partially_refunded|10|4|6|true|3",
+            "z|captured|1|0|1|true|1"
+        ]
+    );
+}
+
+/// Nothing is converted, and nothing that is not known is counted as nothing.
+#[sqlx::test(migrations = "./migrations")]
+async fn what_is_not_known_stays_null(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            (
+                "p",
+                None,
+                Some("p"),
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                0,
+            ),
+            (
+                "pr",
+                Some("p"),
+                Some("p"),
+                "refund",
+                "succeeded",
+                Some("11"),
+                "USD",
+                1,
+            ),
+            ("q", None, Some("q"), "payment", "succeeded", None, "EUR", 0),
+            ("s", None, None, "payment", "succeeded", Some("3"), "EUR", 0),
+        ],
+    )
+    .await;
+    assert_eq!(
+        ask(&pool, MONEY).await,
+        [
+            "p|unknown|10|-|-|true|2",
+            "q|captured|-|0|-|true|1",
+            "s|captured|3|0|3|true|1"
+        ]
+    );
+    assert_eq!(
+        ask(&pool, "SELECT currency, kind, transactions, amount, unknown_amounts FROM paysync.daily_totals ORDER BY 1, 2").await,
+        ["EUR|payment|3|-|1", "USD|refund|1|11|0"]
+    );
+}
+
+/// A circle of parents is no payment, and no query hangs in it.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_circle_of_parents_does_no_harm(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            (
+                "x",
+                Some("y"),
+                None,
+                "refund",
+                "succeeded",
+                Some("1"),
+                "EUR",
+                0,
+            ),
+            (
+                "y",
+                Some("x"),
+                None,
+                "refund",
+                "succeeded",
+                Some("1"),
+                "EUR",
+                0,
+            ),
+            (
+                "self",
+                Some("self"),
+                None,
+                "payment",
+                "succeeded",
+                Some("1"),
+                "EUR",
+                0,
+            ),
+        ],
+    )
+    .await;
+    assert!(ask(&pool, MONEY).await.is_empty());
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn days_are_those_of_the_account(pool: PgPool) {
+    account(&pool, "a", "UTC").await;
+    store(
+        &pool,
+        "a",
+        &[(
+            "p",
+            None,
+            None,
+            "payment",
+            "succeeded",
+            Some("10"),
+            "EUR",
+            0,
+        )],
+    )
+    .await;
+    let totals = "SELECT day, transactions, amount FROM paysync.daily_totals";
+    let days = "SELECT day FROM paysync.payments";
+    assert_eq!(ask(&pool, totals).await, ["2026-03-01|1|10"]);
+    sqlx::query("UPDATE paysync.accounts SET time_zone = 'Europe/Berlin'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(ask(&pool, totals).await, ["2026-03-02|1|10"]);
+    assert_eq!(ask(&pool, days).await, ["2026-03-02"]);
+    let refused = sqlx::query("UPDATE paysync.accounts SET time_zone = 'Mars/Base'")
+        .execute(&pool)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("Mars/Base"));
+    sqlx::query("TRUNCATE paysync.transactions")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert!(ask(&pool, totals).await.is_empty());
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn totals_follow_every_change_of_a_row(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            ("p", None, None, "payment", "pending", Some("10"), "EUR", 0),
+            ("q", None, None, "payment", "succeeded", Some("5"), "EUR", 0),
+            ("t", None, None, "payment", "succeeded", Some("5"), "EUR", 0),
+        ],
+    )
+    .await;
+    let totals = "SELECT status, transactions, amount, unknown_amounts FROM paysync.daily_totals ORDER BY status";
+    for (change, expected) in [
+        (
+            "SET status = 'succeeded', paid_amount = 12 WHERE provider_transaction_id = 'p'",
+            vec!["succeeded|3|22|0"],
+        ),
+        (
+            "SET is_test = true WHERE provider_transaction_id = 't'",
+            vec!["succeeded|2|17|0"],
+        ),
+        (
+            "SET amount = NULL WHERE provider_transaction_id = 'q'",
+            vec!["succeeded|2|-|1"],
+        ),
+        (
+            "SET amount = 1, status = 'failed' WHERE provider_transaction_id = 'q'",
+            vec!["failed|1|1|0", "succeeded|1|12|0"],
+        ),
+        (
+            "SET created_at = NULL WHERE provider_transaction_id = 'q'",
+            vec!["failed|1|1|0", "succeeded|1|12|0"],
+        ),
+    ] {
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE paysync.transactions {change}"
+        )))
+        .execute(&pool)
+        .await
+        .unwrap();
+        assert_eq!(ask(&pool, totals).await, expected, "{change}");
+    }
+    sqlx::query("DELETE FROM paysync.transactions")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert!(ask(&pool, totals).await.is_empty());
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_timeline_has_each_status_once_in_a_row(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[("p", None, None, "payment", "pending", Some("10"), "EUR", 0)],
+    )
+    .await;
+    for change in [
+        "description = 'only words'",
+        "status = 'failed'",
+        "status = 'succeeded'",
+        "settled_at = now()",
+    ] {
+        let sql = format!(
+            "UPDATE paysync.transactions SET {change}, payload_hash = gen_random_uuid(), changed_at = clock_timestamp()"
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .execute(&pool)
+            .await
+            .unwrap();
+    }
+    let timeline = "SELECT status, status_to IS NULL AS holds, status_to > status_from AS lasted
+        FROM paysync.transaction_timeline WHERE account_id = 'a' AND provider_transaction_id = 'p' ORDER BY status_from";
+    assert_eq!(
+        ask(&pool, timeline).await,
+        [
+            "pending|false|true",
+            "failed|false|true",
+            "succeeded|true|-"
+        ]
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_second_charge_of_an_order_is_found(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            (
+                "p",
+                None,
+                Some("p"),
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                0,
+            ),
+            (
+                "failed",
+                None,
+                None,
+                "payment",
+                "failed",
+                Some("10"),
+                "EUR",
+                1,
+            ),
+            (
+                "twice",
+                None,
+                Some("twice"),
+                "payment",
+                "succeeded",
+                Some("10.00"),
+                "EUR",
+                2,
+            ),
+            (
+                "undone",
+                Some("twice"),
+                Some("twice"),
+                "refund",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                9,
+            ),
+            (
+                "other",
+                None,
+                None,
+                "payment",
+                "succeeded",
+                Some("11"),
+                "EUR",
+                3,
+            ),
+            (
+                "dollars",
+                None,
+                None,
+                "payment",
+                "succeeded",
+                Some("10"),
+                "USD",
+                3,
+            ),
+            (
+                "late",
+                None,
+                None,
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                2 + 1441,
+            ),
+        ],
+    )
+    .await;
+    store(
+        &pool,
+        "b",
+        &[(
+            "foreign",
+            None,
+            None,
+            "payment",
+            "succeeded",
+            Some("10"),
+            "EUR",
+            1,
+        )],
+    )
+    .await;
+    let found = "SELECT provider_transaction_id, duplicate_of, seconds_apart, state, duplicate_of_state FROM paysync.duplicate_charges";
+    assert_eq!(ask(&pool, found).await, ["twice|p|120|refunded|captured"]);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn data_are_complete_up_to_the_first_gap_of_any_stream(pool: PgPool) {
+    account(&pool, "a", "UTC").await;
+    let stream = async |name: &str, role: &str, coverage: &str| {
+        sqlx::query(
+            "INSERT INTO paysync.streams (account_id, stream, role, wanted_from, wanted_until, coverage, window_seconds, expected_lag_seconds)
+             VALUES ('a', $1, $2, '2026-01-01Z', '2026-02-01Z', $3::tstzmultirange, 60, 60)",
+        )
+        .bind(name)
+        .bind(role)
+        .bind(coverage)
+        .execute(&pool)
+        .await
+        .unwrap();
+    };
+    sqlx::query("SET TIME ZONE 'UTC'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let as_of = "SELECT (complete_until AT TIME ZONE 'UTC')::date AS until, (recent_from AT TIME ZONE 'UTC')::date AS recent,
+            (recent_until AT TIME ZONE 'UTC')::date AS recent_until, gap_seconds FROM paysync.data_as_of";
+    assert_eq!(ask(&pool, as_of).await, ["-|-|-|-"]);
+    stream("created_at", "history", "{[2026-01-01Z,2026-02-01Z)}").await;
+    assert_eq!(
+        ask(&pool, as_of).await,
+        ["2026-02-01|2026-01-01|2026-02-01|0"]
+    );
+    stream(
+        "updated_at",
+        "change",
+        "{[2026-01-01Z,2026-01-20Z),[2026-01-21Z,2026-02-01Z)}",
+    )
+    .await;
+    assert_eq!(
+        ask(&pool, as_of).await,
+        ["2026-01-20|2026-01-21|2026-02-01|86400"]
+    );
+    stream("paid_at", "history", "{[2026-01-30Z,2026-01-31Z)}").await;
+    assert_eq!(
+        ask(&pool, as_of).await,
+        [format!("-|2026-01-30|2026-01-31|{}", 86400 + 30 * 86400)]
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn rates_declines_lags_and_open_rows(pool: PgPool) {
+    store(
+        &pool,
+        "a",
+        &[
+            (
+                "1",
+                None,
+                None,
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                0,
+            ),
+            (
+                "2",
+                None,
+                None,
+                "authorization",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                1,
+            ),
+            ("3", None, None, "payment", "failed", Some("10"), "EUR", 2),
+            ("4", None, None, "payment", "canceled", Some("10"), "EUR", 3),
+            ("5", None, None, "payment", "pending", Some("10"), "EUR", 4),
+            ("6", None, None, "refund", "failed", Some("10"), "EUR", 5),
+            (
+                "7",
+                None,
+                None,
+                "payment",
+                "succeeded",
+                Some("10"),
+                "EUR",
+                29,
+            ),
+            (
+                "8",
+                None,
+                None,
+                "payment",
+                "authorized",
+                Some("10"),
+                "EUR",
+                30,
+            ),
+            ("t", None, None, "payment", "failed", Some("10"), "EUR", 0),
+        ],
+    )
+    .await;
+    sqlx::query(
+        "UPDATE paysync.transactions SET is_test = true WHERE provider_transaction_id = 't'",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE paysync.transactions SET paid_at = created_at, settled_at = created_at + interval '90 minutes'
+         WHERE provider_transaction_id = '1'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(
+        ask(
+            &pool,
+            "SELECT hour, attempts, decided, approved, declined, canceled, undecided, approval_rate
+             FROM paysync.approval_rates ORDER BY hour"
+        )
+        .await,
+        [
+            "2026-03-01T23:00:00+00:00|6|4|3|1|1|1|0.7500",
+            "2026-03-02T00:00:00+00:00|1|1|1|0|0|0|1.0000"
+        ]
+    );
+    assert_eq!(
+        ask(
+            &pool,
+            "SELECT kind, status, transactions, amount FROM paysync.declines ORDER BY kind, status"
+        )
+        .await,
+        [
+            "payment|canceled|1|10",
+            "payment|failed|1|10",
+            "refund|failed|1|10"
+        ]
+    );
+    assert_eq!(
+        ask(&pool, "SELECT provider_transaction_id, is_settled, lag_hours > 1000 AS late, CASE WHEN is_settled THEN lag_hours END AS lag
+             FROM paysync.settlement_lag ORDER BY provider_transaction_id").await,
+        ["1|true|false|1.50", "7|false|true|-"]
+    );
+    assert_eq!(
+        ask(
+            &pool,
+            "SELECT provider_transaction_id, status, age FROM paysync.open_transactions ORDER BY 1"
+        )
+        .await,
+        [
+            "5|pending|5: 30 days and more",
+            "8|authorized|5: 30 days and more"
+        ]
+    );
+}
+
+/// Entries that are folded, by several at once and while rows come, add up to the same.
+#[sqlx::test(migrations = "./migrations")]
+async fn folding_loses_no_entry(pool: PgPool) {
+    let store_of = || paysync::store::Store::with_pool(pool.clone());
+    account(&pool, "a", "UTC").await;
+    let ids: Vec<String> = (0..60).map(|n| format!("p{n}")).collect();
+    let write = async {
+        for id in &ids {
+            sqlx::query(
+                "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, kind, status, amount, currency,
+                     created_at, payload_hash, observed_at)
+                 VALUES ('a', 'begateway_dwh', $1, 'payment', 'pending', 2.5, 'EUR', '2026-03-01Z', gen_random_uuid(), now())",
+            )
+            .bind(id)
+            .execute(&pool)
+            .await
+            .unwrap();
+            sqlx::query("UPDATE paysync.transactions SET status = 'succeeded' WHERE provider_transaction_id = $1")
+                .bind(id)
+                .execute(&pool)
+                .await
+                .unwrap();
+        }
+    };
+    let fold = || async {
+        let mut folded = 0;
+        for _ in 0..30 {
+            folded += store_of().fold_daily_sums(10).await.unwrap();
+        }
+        folded
+    };
+    let ((), first, second) = tokio::join!(write, fold(), fold());
+    let last = store_of().fold_daily_sums(10).await.unwrap();
+    // 60 came as pending, each of which left again for succeeded.
+    assert!(first + second + last >= 180, "{first} {second} {last}");
+    let totals = "SELECT status, transactions, amount FROM paysync.daily_totals";
+    assert_eq!(ask(&pool, totals).await, ["succeeded|60|150.0"]);
+    let entries = "SELECT status, transactions, amount, is_folded FROM paysync.daily_sums";
+    assert_eq!(ask(&pool, entries).await, ["succeeded|60|150.0|true"]);
+    assert_eq!(store_of().fold_daily_sums(10).await.unwrap(), 0);
+}
