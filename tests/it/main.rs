@@ -8,6 +8,8 @@ mod cli;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod dashboards;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod documents;
