@@ -32,5 +32,7 @@ WORKDIR /etc/paysync
 EXPOSE 8080
 # SIGTERM ends softly: the page in work is finished and the leases are given back.
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=6s --start-period=60s --retries=3 \
+    CMD ["/usr/local/bin/paysync", "health", "--config", "/etc/paysync/paysync.toml"]
 ENTRYPOINT ["/usr/local/bin/paysync"]
 CMD ["run", "--config", "/etc/paysync/paysync.toml"]

@@ -20,6 +20,9 @@ pub trait Clock: Debug + Send + Sync {
     }
 }
 
+/// How far two clocks may be apart before it is worth telling.
+pub const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{advice, output, settings};
 use crate::app::App;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::item::{outside, sort_out};
@@ -32,9 +32,6 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["print_config", "json", "account"])]
     print_schema: bool,
 }
-
-/// Clocks further apart than this spoil windows at the head.
-const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
 
 /// One thing that was tried.
 #[derive(Debug, Serialize)]
@@ -144,7 +141,7 @@ async fn try_account(account: &Account) -> Finding {
         .map(|skew| {
             let (apart, side) = (skew.num_seconds().abs(), skew.num_seconds() < 0);
             let side = if side { "ahead of" } else { "behind" };
-            format!("this machine's clock is {apart} s {side} the provider's: set it right")
+            format!("set this machine's clock: it is {apart} s {side} the provider's")
         });
     match asked {
         Ok(items) => {

@@ -34,6 +34,16 @@ const EACH: &[(&str, &str)] = &[
   paysync status --json                        the same for scripts; exit code 1 if unhealthy",
     ),
     (
+        "health",
+        "  paysync health                               the daemon answers and reaches the database
+  paysync health --ready                       and every stream moves on",
+    ),
+    (
+        "verify",
+        "  paysync verify                               a line for each account and check
+  paysync verify --account acme-eur --json     one account, for scripts; exit code 1 if unproven",
+    ),
+    (
         "why",
         "  paysync why acme-eur 0f8a31c2                how this row came to be what it is
   paysync why acme-eur 0f8a31c2 --json         the same for scripts, with every column",

@@ -5,6 +5,7 @@
 mod check;
 mod demo;
 mod examples;
+mod health;
 mod operate;
 mod output;
 mod reload;
@@ -56,6 +57,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask the running daemon how it is; needs neither shell nor curl in a container
+    Health(health::Args),
     /// Prove from the database alone that nothing was lost or doubled; writes nothing
     Verify(VerifyArgs),
     /// Tell the life of one row: its versions, the windows that can have seen it, its quarantine
@@ -190,6 +193,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Sync(args) => sync::sync(&load()?, &args).await,
         Command::Check(args) => check::check(path.as_deref(), &args).await,
         Command::Status { json } => status::status(&load()?, json).await,
+        Command::Health(args) => health::health(&load()?, &args).await,
         Command::Verify(args) => verify::verify(&load()?, &args).await,
         Command::Why(args) => why::why(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,

@@ -9,13 +9,22 @@ use tracing::{debug, info, warn};
 use super::account::Stream;
 use super::progress::SILENCE;
 use super::window::Reader;
+use crate::clock::WORST_SKEW;
 use crate::model::{Kind, Status};
 use crate::store::page::{PageCounts, Record};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 
 impl Reader {
-    pub(super) fn note_page(&self, stream: &Stream, window: &OpenWindow, counts: &PageCounts) {
+    /// `why` is what is wrong with the first item that cannot become a row, where that is known
+    /// before PostgreSQL sees it.
+    pub(super) fn note_page(
+        &self,
+        stream: &Stream,
+        window: &OpenWindow,
+        counts: &PageCounts,
+        why: Option<&str>,
+    ) {
         let account = &self.account;
         account.progress.page(&stream.spec.name, counts);
         let labels = [
@@ -43,7 +52,7 @@ impl Reader {
         if let Some(times) = told.flatten() {
             warn!(
                 account.id = %account.id, stream.name = %stream.spec.name, records.quarantined = counts.quarantined,
-                window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+                error = why.unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
                 hint = "see the table paysync.quarantine; paysync replay reads it again after an update",
                 "items were put into quarantine"
             );
@@ -63,7 +72,8 @@ impl Reader {
         outside: u64,
         items: u64,
     ) {
-        let Some(times) = self.notice(stream, "outside").filter(|_| outside > 0) else {
+        let told = (outside > 0).then(|| self.notice(stream, "outside"));
+        let Some(times) = told.flatten() else {
             return;
         };
         warn!(
@@ -73,6 +83,20 @@ impl Reader {
             hint = "they are stored all the same; check the account's time_zone and the options that name the time filter",
             "rows lie outside the window asked for"
         );
+    }
+
+    /// Reading goes by the earlier of both clocks, so that a wrong one delays and loses nothing.
+    pub(super) fn note_clock(&self) {
+        let ahead = self.clock.now() - self.lease.now();
+        let told =
+            (ahead.abs() > WORST_SKEW).then(|| self.account.progress.notice("clock", SILENCE));
+        if let Some(times) = told.flatten() {
+            warn!(
+                account.id = %self.account.id, seconds = ahead.num_seconds().abs(), times,
+                hint = "set both by NTP; new rows are read by the earlier clock: late, but none is lost",
+                "this machine's clock and the database's differ"
+            );
+        }
     }
 
     pub(super) fn note_count(

@@ -117,8 +117,9 @@ impl Reader {
                     |row| Then::More(checkpoint_at(row)),
                 ),
             };
+            let why = commit.quarantined.first().map(|item| item.detail.clone());
             let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts);
+            self.note_page(stream, window, &counts, why.as_deref());
             total += counts;
             if !again {
                 if !left.is_empty() {

@@ -159,6 +159,7 @@ impl Reading<'_> {
                 Then::Close { .. } | Then::Split { .. } => None,
             };
             let next = more.as_ref().filter(|_| !self.reader.stop.is_cancelled());
+            let why = commit.quarantined.first().map(|item| item.detail.clone());
             let committed = async {
                 let clock = std::time::Instant::now();
                 let counts = self
@@ -179,7 +180,8 @@ impl Reading<'_> {
             let (counts, ahead) = futures_util::future::join(committed, ahead).await;
             let counts = counts?;
             failpoint("window.stored");
-            self.reader.note_page(self.stream, self.window, &counts);
+            self.reader
+                .note_page(self.stream, self.window, &counts, why.as_deref());
             total += counts;
             if more.is_none() {
                 self.compare(&tally, &total);
@@ -262,13 +264,13 @@ impl Reading<'_> {
         };
         let step = walk.after_page(&self.stream.spec, &facts)?;
         let (shown, outside) = outside(self.stream, self.window.planned.window, &sorted.records);
-        self.reader
-            .note_outside(self.stream, self.window, outside, items);
-        self.reader.note_words(&sorted.records);
         if place.is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
         }
+        self.reader
+            .note_outside(self.stream, self.window, outside, items);
+        self.reader.note_words(&sorted.records);
         let rows = place.read_before + items + u64::try_from(self.window.items).unwrap_or(0);
         Ok(PageCommit {
             context: PageContext {

@@ -69,6 +69,7 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
     let mut summary = Summary::new(&reader);
     loop {
         summary.tell(&reader);
+        reader.note_clock();
         if reader.stop.is_cancelled() && reading.is_empty() {
             return Ok(Ended::Stopped);
         }

@@ -4,6 +4,7 @@
 //! timeout. Nothing secret gets into an error: messages name the failure, never a URL's query, a
 //! header or a body.
 
+mod client;
 pub mod limiter;
 pub mod retry;
 
@@ -14,9 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
-use reqwest::Certificate;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
-use reqwest::redirect::Policy;
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::time::Instant;
@@ -25,17 +24,13 @@ use url::Url;
 use crate::provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use limiter::Limiter;
 
-/// Sent with every request: some providers refuse clients without one.
-pub const USER_AGENT: &str = concat!("paysync/", env!("CARGO_PKG_VERSION"));
+pub use client::{USER_AGENT, client, local_client};
 
 /// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// A longer wait is not sat out by whoever wants to send a request.
 pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Time allowed for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why no answer came.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -89,32 +84,6 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The server's clock.
     pub date: Option<DateTime<Utc>>,
-}
-
-/// The process's HTTP client. Certificates are verified by the system's roots; where a system has
-/// none, as small containers do, by Mozilla's.
-///
-/// # Errors
-/// If neither roots can be used.
-pub fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // A second call finds the provider installed already, which is as good.
-    let _installed = rustls::crypto::ring::default_provider().install_default();
-    builder().build().or_else(|error| {
-        tracing::debug!(error = %innermost(&error), "the system's root certificates cannot be used");
-        let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-        let roots: Vec<Certificate> = roots.filter_map(|root| Certificate::from_der(root).ok()).collect();
-        builder().tls_certs_only(roots).build()
-    })
-}
-
-fn builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .user_agent(USER_AGENT)
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(Duration::from_secs(90))
-        .tcp_nodelay(true)
-        // A token goes to the configured host and nowhere else.
-        .redirect(Policy::none())
 }
 
 /// The way to one account's provider.

@@ -165,9 +165,22 @@ async fn run_serves_its_pages_and_stops_softly() {
     );
     assert_eq!(bench.leases().await, 2);
 
+    let text = bench.text().replace("127.0.0.1:0", &address);
+    let file = bench.file("listening.toml", &text);
+    for arguments in [["health"].as_slice(), &["health", "--ready"]] {
+        let ran = bench.run_with(&file, arguments, &[]).await;
+        assert_eq!((ran.code, ran.out.as_str()), (0, "ok\n"), "{ran:?}");
+    }
+
     daemon.terminate();
     let ran = daemon.end().await;
     assert_eq!(ran.code, 0, "{ran:?}");
+    let gone = bench.run_with(&file, &["health"], &[]).await;
+    assert_eq!(gone.code, 1, "{gone:?}");
+    assert!(
+        gone.err.contains("is paysync run running?: error sending"),
+        "{gone:?}"
+    );
     assert_eq!(bench.leases().await, 0, "leases are given back");
     assert_eq!(ran.out, "");
     for line in ran.err.lines() {

@@ -1,0 +1,54 @@
+//! `paysync health`: asks the daemon of this machine how it is, as a container's health check.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::output;
+use crate::config::Config;
+use crate::transport;
+
+/// A daemon that needs longer for an answer is not well.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Fail also if a stream has stopped moving: /readyz in place of /healthz
+    #[arg(long)]
+    ready: bool,
+}
+
+pub(crate) async fn health(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    let Some(listen) = config.http.listen else {
+        output::line("http.listen is off: there is nothing to ask");
+        return Ok(true);
+    };
+    let path = if args.ready { "readyz" } else { "healthz" };
+    let url = format!("http://{}/{path}", reachable(listen));
+    let client = transport::local_client()?;
+    let no_answer = || format!("no answer from {url}: is paysync run running?");
+    let response = client
+        .get(&url)
+        .timeout(PATIENCE)
+        .send()
+        .await
+        .with_context(no_answer)?;
+    let is_well = response.status().is_success();
+    output::line(response.text().await.with_context(no_answer)?.trim_end());
+    Ok(is_well)
+}
+
+/// What listens on every address is asked on the loopback.
+fn reachable(mut listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => {
+            listen.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        IpAddr::V6(address) if address.is_unspecified() => {
+            listen.set_ip(Ipv6Addr::LOCALHOST.into());
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    }
+    listen
+}
