@@ -29,3 +29,5 @@ mod servers;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod zones;
