@@ -108,6 +108,7 @@ impl Asking<'_> {
         .increment(1);
         let answer = answer?;
         if answer.response.status == 200 {
+            self.reader.note_date(answer.date, requested_at);
             return Ok(Fetched {
                 response: answer.response,
                 doubtful: answer.authenticity == Authenticity::Doubtful,

@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::account::Stream;
 use super::window::Reader;
 use super::work::Until;
+use crate::clock::WORST_SKEW;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_look, plan};
 use crate::store::StoreError;
 use crate::store::stream::StreamState;
@@ -20,7 +21,7 @@ const PROBE_INTERVAL: Duration = Duration::from_mins(15);
 /// The longest sleep, so that what another process changed is noticed.
 const LONGEST_SLEEP: TimeDelta = TimeDelta::minutes(1);
 
-/// The longest sleep of what waits for an operator, so that `paysync resume` is noticed soon.
+/// The longest sleep of what waits for an operator or a clock, so that either is noticed soon.
 const LONGEST_WAIT: TimeDelta = TimeDelta::seconds(5);
 
 /// A window that can be read now.
@@ -56,16 +57,26 @@ impl Look {
     ) -> Result<Self, StoreError> {
         let account = &reader.account;
         let state = reader.store.account(&account.id).await?;
-        let now = reader.clock.agreed(state.now);
+        let behind = account.progress.behind();
+        let now = reader.clock.agreed(state.now) - behind;
         let ahead = state.now - now;
-        let states = reader.store.streams(&account.id).await?;
+        let mut states = reader.store.streams(&account.id).await?;
+        if behind > TimeDelta::zero() && reader.take_back(&states, now, behind).await? {
+            states = reader.store.streams(&account.id).await?;
+        }
         let mut look = Self {
             ready: Vec::new(),
             complete: true,
             suspended: state.suspended_at.is_some(),
             now,
             ahead,
-            wake: now + LONGEST_SLEEP,
+            // Clocks that differ may be set right at any moment.
+            wake: now
+                + if ahead > WORST_SKEW {
+                    LONGEST_WAIT
+                } else {
+                    LONGEST_SLEEP
+                },
         };
         let mut seconds = (0, 0);
         let waits = |since: Option<DateTime<Utc>>| Some(probe_at(since? - ahead, until, now));

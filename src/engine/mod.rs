@@ -7,6 +7,7 @@
 
 pub mod account;
 mod audit;
+mod behind;
 mod fetch;
 pub mod housekeeping;
 pub(crate) mod item;

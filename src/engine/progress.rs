@@ -1,10 +1,11 @@
 //! What an account has done since the process started: counters that anyone may read.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tokio::time::Instant;
 
 use crate::store::page::PageCounts;
@@ -23,6 +24,7 @@ pub struct AccountProgress {
     wanted_seconds: AtomicU64,
     left_seconds: AtomicU64,
     unchanged: AtomicU64,
+    behind_seconds: AtomicI64,
     troubles: Mutex<BTreeMap<String, Trouble>>,
     notices: Mutex<BTreeMap<String, Notice>>,
 }
@@ -71,6 +73,17 @@ impl AccountProgress {
     pub(crate) fn coverage(&self, wanted_seconds: u64, left_seconds: u64) {
         self.wanted_seconds.store(wanted_seconds, Ordering::Relaxed);
         self.left_seconds.store(left_seconds, Ordering::Relaxed);
+    }
+
+    /// How far the provider's clock is behind, by its last answer.
+    pub(crate) fn behind(&self) -> TimeDelta {
+        TimeDelta::seconds(self.behind_seconds.load(Ordering::Relaxed))
+    }
+
+    /// Notes how far the provider's clock is behind.
+    pub(crate) fn set_behind(&self, behind: TimeDelta) {
+        let seconds = behind.num_seconds();
+        self.behind_seconds.store(seconds, Ordering::Relaxed);
     }
 
     /// Notes what keeps a stream from going on, and what to do about it. Says whether it is worth a

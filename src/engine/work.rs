@@ -38,10 +38,11 @@ pub(crate) enum Until {
 
 impl Until {
     /// The instant whose wants are to be met.
-    pub(crate) const fn as_of(self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn as_of(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::Stopped => now,
-            Self::Covered { now: begun, .. } => begun,
+            // A clock that is found to be behind takes back what was to come by it.
+            Self::Covered { now: begun, .. } => begun.min(now),
         }
     }
 }

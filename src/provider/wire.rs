@@ -4,15 +4,13 @@
 //! spoils that field and not the item, and numbers keep their text.
 
 mod items;
+mod local;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bigdecimal::BigDecimal;
-use chrono::{
-    DateTime, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, TimeDelta, TimeZone,
-    Utc,
-};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SubsecRound, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -22,6 +20,7 @@ use super::exchange::Response;
 use crate::model::money;
 
 pub use items::{Items, MAX_ITEMS, items};
+pub use local::local_instant;
 
 /// A field as it was sent; absent and null are none.
 pub type Raw<'a> = Option<&'a RawValue>;
@@ -164,20 +163,6 @@ pub fn parse_instant(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
         })
         .ok()?;
     in_range(local_instant(naive, zone)?)
-}
-
-/// The instant of a local time: the earlier of two in autumn, the one an hour on in spring.
-pub fn local_instant(naive: NaiveDateTime, zone: Tz) -> Option<DateTime<Utc>> {
-    match zone.from_local_datetime(&naive) {
-        LocalResult::Single(instant) => Some(instant.to_utc()),
-        LocalResult::Ambiguous(earlier, later) => Some(earlier.min(later).to_utc()),
-        LocalResult::None => {
-            let later = zone
-                .from_local_datetime(&(naive + TimeDelta::hours(1)))
-                .earliest()?;
-            Some(later.to_utc())
-        }
-    }
 }
 
 /// A word of a provider's vocabulary, so that `AWAITING_APPROVAL`, `awaiting-approval` and

@@ -8,6 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     fixed: Mutex<Option<DateTime<Utc>>>,
+    /// How far a clock that follows the machine is off.
+    off: Mutex<TimeDelta>,
 }
 
 impl Clock {
@@ -15,6 +17,7 @@ impl Clock {
     pub(crate) fn new(fixed: Option<DateTime<Utc>>) -> Self {
         Self {
             fixed: Mutex::new(fixed),
+            off: Mutex::default(),
         }
     }
 
@@ -23,7 +26,13 @@ impl Clock {
         reason = "the provider's side has a clock of its own, as real providers do"
     )]
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        lock(&self.fixed).unwrap_or_else(Utc::now)
+        let off = *lock(&self.off);
+        lock(&self.fixed).unwrap_or_else(|| Utc::now() + off)
+    }
+
+    /// Sets a clock that follows the machine ahead or back.
+    pub(crate) fn jump(&self, off: TimeDelta) {
+        *lock(&self.off) = off;
     }
 
     pub(crate) fn set(&self, now: DateTime<Utc>) {

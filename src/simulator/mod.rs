@@ -183,6 +183,11 @@ impl Handle {
         self.shared.clock.set(now);
     }
 
+    /// Makes a clock that runs go wrong by so much from now on.
+    pub fn jump(&self, off: TimeDelta) {
+        self.shared.clock.jump(off);
+    }
+
     /// Moves a clock that stands still; one that runs is left alone.
     pub fn advance(&self, by: TimeDelta) {
         self.shared.clock.advance(by);

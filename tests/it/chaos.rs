@@ -7,6 +7,7 @@
 //! happens, the machine how fast.
 
 mod books;
+mod clocks;
 mod found;
 mod process;
 mod replicas;

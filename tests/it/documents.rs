@@ -44,11 +44,16 @@ pub(crate) fn metrics() -> BTreeSet<String> {
     names
 }
 
-#[test]
-fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
+/// The program's text, with every run of blanks as one.
+fn program() -> String {
     let mut program = String::new();
     sources(root().join("src"), &mut program);
-    let program: String = program.split_whitespace().collect::<Vec<_>>().join(" ");
+    program.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
+    let program = program();
     let text = read("docs/OPERATIONS.md");
     let (_, section) = text.split_once("## What goes wrong").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
@@ -63,6 +68,63 @@ fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
         }
     }
     assert!(checked >= 15, "only {checked} quotes were found");
+}
+
+/// Names of the functions that are tests, in `tests/it` and beside the code.
+fn tests() -> BTreeSet<String> {
+    let mut text = String::new();
+    for folder in ["src", "tests/it"] {
+        sources(root().join(folder), &mut text);
+    }
+    let mut names = BTreeSet::new();
+    let mut is_test = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            is_test |= line.contains("test") && !line.contains("cfg");
+        } else if let Some((_, rest)) = line.split_once("fn ") {
+            if is_test {
+                names.extend(rest.split(['(', '<']).next().map(str::to_owned));
+            }
+            is_test = false;
+        }
+    }
+    names
+}
+
+/// Each fault has a row that says who proves it, and in whose words it is told.
+#[test]
+fn the_fault_matrix_names_tests_and_lines_that_exist() {
+    let (program, tests) = (program(), tests());
+    let text = read("docs/RELIABILITY.md");
+    let (_, matrix) = text.split_once("## The fault matrix").unwrap();
+    let (matrix, _) = matrix.split_once("\n## ").unwrap_or((matrix, ""));
+    let (mut faults, mut lines) = (0, 0);
+    for cells in rows(matrix).filter(|cells| cells.len() > 1 && cells[0] != "fault") {
+        assert_eq!(cells.len(), 4, "{cells:?}");
+        for quote in quotes(cells[2]) {
+            assert!(program.contains(quote), "the program never says: {quote}");
+            lines += 1;
+        }
+        let (scripts, named): (Vec<&str>, Vec<&str>) =
+            quotes(cells[3]).partition(|name| name.starts_with("scripts/"));
+        assert!(!named.is_empty(), "nobody proves: {}", cells[0]);
+        for name in named {
+            assert!(tests.contains(name), "there is no test {name}");
+        }
+        for script in scripts {
+            assert!(root().join(script).exists(), "there is no {script}");
+        }
+        faults += 1;
+    }
+    assert!(
+        faults >= 50 && lines >= 30,
+        "{faults} faults, {lines} lines"
+    );
+    // Tests that the prose names are as true as those of the table.
+    for name in quotes(&text).filter(|word| word.matches('_').count() >= 3) {
+        let is_known = tests.contains(name) || program.contains(name);
+        assert!(is_known, "neither a test nor the program's: {name}");
+    }
 }
 
 #[test]

@@ -33,3 +33,5 @@ mod store;
 mod support;
 #[cfg(test)]
 mod views;
+#[cfg(test)]
+mod zones;

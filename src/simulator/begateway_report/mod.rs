@@ -236,7 +236,11 @@ fn day(params: &Map<String, Value>, name: &str, zone: Tz) -> Result<Range<i64>, 
 fn span(start: NaiveDateTime, length: TimeDelta, zone: Tz) -> Option<Range<i64>> {
     let end = start.checked_add_signed(length)?;
     let micros = |naive: NaiveDateTime| {
-        let time = zone.from_local_datetime(&naive).earliest()?;
+        // Where clocks are set ahead at midnight, the day begins later.
+        let time = (0..=4).find_map(|quarter| {
+            let later = naive.checked_add_signed(TimeDelta::minutes(15 * quarter))?;
+            zone.from_local_datetime(&later).earliest()
+        })?;
         Some(time.timestamp_micros())
     };
     Some(micros(start)?..micros(end)?)
