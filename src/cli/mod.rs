@@ -9,6 +9,7 @@ mod operate;
 mod output;
 mod reload;
 mod replay;
+mod report;
 mod run;
 mod settings;
 mod signals;
@@ -77,7 +78,13 @@ enum Command {
         account: String,
     },
     /// Bring the database's schema up to date
-    Migrate,
+    Migrate {
+        /// Change nothing; print the SQL that creates the roles for readers, operators and the daemon
+        #[arg(long)]
+        print_roles: bool,
+    },
+    /// What is held of a time, by day, currency, kind and status, beside what the provider counts
+    Report(report::Args),
     /// Serve the providers' APIs locally, with generated merchants
     Simulate(simulator::Args),
     /// Print a script that completes commands and flags in a shell
@@ -196,7 +203,12 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Pause { account } => operate::pause(&load()?, &account).await,
         Command::Resume { account } => operate::resume(&load()?, &account).await,
-        Command::Migrate => operate::migrate(&load()?).await,
+        Command::Migrate { print_roles: true } => {
+            output::line(crate::store::ROLES.trim_end());
+            Ok(true)
+        }
+        Command::Migrate { print_roles: false } => operate::migrate(&load()?).await,
+        Command::Report(args) => report::report(&load()?, &args).await,
         Command::Simulate(args) => simulate::simulate(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

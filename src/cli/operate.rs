@@ -16,6 +16,14 @@ pub(crate) async fn migrate(config: &Config) -> anyhow::Result<bool> {
     store.reach().await?;
     store.migrate().await?;
     output::line("the database's schema is up to date");
+    let missing = store.missing_roles().await?;
+    if !missing.is_empty() {
+        output::line(format!(
+            "without the roles {}, which this database user may not create: have a superuser run what \
+             paysync migrate --print-roles prints, if you want them",
+            missing.join(", ")
+        ));
+    }
     Ok(true)
 }
 
