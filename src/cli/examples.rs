@@ -61,6 +61,13 @@ const EACH: &[(&str, &str)] = &[
   paysync replay --account acme-eur            correct the rows, empty the quarantine",
     ),
     (
+        "report",
+        "  paysync report --account acme-eur --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
+      January, beside what the provider counted
+  paysync report --account acme-eur --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z --format csv
+      the same for a spreadsheet",
+    ),
+    (
         "pause",
         "  paysync pause --account acme-eur             stop reading it until it is resumed",
     ),
@@ -70,7 +77,8 @@ const EACH: &[(&str, &str)] = &[
     ),
     (
         "migrate",
-        "  paysync migrate                              before a new version starts, by hand",
+        "  paysync migrate                              before a new version starts, by hand
+  paysync migrate --print-roles                SQL for a superuser: roles for readers and operators",
     ),
     (
         "simulate",

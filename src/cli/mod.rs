@@ -10,6 +10,7 @@ mod operate;
 mod output;
 mod reload;
 mod replay;
+mod report;
 mod run;
 mod settings;
 mod signals;
@@ -73,10 +74,15 @@ enum Command {
     Resume(OneArgs),
     /// Bring the database's schema up to date
     Migrate {
+        /// Change nothing; print the SQL that creates the roles for readers, operators and the daemon
+        #[arg(long, conflicts_with = "json")]
+        print_roles: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+    /// What is held of a time, by day, currency, kind and status, beside what the provider counts
+    Report(report::Args),
     /// Serve the providers' APIs locally, with generated merchants
     Simulate(simulator::Args),
     /// Print a script that completes commands and flags in a shell
@@ -209,7 +215,14 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Pause(args) => operate::pause(&load()?, &args).await,
         Command::Resume(args) => operate::resume(&load()?, &args).await,
-        Command::Migrate { json } => operate::migrate(&load()?, json).await,
+        Command::Migrate {
+            print_roles: true, ..
+        } => {
+            output::line(crate::store::ROLES.trim_end());
+            Ok(true)
+        }
+        Command::Migrate { json, .. } => operate::migrate(&load()?, json).await,
+        Command::Report(args) => report::report(&load()?, &args).await,
         Command::Simulate(args) => simulate::simulate(&args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

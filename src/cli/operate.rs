@@ -16,8 +16,22 @@ pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool>
     let store = app::store(config)?;
     store.reach().await?;
     store.migrate().await?;
-    let said = "the database's schema is up to date".to_owned();
-    tell(json, &json!({"migrated": true}), said)
+    let missing = store.missing_roles().await?;
+    let without = if missing.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "\nwithout the roles {}, which this database user may not create: have a superuser run what \
+             paysync migrate --print-roles prints, if you want them",
+            missing.join(", ")
+        )
+    };
+    let said = format!("the database's schema is up to date{without}");
+    tell(
+        json,
+        &json!({"migrated": true, "missing_roles": missing}),
+        said,
+    )
 }
 
 pub(crate) async fn pause(config: &Config, args: &OneArgs) -> anyhow::Result<bool> {

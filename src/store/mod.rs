@@ -20,6 +20,7 @@ mod pooler;
 pub mod quarantine;
 mod range;
 pub mod replay;
+pub mod report;
 pub mod retention;
 mod session;
 pub mod stream;
@@ -38,6 +39,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 pub use error::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Creates the roles and grants them their rights; may be repeated.
+pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql");
 
 /// How long a connection is waited for before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,8 +106,11 @@ impl Store {
         &self.pool
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. One that is needs no right to change it.
     pub async fn migrate(&self) -> Result<(), StoreError> {
+        if self.is_up_to_date().await? {
+            return Ok(());
+        }
         let done = match &self.direct {
             None => MIGRATIONS.run(&self.pool).await,
             Some(direct) => {
@@ -125,6 +132,42 @@ impl Store {
             },
             other => other.into(),
         })
+    }
+
+    /// Whether just this program's migrations have been applied.
+    async fn is_up_to_date(&self) -> Result<bool, StoreError> {
+        let held = sqlx::query_scalar!(
+            r#"SELECT to_regclass('paysync._sqlx_migrations') IS NOT NULL AS "held!""#
+        )
+        .fetch_one(self.once())
+        .await?;
+        if !held {
+            return Ok(false);
+        }
+        // No macro: the table is sqlx's own.
+        let applied: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
+            "SELECT version, checksum, success FROM paysync._sqlx_migrations ORDER BY version",
+        )
+        .fetch_all(self.once())
+        .await?;
+        let ours = MIGRATIONS
+            .iter()
+            .map(|migration| (migration.version, migration.checksum.to_vec(), true));
+        Ok(ours.eq(applied))
+    }
+
+    /// Which of the roles that can be granted to people and programs do not exist.
+    pub async fn missing_roles(&self) -> Result<Vec<String>, StoreError> {
+        let missing = sqlx::query_scalar!(
+            r#"
+            SELECT role AS "role!"
+            FROM unnest(ARRAY['paysync_writer', 'paysync_bi', 'paysync_operator']) AS role
+            WHERE role NOT IN (SELECT rolname FROM pg_roles)
+            "#
+        )
+        .fetch_all(self.once())
+        .await?;
+        Ok(missing)
     }
 
     /// Opens a connection beside the pool, to learn why there is none: the pool would wait, and say

@@ -34,7 +34,7 @@ impl Store {
             "#,
             days,
         )
-        .fetch_one(self.pool())
+        .fetch_one(self.once())
         .await?;
         Ok(u64::try_from(folded).unwrap_or(0))
     }

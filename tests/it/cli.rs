@@ -6,6 +6,7 @@ mod input;
 mod lines;
 mod reload;
 mod replay;
+mod report;
 mod trouble;
 mod verify;
 mod why;

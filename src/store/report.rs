@@ -1,0 +1,159 @@
+//! What is held of an account and a time, and what proves it, for `paysync report`.
+
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+
+use super::{Store, StoreError};
+use crate::model::Window;
+
+/// Rows of one day, currency, kind and status.
+#[derive(Debug, Clone, Serialize)]
+pub struct Total {
+    /// The day of their creation in the account's time zone.
+    pub day: NaiveDate,
+    /// Their currency.
+    pub currency: Option<String>,
+    /// Their kind.
+    pub kind: String,
+    /// Their status.
+    pub status: String,
+    /// How many.
+    pub transactions: i64,
+    /// Sum of their amounts, of successful ones what was really paid; none if one is not known.
+    #[serde(serialize_with = "exact")]
+    pub amount: Option<BigDecimal>,
+}
+
+/// What a window proves: it was read, or the provider counted it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evidence {
+    /// Number of the window.
+    pub window_id: i64,
+    /// The stream.
+    pub stream: String,
+    /// Why it was read.
+    pub lane: String,
+    /// First instant.
+    pub window_start: DateTime<Utc>,
+    /// First instant after it.
+    pub window_end: DateTime<Utc>,
+    /// When it was read to its end.
+    pub closed_at: DateTime<Utc>,
+    /// Items that it brought; of an audit the rows held then.
+    pub items: i64,
+    /// What the provider counted.
+    pub provider_count: Option<i64>,
+    /// Of an audit: the provider's count less the rows held then. Positive: something is missing here.
+    pub difference: Option<i64>,
+    /// Of an audit: whether the question is still open.
+    pub is_open: bool,
+}
+
+/// A part of the time that was not read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Gap {
+    /// The stream.
+    pub stream: String,
+    /// First instant.
+    pub from: DateTime<Utc>,
+    /// First instant after it.
+    pub to: DateTime<Utc>,
+}
+
+impl Store {
+    /// Sums of the rows made in a time, by day, currency, kind and status; test rows are left out.
+    pub async fn totals(&self, account_id: &str, span: Window) -> Result<Vec<Total>, StoreError> {
+        let totals = sqlx::query_as!(
+            Total,
+            r#"
+            SELECT (created_at AT TIME ZONE accounts.time_zone)::date AS "day!", currency, kind, status,
+                   count(*) AS "transactions!",
+                   CASE WHEN bool_and(amount IS NOT NULL)
+                       THEN sum(CASE WHEN status = 'succeeded' THEN coalesce(paid_amount, amount) ELSE amount END) END AS amount
+            FROM paysync.transactions
+            JOIN paysync.accounts USING (account_id)
+            WHERE account_id = $1 AND created_at >= $2 AND created_at < $3 AND is_test IS NOT TRUE
+            GROUP BY 1, currency, kind, status
+            ORDER BY 1, currency, kind, status
+            "#,
+            account_id,
+            span.start(),
+            span.end(),
+        )
+        .fetch_all(self.once())
+        .await?;
+        Ok(totals)
+    }
+
+    /// The closed windows of the history streams that touch a time: those of the ledger that are not
+    /// folded yet.
+    pub async fn proofs(
+        &self,
+        account_id: &str,
+        span: Window,
+    ) -> Result<Vec<Evidence>, StoreError> {
+        let evidence = sqlx::query_as!(
+            Evidence,
+            r#"
+            SELECT windows.window_id, windows.stream, windows.lane, windows.window_start, windows.window_end,
+                   windows.closed_at AS "closed_at!", windows.items, windows.provider_count,
+                   -- Whether the provider counts the very end of a window is not known: rows of that second excuse it.
+                   CASE WHEN windows.lane <> 'audit' THEN NULL
+                        WHEN windows.provider_count < windows.items THEN windows.provider_count - windows.items
+                        ELSE greatest(0, windows.provider_count - windows.items - windows.outside)
+                   END AS difference,
+                   EXISTS (
+                       SELECT FROM paysync.count_doubts
+                       WHERE count_doubts.account_id = windows.account_id AND count_doubts.window_id = windows.window_id
+                   ) AS "is_open!"
+            FROM paysync.windows
+            JOIN paysync.streams USING (account_id, stream)
+            WHERE windows.account_id = $1 AND windows.outcome = 'closed' AND streams.role = 'history'
+              AND windows.lane IN ('live', 'backfill', 'rescan', 'audit')
+              AND windows.window_start < $3 AND windows.window_end > $2
+            ORDER BY windows.stream, windows.window_start, windows.window_id
+            "#,
+            account_id,
+            span.start(),
+            span.end(),
+        )
+        .fetch_all(self.once())
+        .await?;
+        Ok(evidence)
+    }
+
+    /// The parts of a time that no history stream of the account has covered.
+    pub async fn uncovered(&self, account_id: &str, span: Window) -> Result<Vec<Gap>, StoreError> {
+        let gaps = sqlx::query_as!(
+            Gap,
+            r#"
+            SELECT stream, lower(gap) AS "from!", upper(gap) AS "to!"
+            FROM paysync.streams
+            CROSS JOIN LATERAL unnest(tstzmultirange(tstzrange($2, $3)) - coverage) AS gap
+            WHERE account_id = $1 AND role = 'history'
+            ORDER BY stream, gap
+            "#,
+            account_id,
+            span.start(),
+            span.end(),
+        )
+        .fetch_all(self.once())
+        .await?;
+        Ok(gaps)
+    }
+}
+
+#[allow(
+    clippy::ref_option,
+    reason = "serde gives a reference to the whole field"
+)]
+fn exact<S: serde::Serializer>(
+    amount: &Option<BigDecimal>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    amount
+        .as_ref()
+        .map(BigDecimal::to_plain_string)
+        .serialize(serializer)
+}
