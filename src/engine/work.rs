@@ -45,6 +45,14 @@ impl Until {
             Self::Covered { now: begun, .. } => begun.min(now),
         }
     }
+
+    /// Whether nothing has been read for so long that no window is begun any more.
+    fn is_over(self, last_success: Instant) -> bool {
+        match self {
+            Self::Stopped => false,
+            Self::Covered { give_up_after, .. } => last_success.elapsed() >= give_up_after,
+        }
+    }
 }
 
 /// How the work ended.
@@ -67,6 +75,8 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
     let mut busy = BTreeSet::new();
     let mut last_success = Instant::now();
     let mut suspended = false;
+    // However little patience there is, something is tried.
+    let mut tried = false;
     let mut summary = Summary::new(&reader);
     loop {
         summary.tell(&reader);
@@ -87,6 +97,10 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                 if !has_room(busy.len(), reader.account.concurrency, window.planned.lane) {
                     break;
                 }
+                if tried && until.is_over(last_success) {
+                    break;
+                }
+                tried = true;
                 busy.insert(window.id);
                 let reader = reader.clone();
                 reading.spawn(async move {
@@ -94,13 +108,11 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     (stream, window, result)
                 });
             }
-            if reading.is_empty()
-                && let Until::Covered { give_up_after, .. } = until
-            {
+            if reading.is_empty() && matches!(until, Until::Covered { .. }) {
                 if look.complete {
                     return Ok(Ended::Covered);
                 }
-                if last_success.elapsed() >= give_up_after {
+                if until.is_over(last_success) {
                     return Ok(Ended::GaveUp);
                 }
             }

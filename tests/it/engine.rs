@@ -7,6 +7,7 @@ mod firekassa;
 mod housekeeping;
 mod lies;
 mod movement;
+mod patience;
 mod poison;
 mod published;
 mod replay;

@@ -1,0 +1,101 @@
+//! Long answers and a database that hangs: leases outlive the ones, requests wait for the other.
+
+use std::time::Duration;
+
+use paysync::simulator::{Handle, Provider};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use super::SMALL;
+use crate::support::{
+    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, in_time, start,
+};
+
+const PROVIDER: Provider = Provider::Convergegate;
+
+fn requests(simulator: &Handle) -> u64 {
+    simulator.requests(PROVIDER).requests
+}
+
+/// As with an answer of five minutes and the usual lease: nobody else gets the account meanwhile.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_answer_ten_leases_long_loses_no_lease(pool: PgPool) {
+    let mut settings = history(30, 1);
+    settings.latency = Duration::from_secs(5);
+    let simulator = start(settings).await;
+    let text = config_text(&simulator, &pool, &[PROVIDER], SMALL);
+    let mut engine = engine_of(&text).await;
+    engine.lease_ttl = Duration::from_millis(500);
+    let syncing = {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await })
+    };
+    let account = [account_of(PROVIDER)];
+    let rivalry = async {
+        let mut tries = 0;
+        while engine.accounts[0].progress.pages() == 0 {
+            if requests(&simulator) > 0 {
+                let rival = engine.store.acquire(&account, "rival", PATIENCE, 1);
+                assert!(rival.await.unwrap().is_empty(), "after {tries} tries");
+                tries += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        tries
+    };
+    assert!(in_time("the first page", rivalry).await > 0);
+    in_time("a sync", syncing).await.unwrap().unwrap();
+    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    let once = "SELECT count(*) FROM paysync.accounts WHERE lease_token = 1";
+    assert_eq!(count(&pool, once).await, 1, "the lease was taken again");
+    simulator.stop().await;
+}
+
+/// While the database hangs, each window fetches one page ahead and no more.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_database_that_hangs_holds_the_requests_back(pool: PgPool) {
+    let mut settings = history(4_000, 2);
+    settings.latency = Duration::from_millis(5);
+    let simulator = start(settings).await;
+    let text = config_text(&simulator, &pool, &[PROVIDER], SMALL);
+    let engine = engine_of(&text).await;
+    let syncing = {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await })
+    };
+    let (pages, windows) = (
+        3,
+        u64::try_from(engine.accounts[0].concurrency).unwrap() + 1,
+    );
+    let begun = async {
+        while engine.accounts[0].progress.pages() < pages {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    in_time("the first pages", begun).await;
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE paysync.windows IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let before = requests(&simulator);
+    let hanging = "SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let hangs = async {
+        while count(&pool, hanging).await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    in_time("a commit that waits", hangs).await;
+    // Long enough for hundreds of requests.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let asked = requests(&simulator) - before;
+    assert!(
+        asked <= windows * 2,
+        "{asked} requests while the database hung"
+    );
+    lock.rollback().await.unwrap();
+    in_time("a sync", syncing).await.unwrap().unwrap();
+    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    simulator.stop().await;
+}
