@@ -12,13 +12,6 @@ CREATE INDEX transactions_open ON paysync.transactions (account_id, created_at) 
 -- A merchant knows its own reference, and nothing else of a payment; a second charge has the same one.
 CREATE INDEX transactions_reference ON paysync.transactions (account_id, merchant_reference) WHERE merchant_reference IS NOT NULL;
 
--- A span of time over all accounts. Rows lie about in the order in which they were made, window by window: a few pages of
--- index find them. The hour is what approval_rates and declines are asked by.
-CREATE INDEX transactions_time ON paysync.transactions USING brin (
-    created_at timestamptz_minmax_multi_ops,
-    (date_bin('1 hour', created_at, 'epoch'::timestamptz)) timestamptz_minmax_multi_ops
-) WITH (pages_per_range = 32, autosummarize = on);
-
 -- What the steps of a payment come to.
 CREATE TYPE paysync.payment_sums AS (
     steps               bigint,
@@ -64,7 +57,6 @@ $$;
 COMMENT ON FUNCTION paysync.effect_of(text, text, text, text)
     IS 'What a step does to the money of its payment; follows is the kind of the step that it follows from. Within the view payments.';
 
--- Existence is asked by scalar subqueries: EXISTS may be planned as a hash of the whole table.
 CREATE VIEW paysync.payments AS
 SELECT
     account_id,
@@ -116,26 +108,7 @@ SELECT
     error_message
 FROM (
     SELECT
-        -- By name: the view, which runs with its owner's rights, touches no personal data.
-        origin.account_id,
-        origin.provider,
-        origin.provider_transaction_id,
-        origin.payment_group_id,
-        origin.merchant_reference,
-        origin.shop_id,
-        origin.kind,
-        origin.amount,
-        origin.currency,
-        origin.created_at,
-        origin.payment_method,
-        origin.card_brand,
-        origin.card_bin,
-        origin.card_last4,
-        origin.card_issuer_country,
-        origin.customer_id,
-        origin.gateway,
-        origin.error_code,
-        origin.error_message,
+        origin.*,
         coalesce(accounts.time_zone, 'UTC') AS time_zone,
         (told.sums).steps,
         (told.sums).captures,
@@ -172,20 +145,18 @@ FROM (
         SELECT
             CASE
                 WHEN origin.parent_transaction_id IS NOT NULL
-                  OR (
-                      SELECT true FROM paysync.transactions AS next
+                  OR EXISTS (
+                      SELECT FROM paysync.transactions AS next
                       WHERE next.account_id = origin.account_id AND next.parent_transaction_id = origin.provider_transaction_id
-                      LIMIT 1
-                  ) IS NOT NULL
+                  )
                   OR (origin.payment_group_id <> origin.provider_transaction_id
-                      AND (
-                          SELECT true FROM paysync.transactions AS mate
+                      AND EXISTS (
+                          SELECT FROM paysync.transactions AS mate
                           WHERE mate.account_id = origin.account_id
                             AND mate.payment_group_id = origin.payment_group_id
                             AND mate.parent_transaction_id IS NULL
                             AND mate.provider_transaction_id <> origin.provider_transaction_id
-                          LIMIT 1
-                      ) IS NOT NULL)
+                      ))
                 THEN (
                     WITH RECURSIVE members AS (
                         (
@@ -308,32 +279,29 @@ FROM (
       -- The first step: it follows from none that is stored, and comes first of those that could stand for the payment.
       AND CASE
           WHEN origin.parent_transaction_id IS NOT NULL THEN
-              (
-                  SELECT true FROM paysync.transactions AS parent
+              NOT EXISTS (
+                  SELECT FROM paysync.transactions AS parent
                   WHERE parent.account_id = origin.account_id
                     AND parent.provider_transaction_id = origin.parent_transaction_id
-                  LIMIT 1
-              ) IS NULL
-              AND (
-                  SELECT true FROM paysync.transactions AS mate
+              )
+              AND NOT EXISTS (
+                  SELECT FROM paysync.transactions AS mate
                   WHERE mate.account_id = origin.account_id
                     AND mate.parent_transaction_id = origin.parent_transaction_id
                     AND mate.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')
                     AND (mate.kind NOT IN ('payment', 'authorization', 'capture'), coalesce(mate.created_at, 'infinity'), mate.provider_transaction_id)
                       < (origin.kind NOT IN ('payment', 'authorization', 'capture'), coalesce(origin.created_at, 'infinity'), origin.provider_transaction_id)
-                  LIMIT 1
-              ) IS NULL
+              )
           WHEN origin.payment_group_id <> origin.provider_transaction_id THEN
-              (
-                  SELECT true FROM paysync.transactions AS mate
+              NOT EXISTS (
+                  SELECT FROM paysync.transactions AS mate
                   WHERE mate.account_id = origin.account_id
                     AND mate.payment_group_id = origin.payment_group_id
                     AND mate.parent_transaction_id IS NULL
                     AND mate.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')
                     AND (mate.kind NOT IN ('payment', 'authorization'), mate.kind <> 'capture', coalesce(mate.created_at, 'infinity'), mate.provider_transaction_id)
                       < (origin.kind NOT IN ('payment', 'authorization'), origin.kind <> 'capture', coalesce(origin.created_at, 'infinity'), origin.provider_transaction_id)
-                  LIMIT 1
-              ) IS NULL
+              )
           ELSE true
       END
 ) AS payment;

@@ -3,7 +3,6 @@
 \set QUIET on
 \pset format unaligned
 \pset tuples_only on
-SET jit = off;
 \timing on
 \echo '# payments: states and net amounts of a day, all accounts'
 SELECT state, currency, count(*), sum(net_amount) FROM paysync.payments WHERE created_at >= now() - interval '2 days' AND created_at < now() - interval '1 day' GROUP BY 1, 2 \g /dev/null

@@ -336,6 +336,15 @@ async fn totals_follow_every_change_of_a_row(pool: PgPool) {
             "SET created_at = NULL WHERE provider_transaction_id = 'q'",
             vec!["failed|1|1|0", "succeeded|1|12|0"],
         ),
+        // An amount of nothing moves no sum.
+        (
+            "SET amount = 0 WHERE provider_transaction_id = 'q'",
+            vec!["failed|1|0|0", "succeeded|1|12|0"],
+        ),
+        (
+            "SET status = 'pending' WHERE provider_transaction_id = 'q'",
+            vec!["pending|1|0|0", "succeeded|1|12|0"],
+        ),
     ] {
         sqlx::query(AssertSqlSafe(format!(
             "UPDATE paysync.transactions {change}"
