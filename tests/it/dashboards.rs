@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Column as _, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Column as _, PgConnection, PgPool, Row as _};
 
 use crate::support::{account_of, config_text, history, now, providers, start, sync_covers};
 
@@ -64,10 +64,10 @@ fn quoted(values: &[String]) -> String {
     values.join(",")
 }
 
-async fn ask(pool: &PgPool, what: &str, sql: &str) -> Vec<sqlx::postgres::PgRow> {
+async fn ask(reader: &mut PgConnection, what: &str, sql: &str) -> Vec<sqlx::postgres::PgRow> {
     assert!(!sql.contains('$'), "{what}: what is meant by {sql}");
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .fetch_all(pool)
+        .fetch_all(reader)
         .await
         .unwrap_or_else(|error| panic!("{what}: {error}: {sql}"))
 }
@@ -76,6 +76,11 @@ async fn ask(pool: &PgPool, what: &str, sql: &str) -> Vec<sqlx::postgres::PgRow>
 async fn every_panel_shows_what_it_is_asked_for(pool: PgPool) {
     let simulator = start(history(900, 20)).await;
     sync_covers(&config_text(&simulator, &pool, &providers(), "")).await;
+    let mut reader = pool.acquire().await.unwrap();
+    sqlx::raw_sql("SET ROLE paysync_bi")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
     let time = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let (from, to) = (time(now() - TimeDelta::days(30)), time(now()));
     let dashboards = dashboards();
@@ -86,7 +91,7 @@ async fn every_panel_shows_what_it_is_asked_for(pool: PgPool) {
         for variable in dashboard["templating"]["list"].as_array().unwrap() {
             let named = variable["name"].as_str().unwrap();
             let sql = fill(variable["query"].as_str().unwrap(), &variables);
-            let rows = ask(&pool, named, &sql).await;
+            let rows = ask(&mut reader, named, &sql).await;
             let values: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
             assert!(!values.is_empty(), "{name}: {named} has no value");
             variables.insert(named.to_owned(), quoted(&values));
@@ -98,7 +103,7 @@ async fn every_panel_shows_what_it_is_asked_for(pool: PgPool) {
                 let sql = target["rawSql"].as_str().unwrap();
                 assert!(sql.contains("$account"), "{what} shows every account");
                 let sql = expand(&fill(sql, &variables), &from, &to);
-                let rows = ask(&pool, &what, &sql).await;
+                let rows = ask(&mut reader, &what, &sql).await;
                 asked += 1;
                 assert!(
                     !rows.is_empty() || MAY_BE_EMPTY.contains(&title),
@@ -124,12 +129,12 @@ async fn every_panel_shows_what_it_is_asked_for(pool: PgPool) {
         .as_str()
         .unwrap();
     let mut variables = BTreeMap::from([("account".to_owned(), quoted(&accounts))]);
-    let rows = ask(&pool, "currency", &fill(currencies, &variables)).await;
+    let rows = ask(&mut reader, "currency", &fill(currencies, &variables)).await;
     let currencies: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     variables.insert("currency".to_owned(), quoted(&currencies));
     let inner = expand(&fill(sql, &variables), &from, &to);
     let rows = ask(
-        &pool,
+        &mut reader,
         "sum",
         &format!("SELECT sum(transactions)::bigint FROM ({inner}) AS shown"),
     )
