@@ -143,11 +143,7 @@ fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
             total.kind.clone(),
             total.status.clone(),
             total.transactions.to_string(),
-            total
-                .amount
-                .as_ref()
-                .map(bigdecimal::BigDecimal::to_plain_string)
-                .unwrap_or_default(),
+            total.amount.clone().unwrap_or_default(),
         ]
     };
     let header = header.map(str::to_owned).to_vec();

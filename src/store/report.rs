@@ -1,6 +1,5 @@
 //! What is held of an account and a time, and what proves it, for `paysync report`.
 
-use bigdecimal::BigDecimal;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
@@ -20,9 +19,8 @@ pub struct Total {
     pub status: String,
     /// How many.
     pub transactions: i64,
-    /// Sum of their amounts, of successful ones what was really paid; none if one is not known.
-    #[serde(serialize_with = "exact")]
-    pub amount: Option<BigDecimal>,
+    /// Sum of their amounts in major units, exact; of successful ones what was really paid; none if one is not known.
+    pub amount: Option<String>,
 }
 
 /// What a window proves: it was read, or the provider counted it.
@@ -70,7 +68,7 @@ impl Store {
             SELECT (created_at AT TIME ZONE accounts.time_zone)::date AS "day!", currency, kind, status,
                    count(*) AS "transactions!",
                    CASE WHEN bool_and(amount IS NOT NULL)
-                       THEN sum(CASE WHEN status = 'succeeded' THEN coalesce(paid_amount, amount) ELSE amount END) END AS amount
+                       THEN sum(CASE WHEN status = 'succeeded' THEN coalesce(paid_amount, amount) ELSE amount END) END::text AS amount
             FROM paysync.transactions
             JOIN paysync.accounts USING (account_id)
             WHERE account_id = $1 AND created_at >= $2 AND created_at < $3 AND is_test IS NOT TRUE
@@ -142,18 +140,4 @@ impl Store {
         .await?;
         Ok(gaps)
     }
-}
-
-#[allow(
-    clippy::ref_option,
-    reason = "serde gives a reference to the whole field"
-)]
-fn exact<S: serde::Serializer>(
-    amount: &Option<BigDecimal>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    amount
-        .as_ref()
-        .map(BigDecimal::to_plain_string)
-        .serialize(serializer)
 }
