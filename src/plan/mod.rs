@@ -301,23 +301,26 @@ fn early_head(
 }
 
 /// The gaps as windows, newest first. A window that follows what is read already reads back by the
-/// overlap, for rows that the provider showed late.
+/// overlap, for rows that the provider showed late; not into the next gap, which reads back itself.
 fn cut<'a>(
     gaps: &'a IntervalSet,
     progress: &'a Progress,
     policy: &'a Policy,
     live_from: DateTime<Utc>,
 ) -> impl Iterator<Item = Planned> + 'a {
+    let read = read(progress);
     pieces(gaps, progress.length, policy.unit, policy.max_window)
         .flat_map(move |window| {
-            if !follows(progress, window.start()) {
+            let before = |read: &&Window| read.end() == window.start();
+            let Some(before) = read.windows().iter().find(before) else {
                 return [Some(window), None];
-            }
+            };
             // Where a window has no room to read back, its newer part is one of its own.
             let room = (policy.max_window - policy.overlap).max(policy.unit);
             let part = floor(window.start() + room, policy.unit).max(window.start() + policy.unit);
             let newer = Window::new(part, window.end());
             let start = floor(window.start() - policy.overlap, policy.unit)
+                .max(before.start())
                 .max(progress.wanted_from)
                 .max(window.end().min(part) - policy.max_window)
                 .min(window.start());
@@ -335,12 +338,14 @@ fn cut<'a>(
         })
 }
 
-/// Whether what lies just before an instant is read already, or being read: then rows may have been
-/// shown there since.
-fn follows(progress: &Progress, instant: DateTime<Utc>) -> bool {
-    let mut covered = progress.coverage.windows().iter();
-    let mut open = progress.open.iter().filter(|open| open.lane.fills());
-    covered.any(|covered| covered.end() == instant) || open.any(|open| open.window.end() == instant)
+/// What is read already, or being read: rows may have been shown there since.
+fn read(progress: &Progress) -> IntervalSet {
+    let open = progress.open.iter().filter(|open| open.lane.fills());
+    let mut read = progress.coverage.clone();
+    for planned in open {
+        read.add(planned.window);
+    }
+    read
 }
 
 /// Windows of about `length` that tile a set, newest first. A rest of less than half a window is not
