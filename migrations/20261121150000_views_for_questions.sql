@@ -57,6 +57,7 @@ $$;
 COMMENT ON FUNCTION paysync.effect_of(text, text, text, text)
     IS 'What a step does to the money of its payment; follows is the kind of the step that it follows from. Within the view payments.';
 
+-- Existence is asked by scalar subqueries: EXISTS may be planned as a hash of the whole table.
 CREATE VIEW paysync.payments AS
 SELECT
     account_id,
@@ -108,7 +109,26 @@ SELECT
     error_message
 FROM (
     SELECT
-        origin.*,
+        -- By name: the view, which runs with its owner's rights, touches no personal data.
+        origin.account_id,
+        origin.provider,
+        origin.provider_transaction_id,
+        origin.payment_group_id,
+        origin.merchant_reference,
+        origin.shop_id,
+        origin.kind,
+        origin.amount,
+        origin.currency,
+        origin.created_at,
+        origin.payment_method,
+        origin.card_brand,
+        origin.card_bin,
+        origin.card_last4,
+        origin.card_issuer_country,
+        origin.customer_id,
+        origin.gateway,
+        origin.error_code,
+        origin.error_message,
         coalesce(accounts.time_zone, 'UTC') AS time_zone,
         (told.sums).steps,
         (told.sums).captures,
@@ -145,18 +165,20 @@ FROM (
         SELECT
             CASE
                 WHEN origin.parent_transaction_id IS NOT NULL
-                  OR EXISTS (
-                      SELECT FROM paysync.transactions AS next
+                  OR (
+                      SELECT true FROM paysync.transactions AS next
                       WHERE next.account_id = origin.account_id AND next.parent_transaction_id = origin.provider_transaction_id
-                  )
+                      LIMIT 1
+                  ) IS NOT NULL
                   OR (origin.payment_group_id <> origin.provider_transaction_id
-                      AND EXISTS (
-                          SELECT FROM paysync.transactions AS mate
+                      AND (
+                          SELECT true FROM paysync.transactions AS mate
                           WHERE mate.account_id = origin.account_id
                             AND mate.payment_group_id = origin.payment_group_id
                             AND mate.parent_transaction_id IS NULL
                             AND mate.provider_transaction_id <> origin.provider_transaction_id
-                      ))
+                          LIMIT 1
+                      ) IS NOT NULL)
                 THEN (
                     WITH RECURSIVE members AS (
                         (
@@ -279,29 +301,32 @@ FROM (
       -- The first step: it follows from none that is stored, and comes first of those that could stand for the payment.
       AND CASE
           WHEN origin.parent_transaction_id IS NOT NULL THEN
-              NOT EXISTS (
-                  SELECT FROM paysync.transactions AS parent
+              (
+                  SELECT true FROM paysync.transactions AS parent
                   WHERE parent.account_id = origin.account_id
                     AND parent.provider_transaction_id = origin.parent_transaction_id
-              )
-              AND NOT EXISTS (
-                  SELECT FROM paysync.transactions AS mate
+                  LIMIT 1
+              ) IS NULL
+              AND (
+                  SELECT true FROM paysync.transactions AS mate
                   WHERE mate.account_id = origin.account_id
                     AND mate.parent_transaction_id = origin.parent_transaction_id
                     AND mate.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')
                     AND (mate.kind NOT IN ('payment', 'authorization', 'capture'), coalesce(mate.created_at, 'infinity'), mate.provider_transaction_id)
                       < (origin.kind NOT IN ('payment', 'authorization', 'capture'), coalesce(origin.created_at, 'infinity'), origin.provider_transaction_id)
-              )
+                  LIMIT 1
+              ) IS NULL
           WHEN origin.payment_group_id <> origin.provider_transaction_id THEN
-              NOT EXISTS (
-                  SELECT FROM paysync.transactions AS mate
+              (
+                  SELECT true FROM paysync.transactions AS mate
                   WHERE mate.account_id = origin.account_id
                     AND mate.payment_group_id = origin.payment_group_id
                     AND mate.parent_transaction_id IS NULL
                     AND mate.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')
                     AND (mate.kind NOT IN ('payment', 'authorization'), mate.kind <> 'capture', coalesce(mate.created_at, 'infinity'), mate.provider_transaction_id)
                       < (origin.kind NOT IN ('payment', 'authorization'), origin.kind <> 'capture', coalesce(origin.created_at, 'infinity'), origin.provider_transaction_id)
-              )
+                  LIMIT 1
+              ) IS NULL
           ELSE true
       END
 ) AS payment;
