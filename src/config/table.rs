@@ -83,9 +83,21 @@ impl<'a> Table<'a> {
         reader: Reader<'a, T>,
     ) -> Result<T, ConfigError> {
         self.optional(key, reader)?.ok_or_else(|| {
-            let prefix = &self.prefix;
-            file_error(self.context, &format!("{prefix}{key} is missing{hint}"))
+            let (prefix, alike) = (&self.prefix, self.alike(key));
+            file_error(
+                self.context,
+                &format!("{prefix}{key} is missing{hint}{alike}"),
+            )
         })
+    }
+
+    /// The key that somebody may have meant to be this one.
+    fn alike(&self, key: &str) -> String {
+        let is_alike = |other: &&String| strsim::damerau_levenshtein(key, other) * 3 <= key.len();
+        let other = self.entries.keys().find(is_alike);
+        other
+            .map(|other| format!("; is {other} meant to be it?"))
+            .unwrap_or_default()
     }
 
     /// Reads a table inside this one to its end; a missing one counts as empty.

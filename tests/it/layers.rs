@@ -363,9 +363,6 @@ fn impurities(sources: &[Source]) -> Vec<String> {
 fn long_files(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in sources {
-        if source.path.ends_with("tests.rs") {
-            continue;
-        }
         let lines: Vec<&str> = source.text.lines().collect();
         let tests = lines
             .windows(2)
