@@ -1,147 +1,220 @@
-//! One item of a page: redacted, hashed, normalized, or put aside with the reason.
+//! One item of a page: redacted, hashed, and read if it is news; or put aside with the reason.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
+use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::account::Stream;
-use super::redact::redact;
+use super::redact::redact_and_find;
 use crate::model::{Transaction, Window};
-use crate::provider::{Axis, Provider, Redaction, Response, wire};
-use crate::store::page::{Quarantined, Record};
+use crate::provider::{Axis, Provider, Shown, Spec, StreamSpec, wire};
+use crate::store::page::{Item, Quarantined, Record};
 use crate::store::quarantine::INVALID_UTF8;
 
 /// Deeper nesting is an attack or a defect.
 const MAX_DEPTH: u32 = 128;
 
-/// The items of a page, sorted out.
-#[derive(Debug, Default)]
-pub(crate) struct Sorted<'a> {
-    pub(crate) records: Vec<Record<'a>>,
-    pub(crate) quarantined: Vec<Quarantined<'a>>,
-    /// Card numbers cut.
-    pub(crate) masked: u64,
+/// What items of one page have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Items<'r> {
+    pub(crate) provider: &'r dyn Provider,
+    pub(crate) spec: &'r Spec,
+    /// The time that the window filters.
+    pub(crate) axis: Option<Shown>,
+    /// Whether some bytes of the answer were no UTF-8.
+    pub(crate) lossy: bool,
+    /// What is told of them.
+    pub(crate) notes: &'r Notes<'r>,
 }
 
-/// Makes records of items. Nothing of an item is stored or hashed before it is redacted.
-pub(crate) fn sort_out<'a>(
-    provider: &dyn Provider,
-    rules: &Redaction,
-    response: &'a Response,
-    items: &[&'a RawValue],
-) -> Sorted<'a> {
+/// What reading items leaves behind.
+#[derive(Default)]
+pub(crate) struct Notes<'r> {
+    /// Told of each transaction that was read.
+    read: Option<&'r (dyn Fn(&Transaction) + Sync)>,
+    /// Why the first item was put aside.
+    why: OnceLock<String>,
+}
+
+impl<'r> Notes<'r> {
+    /// Notes that tell this function of each transaction that was read.
+    pub(crate) fn telling(read: &'r (dyn Fn(&Transaction) + Sync)) -> Self {
+        Self {
+            read: Some(read),
+            why: OnceLock::new(),
+        }
+    }
+
+    /// Why the first item was put aside.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.why.get().map(String::as_str)
+    }
+}
+
+/// An item whose row has a name. Its meaning is read only if it is news.
+pub(crate) struct Sent<'a, 'r> {
+    id: String,
+    /// Its time on the stream's axis, if it shows one.
+    time: Option<DateTime<Utc>>,
+    raw: &'a RawValue,
+    payload: Cow<'a, str>,
+    hash: Uuid,
+    common: Items<'r>,
+}
+
+/// The items of a page, sorted out.
+#[derive(Default)]
+pub(crate) struct Sorted<'a, 'r> {
+    pub(crate) items: Vec<Sent<'a, 'r>>,
+    pub(crate) quarantined: Vec<Quarantined<'a>>,
+}
+
+/// Sorts the items of a page. Nothing of an item is stored or hashed before it is redacted.
+pub(crate) fn sort_out<'a, 'r>(common: Items<'r>, items: &[&'a RawValue]) -> Sorted<'a, 'r> {
     let mut sorted = Sorted {
-        records: Vec::with_capacity(items.len()),
+        items: Vec::with_capacity(items.len()),
         ..Sorted::default()
     };
-    for item in items {
-        let (made, masked) = record(provider, rules, item, response.lossy);
-        sorted.masked += u64::from(masked);
-        match made {
-            Ok(record) => sorted.records.push(record),
+    for raw in items {
+        match look_at(common, raw) {
+            Ok(item) => sorted.items.push(item),
             Err(bad) => sorted.quarantined.push(bad),
         }
     }
     sorted
 }
 
-/// Makes a record of an item, or says why it can be none; and how many card numbers were cut.
-/// `lossy`: some bytes of what it came in were no UTF-8.
+/// Makes a record of an item, or says why it can be none. `lossy`: some bytes of what it came in were
+/// no UTF-8.
 pub(super) fn record<'a>(
     provider: &dyn Provider,
-    rules: &Redaction,
+    spec: &Spec,
     item: &'a RawValue,
     lossy: bool,
-) -> (Result<Record<'a>, Quarantined<'a>>, u32) {
-    let redacted = redact(item.get(), rules);
-    let hash = Uuid::from_u128(xxh3_128(redacted.text.as_bytes()));
-    let broken = lossy && redacted.text.contains('\u{fffd}');
-    let made = if redacted.depth > MAX_DEPTH {
-        Err((
-            "nested_too_deep",
-            format!("more than {MAX_DEPTH} levels of nesting"),
-        ))
-    } else if broken {
-        Err((INVALID_UTF8, "bytes that are not UTF-8".to_owned()))
-    } else {
-        normalize(
-            provider,
-            item,
-            match &redacted.text {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(text) => Some(text.as_str()),
-            },
-        )
+) -> Result<Record<'a>, Quarantined<'a>> {
+    let common = Items {
+        provider,
+        spec,
+        axis: None,
+        lossy,
+        notes: &Notes::default(),
     };
-    let payload = redacted.text;
-    let made = match made {
-        Ok(transaction) => Ok(Record {
-            transaction,
-            payload,
-            hash,
-        }),
-        Err((reason, detail)) => Err(Quarantined {
-            // An id with broken bytes is the id of nothing.
-            provider_transaction_id: wire::member(item, provider.spec().id_key)
-                .filter(|id| !(broken && id.contains('\u{fffd}'))),
-            reason,
-            detail,
-            payload,
-            hash,
-        }),
-    };
-    (made, redacted.masked)
+    look_at(common, item)?.read()
 }
 
-/// The time of a transaction on a stream's axis.
-pub(crate) fn time_on(
-    axis: Axis,
-    transaction: &Transaction,
-) -> Option<chrono::DateTime<chrono::Utc>> {
-    match axis {
-        Axis::Created => transaction.created_at,
-        Axis::Updated | Axis::Corrected => transaction.updated_at,
-        Axis::Paid => transaction.paid_at,
-        Axis::Settled => transaction.settled_at,
+/// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
+/// more of them is read.
+fn look_at<'a, 'r>(common: Items<'r>, raw: &'a RawValue) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
+    let Spec {
+        redaction, id_key, ..
+    } = common.spec;
+    let time_key = common.axis.map_or("", |shown| shown.key);
+    let redacted = redact_and_find(raw.get(), redaction, [id_key, time_key]);
+    let broken = common.lossy && redacted.text.contains('\u{fffd}');
+    let [id, time] = redacted.members;
+    let mut item = Sent {
+        id: id.and_then(wire::text_of).unwrap_or_default(),
+        time: common.axis.and_then(|shown| {
+            let text = wire::text_of(time?)?;
+            wire::parse_instant(&text, shown.zone)
+        }),
+        raw,
+        hash: Uuid::from_u128(xxh3_128(redacted.text.as_bytes())),
+        payload: redacted.text,
+        common,
+    };
+    if redacted.depth > MAX_DEPTH {
+        let detail = format!("more than {MAX_DEPTH} levels of nesting");
+        return Err(item.put_aside("nested_too_deep", detail));
+    }
+    if broken {
+        // An id with broken bytes is the id of nothing.
+        if item.id.contains('\u{fffd}') {
+            item.id.clear();
+        }
+        let detail = "bytes that are not UTF-8".to_owned();
+        return Err(item.put_aside(INVALID_UTF8, detail));
+    }
+    if item.id.is_empty() {
+        match item.normalize() {
+            Ok(transaction) => item.id = transaction.provider_transaction_id,
+            Err((reason, detail)) => return Err(item.put_aside(reason, detail)),
+        }
+    }
+    Ok(item)
+}
+
+impl<'a> Sent<'a, '_> {
+    fn normalize(&self) -> Result<Transaction, (&'static str, String)> {
+        let provider = self.common.provider;
+        let made = match &self.payload {
+            Cow::Borrowed(_) => provider.normalize(self.raw),
+            Cow::Owned(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(item) => provider.normalize(item),
+                Err(error) => {
+                    return Err((
+                        "unreadable_item",
+                        format!("not JSON after redaction: {error}"),
+                    ));
+                }
+            },
+        };
+        made.map_err(|error| (error.reason(), error.to_string()))
+    }
+
+    fn put_aside(self, reason: &'static str, detail: String) -> Quarantined<'a> {
+        self.common.notes.why.get_or_init(|| detail.clone());
+        Quarantined {
+            provider_transaction_id: (!self.id.is_empty()).then_some(self.id),
+            reason,
+            detail,
+            payload: self.payload,
+            hash: self.hash,
+        }
     }
 }
 
-fn normalize(
-    provider: &dyn Provider,
-    item: &RawValue,
-    redacted: Option<&str>,
-) -> Result<Transaction, (&'static str, String)> {
-    let made = match redacted {
-        None => provider.normalize(item),
-        Some(text) => match serde_json::from_str::<&RawValue>(text) {
-            Ok(item) => provider.normalize(item),
-            Err(error) => {
-                return Err((
-                    "unreadable_item",
-                    format!("not JSON after redaction: {error}"),
-                ));
-            }
-        },
-    };
-    made.map_err(|error| (error.reason(), error.to_string()))
+impl<'a> Item<'a> for Sent<'a, '_> {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn hash(&self) -> Uuid {
+        self.hash
+    }
+
+    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
+        let transaction = match self.normalize() {
+            Ok(transaction) => transaction,
+            Err((reason, detail)) => return Err(self.put_aside(reason, detail)),
+        };
+        if let Some(note) = self.common.notes.read {
+            note(&transaction);
+        }
+        Ok(Record {
+            transaction,
+            payload: self.payload,
+            hash: self.hash,
+        })
+    }
 }
 
-/// How many rows show a time on the stream's axis, and how many of these times lie outside the
+/// How many items show a time on the stream's axis, and how many of these times lie outside the
 /// window, beyond what the widened request may rightly bring.
-pub(crate) fn outside(stream: &Stream, window: Window, records: &[Record<'_>]) -> (u64, u64) {
-    let Some(axis) = stream.spec.axis else {
+pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_, '_>]) -> (u64, u64) {
+    let Some(shown) = stream.axis else {
         return (0, 0);
     };
-    let slack = stream.spec.slack;
-    let right = (window.start() - slack)..=(window.end() + slack);
-    let is_outside = |record: &Record<'_>| match time_on(axis, &record.transaction) {
+    let right = (window.start() - stream.slack)..=(window.end() + stream.slack);
+    let is_outside = |item: &Sent<'_, '_>| match item.time {
         Some(time) => Some(!right.contains(&time)),
         // A row that was never corrected has no place among corrections.
-        None => (axis == Axis::Corrected).then_some(true),
+        None => (shown.axis == Axis::Corrected).then_some(true),
     };
-    records
+    items
         .iter()
         .filter_map(is_outside)
         .fold((0, 0), |(shown, outside), is_outside| {

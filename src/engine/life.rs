@@ -110,7 +110,7 @@ pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<L
 
 /// Where the windows of a stream can have met a version.
 fn places(stream: &Stream, version: &Version) -> Vec<Place> {
-    let columns: &[&str] = match stream.spec.axis {
+    let columns: &[&str] = match stream.spec.axis.map(|shown| shown.axis) {
         Some(Axis::Created) => &["created_at"],
         Some(Axis::Updated | Axis::Corrected) => &["updated_at"],
         Some(Axis::Paid) => &["paid_at"],

@@ -10,8 +10,8 @@ use super::account::Stream;
 use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
-use crate::model::{Kind, Status};
-use crate::store::page::{PageCounts, Record};
+use crate::model::{Kind, Status, Transaction};
+use crate::store::page::PageCounts;
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 
@@ -131,30 +131,28 @@ impl Reader {
     }
 
     /// Words that paysync does not know, once each: the rows have them beside `unknown` and `other`.
-    pub(super) fn note_words(&self, records: &[Record<'_>]) {
-        for row in records.iter().map(|record| &record.transaction) {
-            let words = [
-                (
-                    "status",
-                    (row.status == Status::Unknown).then_some(&row.provider_status),
-                ),
-                (
-                    "kind",
-                    (row.kind == Kind::Other).then_some(&row.provider_kind),
-                ),
-            ];
-            for (column, word) in words {
-                let Some(word) = word.and_then(Option::as_ref) else {
-                    continue;
-                };
-                let what = format!("{column}: {word}");
-                if self.account.progress.notice(&what, Duration::MAX).is_some() {
-                    warn!(
-                        account.id = %self.account.id, column, word,
-                        hint = "nothing to do: the word is kept beside it, in provider_status or provider_kind",
-                        "the provider's word is stored as unknown or other"
-                    );
-                }
+    pub(super) fn note_words(&self, row: &Transaction) {
+        let words = [
+            (
+                "status",
+                (row.status == Status::Unknown).then_some(&row.provider_status),
+            ),
+            (
+                "kind",
+                (row.kind == Kind::Other).then_some(&row.provider_kind),
+            ),
+        ];
+        for (column, word) in words {
+            let Some(word) = word.and_then(Option::as_ref) else {
+                continue;
+            };
+            let what = format!("{column}: {word}");
+            if self.account.progress.notice(&what, Duration::MAX).is_some() {
+                warn!(
+                    account.id = %self.account.id, column, word,
+                    hint = "nothing to do: the word is kept beside it, in provider_status or provider_kind",
+                    "the provider's word is stored as unknown or other"
+                );
             }
         }
     }

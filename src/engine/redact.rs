@@ -31,14 +31,28 @@ pub struct Redacted<'a> {
     pub dropped: u32,
     /// The deepest nesting of objects and arrays; 0 for a scalar.
     pub depth: u32,
+    /// Values of the members asked for, as the item writes them: of each key the last one, at its top.
+    pub members: [Option<&'a str>; MEMBERS],
     /// Whether the text is built like JSON. If not, nothing is dropped and every card number in it is
     /// cut as if the whole were one string.
     pub valid: bool,
 }
 
+/// Members that can be asked for on the way.
+pub const MEMBERS: usize = 2;
+
 /// Takes out of an item what must not be stored. Redacting twice gives the same as redacting once.
 pub fn redact<'a>(item: &'a str, rules: &Redaction) -> Redacted<'a> {
-    let mut scan = Scan::new(item, rules);
+    redact_and_find(item, rules, [""; MEMBERS])
+}
+
+/// The same, and finds members by their keys: the item is not read once more for them.
+pub fn redact_and_find<'a>(
+    item: &'a str,
+    rules: &Redaction,
+    keys: [&str; MEMBERS],
+) -> Redacted<'a> {
+    let mut scan = Scan::new(item, rules, keys);
     if scan.run().is_some() {
         return scan.finish();
     }
@@ -48,6 +62,7 @@ pub fn redact<'a>(item: &'a str, rules: &Redaction) -> Redacted<'a> {
         text: plain.map_or(Cow::Borrowed(item), |cut| Cow::Owned(cut.text)),
         dropped: 0,
         depth: scan.depth,
+        members: [None; MEMBERS],
         valid: false,
     }
 }
@@ -88,9 +103,20 @@ struct Dropping {
     from: usize,
 }
 
+/// A member asked for, being read.
+#[derive(Clone, Copy)]
+struct Finding {
+    place: usize,
+    /// Where its value starts, or the blanks before it.
+    from: usize,
+}
+
 struct Scan<'a, 'r> {
     item: &'a str,
     rules: &'r Redaction,
+    keys: [&'r str; MEMBERS],
+    finding: Option<Finding>,
+    members: [Option<&'a str>; MEMBERS],
     dropped_keys: DroppedKeys,
     at: usize,
     frames: Vec<Frame>,
@@ -104,10 +130,13 @@ struct Scan<'a, 'r> {
 }
 
 impl<'a, 'r> Scan<'a, 'r> {
-    fn new(item: &'a str, rules: &'r Redaction) -> Self {
+    fn new(item: &'a str, rules: &'r Redaction, keys: [&'r str; MEMBERS]) -> Self {
         Self {
             item,
             rules,
+            keys,
+            finding: None,
+            members: [None; MEMBERS],
             dropped_keys: DroppedKeys::new(rules.dropped),
             at: 0,
             frames: Vec::with_capacity(8),
@@ -154,6 +183,7 @@ impl<'a, 'r> Scan<'a, 'r> {
             masked: self.masked,
             dropped: self.dropped,
             depth: self.depth,
+            members: self.members,
             valid: true,
         }
     }
@@ -213,6 +243,12 @@ impl<'a, 'r> Scan<'a, 'r> {
 
     /// Ends a value: if it belongs to a dropped member, both go.
     fn after_value(&mut self) -> Expect {
+        if self.frames.len() == 1
+            && let Some(Finding { place, from }) = self.finding.take()
+            && let Some(member) = self.members.get_mut(place)
+        {
+            *member = self.item.get(from..self.at).map(str::trim);
+        }
         match self.dropping {
             None => {
                 if let Some(frame) = self.frames.last_mut() {
@@ -249,6 +285,12 @@ impl<'a, 'r> Scan<'a, 'r> {
             return None;
         }
         self.at += 1;
+        if level == 1
+            && let Some(place) = self.keys.iter().position(|asked| *asked == key)
+        {
+            let from = self.at;
+            self.finding = Some(Finding { place, from });
+        }
         Some(Expect::Value)
     }
 

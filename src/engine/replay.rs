@@ -188,7 +188,7 @@ fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantine
         }
     })?;
     let lossy = kept.reason == INVALID_UTF8;
-    record(&*account.provider, &account.spec.redaction, item, lossy).0
+    record(&*account.provider, &account.spec, item, lossy)
 }
 
 fn not_json(error: &serde_json::Error) -> (&'static str, String) {

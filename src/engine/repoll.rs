@@ -9,13 +9,13 @@ use tracing::debug;
 
 use super::account::Stream;
 use super::fetch::Fetched;
-use super::item::sort_out;
+use super::item::{Items, Notes, Sorted, sort_out};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
 use crate::provider::{Checkpoint, PageError};
 use crate::store::again::OpenRow;
-use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 
 impl Reader {
@@ -76,20 +76,22 @@ impl Reader {
                 Some(asking.fetch_and_read(make, read).await?.0)
             };
             failpoint("repoll.fetched");
+            let read = |transaction: &_| self.note_words(transaction);
+            let notes = Notes::telling(&read);
             let sorted = match &fetched {
-                Some(Fetched { response, .. }) => sort_out(
-                    provider,
-                    &self.account.spec.redaction,
-                    response,
-                    &provider.items_by_id(response)?,
-                ),
-                None => super::item::Sorted::default(),
+                Some(Fetched { response, .. }) => {
+                    let common = Items {
+                        provider,
+                        spec: &self.account.spec,
+                        axis: None,
+                        lossy: response.lossy,
+                        notes: &notes,
+                    };
+                    sort_out(common, &provider.items_by_id(response)?)
+                }
+                None => Sorted::default(),
             };
-            let shown: BTreeSet<&str> = sorted
-                .records
-                .iter()
-                .map(|record| record.transaction.provider_transaction_id.as_str())
-                .collect();
+            let shown: BTreeSet<&str> = sorted.items.iter().map(Item::id).collect();
             let others = shown.difference(&all).count();
             if others > 0 {
                 return Err(Failure::OtherRows { rows: others });
@@ -107,7 +109,7 @@ impl Reader {
                     outside: 0,
                     provider_count: None,
                 },
-                records: sorted.records,
+                items: sorted.items,
                 quarantined: sorted.quarantined,
                 then: resume.map_or(
                     Then::Close {
@@ -117,9 +119,8 @@ impl Reader {
                     |row| Then::More(checkpoint_at(row)),
                 ),
             };
-            let why = commit.quarantined.first().map(|item| item.detail.clone());
             let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts, why.as_deref());
+            self.note_page(stream, window, &counts, notes.why());
             total += counts;
             if !again {
                 if !left.is_empty() {

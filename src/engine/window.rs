@@ -8,7 +8,7 @@ use metrics::histogram;
 
 use super::account::{Account, Stream};
 use super::fetch::{Asking, Fetched};
-use super::item::{outside, sort_out};
+use super::item::{Items, Notes, Sent, outside, sort_out};
 use super::keeper::Kept;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
@@ -18,7 +18,7 @@ use crate::plan::{Lane, next_length};
 use crate::provider::{Checkpoint, Page, Position};
 use crate::store::Store;
 use crate::store::account::Lease;
-use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
@@ -152,14 +152,15 @@ impl Reading<'_> {
                 is_first,
                 read_before: total.items,
             };
-            let commit = self.prepare(&fetched, place, page, &mut walk)?;
+            let read = |transaction: &_| self.reader.note_words(transaction);
+            let notes = Notes::telling(&read);
+            let commit = self.prepare(&fetched, place, page, &mut walk, &notes)?;
             is_first = false;
             let more = match &commit.then {
                 Then::More(next) => Some(next.clone()),
                 Then::Close { .. } | Then::Split { .. } => None,
             };
             let next = more.as_ref().filter(|_| !self.reader.stop.is_cancelled());
-            let why = commit.quarantined.first().map(|item| item.detail.clone());
             let committed = async {
                 let clock = std::time::Instant::now();
                 let counts = self
@@ -181,7 +182,7 @@ impl Reading<'_> {
             let counts = counts?;
             failpoint("window.stored");
             self.reader
-                .note_page(self.stream, self.window, &counts, why.as_deref());
+                .note_page(self.stream, self.window, &counts, notes.why());
             total += counts;
             if more.is_none() {
                 self.compare(&tally, &total);
@@ -229,32 +230,30 @@ impl Reading<'_> {
             .await
     }
 
-    /// Makes records of a page's items, and decides what becomes of the window.
+    /// Sorts a page's items, and decides what becomes of the window.
     fn prepare<'p>(
         &'p self,
         fetched: &'p Fetched,
         place: Place<'_>,
         page: Page<'p>,
         walk: &mut Walk,
-    ) -> Result<PageCommit<'p>, Failure> {
-        let provider = &*self.account.provider;
-        let sorted = sort_out(
-            provider,
-            &self.account.spec.redaction,
-            &fetched.response,
-            &page.items,
-        );
+        notes: &'p Notes<'p>,
+    ) -> Result<PageCommit<'p, Sent<'p, 'p>>, Failure> {
+        let items = Items {
+            provider: &*self.account.provider,
+            spec: &self.account.spec,
+            axis: self.stream.spec.axis,
+            lossy: fetched.response.lossy,
+            notes,
+        };
+        let sorted = sort_out(items, &page.items);
         let items = count(page.items.len());
         let facts = PageFacts {
             window: self.window.planned.window,
             checkpoint: place.checkpoint,
             page_size: self.account.page_size,
             items,
-            ids: sorted
-                .records
-                .iter()
-                .map(|r| r.transaction.provider_transaction_id.as_str())
-                .collect(),
+            ids: sorted.items.iter().map(Item::id).collect(),
             others: sorted
                 .quarantined
                 .iter()
@@ -263,14 +262,14 @@ impl Reading<'_> {
             next: page.next,
         };
         let step = walk.after_page(&self.stream.spec, &facts)?;
-        let (shown, outside) = outside(self.stream, self.window.planned.window, &sorted.records);
+        let window = self.window.planned.window;
+        let (shown, outside) = outside(&self.stream.spec, window, &sorted.items);
         if place.is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
         }
         self.reader
             .note_outside(self.stream, self.window, outside, items);
-        self.reader.note_words(&sorted.records);
         let rows = place.read_before + items + u64::try_from(self.window.items).unwrap_or(0);
         Ok(PageCommit {
             context: PageContext {
@@ -280,7 +279,7 @@ impl Reading<'_> {
                 outside,
                 provider_count: page.count,
             },
-            records: sorted.records,
+            items: sorted.items,
             quarantined: sorted.quarantined,
             then: self.then(step, rows),
         })

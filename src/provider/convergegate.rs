@@ -20,7 +20,8 @@ use serde_json::value::RawValue;
 use super::wire::{self, Raw};
 use super::{
     Auth, Axis, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider, RecordError,
-    Redaction, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+    Redaction, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec, StreamSpec,
+    Tier,
 };
 use crate::model::{Kind, Status, Transaction, window};
 
@@ -52,6 +53,13 @@ impl ConvergeGate {
     }
 }
 
+/// Documented as UTC, whatever the account's zone.
+const CREATED: Shown = Shown {
+    axis: Axis::Created,
+    key: "created",
+    zone: Tz::UTC,
+};
+
 impl Provider for ConvergeGate {
     fn spec(&self) -> Spec {
         let stream = |name: &str, role, axis, rescan| StreamSpec {
@@ -80,7 +88,7 @@ impl Provider for ConvergeGate {
                 stream(
                     "created",
                     Role::History,
-                    Some(Axis::Created),
+                    Some(CREATED),
                     vec![tier(3, 1), tier(35, 7)],
                 ),
                 stream("updated", Role::Change, None, Vec::new()),
@@ -194,8 +202,7 @@ fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
         converted_currency: wire::text(item.customer_currency),
         fee: wire::major_amount(item.external_fee_amount, "externalFeeAmount")?,
         fee_currency: wire::text(item.external_fee_currency),
-        // Documented as UTC, whatever the account's zone.
-        created_at: wire::instant(item.created, "created", Tz::UTC)?,
+        created_at: wire::instant(item.created, CREATED.key, CREATED.zone)?,
         payment_method: wire::text(item.payment_method),
         card_brand: wire::text(method.card_brand),
         card_bin,

@@ -24,7 +24,7 @@ use self::options::Options;
 use super::wire::{self, Raw};
 use super::{
     Auth, Axis, ById, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
-    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec,
+    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec,
     StreamSpec, Tier,
 };
 use crate::model::{Status, Transaction, window};
@@ -74,7 +74,11 @@ impl Provider for FireKassa {
                 name: STREAM.to_owned(),
                 role: Role::History,
                 paging: Paging::Numbered,
-                axis: Some(Axis::Created),
+                axis: Some(Shown {
+                    axis: Axis::Created,
+                    key: "created_at",
+                    zone: self.zone,
+                }),
                 unit: SECOND,
                 slack: SECOND,
                 max_window: TimeDelta::days(7),

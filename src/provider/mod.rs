@@ -46,7 +46,7 @@ pub use error::{PageError, RecordError, Refusal, RefusalKind, SettingsError};
 pub use exchange::{
     Authenticity, Checkpoint, Credential, Method, Next, Page, Position, Request, Response,
 };
-pub use spec::{Auth, Axis, ById, Paging, Redaction, Role, Spec, StreamSpec, Tier};
+pub use spec::{Auth, Axis, ById, Paging, Redaction, Role, Shown, Spec, StreamSpec, Tier};
 
 use crate::model::Transaction;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
 use crate::model::Status;
 
@@ -34,7 +35,7 @@ pub struct Spec {
     /// How rows can be asked for by id; none where the API cannot.
     pub by_id: Option<ById>,
     /// Key of an item that holds the provider's id of the row: it tells which row an item belongs to
-    /// that cannot be read otherwise.
+    /// before it is read, and if it cannot be.
     pub id_key: &'static str,
     /// Which keys of an item the redaction must know.
     pub redaction: Redaction,
@@ -50,7 +51,7 @@ pub struct StreamSpec {
     /// How its pages behave.
     pub paging: Paging,
     /// Which of an item's times the window filters, if items show it.
-    pub axis: Option<Axis>,
+    pub axis: Option<Shown>,
     /// The smallest step of the API's time filter: windows start and end on it and are not cut finer.
     pub unit: TimeDelta,
     /// How far outside a window the API may rightly answer, because the request was widened.
@@ -99,6 +100,17 @@ pub enum Paging {
     Numbered,
     /// Offsets over an order that moves: windows are split until one page holds them.
     Shifting,
+}
+
+/// A time that a stream's windows filter, and where items show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The column it becomes.
+    pub axis: Axis,
+    /// Key of an item that holds it.
+    pub key: &'static str,
+    /// The zone of times that carry none.
+    pub zone: Tz,
 }
 
 /// A time of a transaction that a stream's windows filter.

@@ -73,7 +73,11 @@ pub fn is_object(raw: Raw<'_>) -> bool {
 /// Text of a string or a number or a truth value; none for null, empty strings, objects and lists.
 /// NUL and lone surrogates, which PostgreSQL refuses, become U+FFFD.
 pub fn text(raw: Raw<'_>) -> Option<String> {
-    let token = raw?.get();
+    text_of(raw?.get())
+}
+
+/// The same of a value as it is written.
+pub fn text_of(token: &str) -> Option<String> {
     let text = match token.as_bytes().first()? {
         b'"' => unescape(token)?,
         b'{' | b'[' | b'n' => return None,

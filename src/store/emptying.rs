@@ -8,7 +8,7 @@ use super::culprits::{refused_data, upsert_but_culprits};
 use super::page::{Quarantined, Record};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
 use super::session::Work;
-use super::transaction::{Answer, Observed, Written, ask, count};
+use super::transaction::{Answer, Asked, Observed, Written, ask, count};
 use super::{Store, StoreError};
 
 /// An item in quarantine and what is made of it now.
@@ -173,8 +173,9 @@ impl Store {
             .flat_map(BTreeMap::into_values)
             .collect();
         let observed: Vec<Observed<'_, '_>> = fits.iter().map(|(_, row)| *row).collect();
+        let asked: Vec<Asked<'_>> = observed.iter().map(Observed::asked).collect();
         let mut question = connection.alone().await?;
-        let answer = match ask(&mut question, account_id, &observed).await {
+        let answer = match ask(&mut question, account_id, &asked).await {
             Ok(answer) => {
                 question.commit().await?;
                 answer

@@ -10,10 +10,12 @@
 
 pub mod account;
 pub mod again;
+mod copy;
 mod culprits;
 pub mod emptying;
 mod error;
 pub mod health;
+mod item;
 pub mod life;
 pub mod page;
 mod pooler;

@@ -1,52 +1,28 @@
 //! The page commit: rows, versions, quarantine, checkpoint and coverage in one transaction.
 //!
 //! The question which rows are new goes ahead of the transaction: it only spares work, since the
-//! upsert applies the same rule again. A page without news is then two round trips and one small
-//! update. The lease is proven by the statement that moves the window, under a lock that holds a
-//! takeover back until the commit; without it everything is rolled back.
+//! upsert applies the same rule again. What is stored already is not even read. A page without news is
+//! then two round trips and one small update. The lease is proven by the statement that moves the
+//! window, under a lock that holds a takeover back until the commit; without it everything is rolled
+//! back.
 
-use std::borrow::Cow;
 use std::ops::AddAssign;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 
 use super::account::Lease;
+use super::copy::{self, copy};
 use super::culprits::{refused_data, upsert_but_culprits};
+pub use super::item::{Item, Quarantined, Record};
+use super::item::{last_of_each, wanted};
 use super::quarantine::REFUSED;
 use super::session::Work;
-use super::transaction::{Answer, Observed, Written, ask, count, upsert};
+use super::transaction::{Answer, Asked, Observed, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
 use crate::failpoint::failpoint;
-use crate::model::{Transaction, Window};
+use crate::model::Window;
 use crate::provider::Checkpoint;
-
-/// An item and the transaction made of it.
-#[derive(Debug, Clone)]
-pub struct Record<'a> {
-    /// The normalized row.
-    pub transaction: Transaction,
-    /// The item as sent, redacted.
-    pub payload: Cow<'a, str>,
-    /// XXH3-128 of `payload`.
-    pub hash: Uuid,
-}
-
-/// An item that cannot become a row.
-#[derive(Debug, Clone)]
-pub struct Quarantined<'a> {
-    /// The provider's id, where it could be read.
-    pub provider_transaction_id: Option<String>,
-    /// Why, one word.
-    pub reason: &'static str,
-    /// Why, in words; no data of the item.
-    pub detail: String,
-    /// The item as sent, redacted.
-    pub payload: Cow<'a, str>,
-    /// XXH3-128 of `payload`.
-    pub hash: Uuid,
-}
 
 /// Where a page comes from.
 #[derive(Debug, Clone, Copy)]
@@ -65,11 +41,11 @@ pub struct PageContext<'a> {
 
 /// One page, ready to be stored.
 #[derive(Debug)]
-pub struct PageCommit<'a> {
+pub struct PageCommit<'a, I = Record<'a>> {
     /// Where it comes from.
     pub context: PageContext<'a>,
-    /// Rows in the order they were sent.
-    pub records: Vec<Record<'a>>,
+    /// Items in the order they were sent.
+    pub items: Vec<I>,
     /// Items that cannot become rows.
     pub quarantined: Vec<Quarantined<'a>>,
     /// What becomes of the window.
@@ -161,44 +137,47 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseLost`] and [`StoreError::WindowGone`] if this process may not write it any
     /// more; nothing is kept then, nor after any other error.
-    pub async fn commit_page(
+    pub async fn commit_page<'a, I: Item<'a>>(
         &self,
         lease: &Lease,
-        page: PageCommit<'_>,
+        mut page: PageCommit<'a, I>,
     ) -> Result<PageCounts, StoreError> {
-        let items = count(page.records.len() + page.quarantined.len());
-        let (records, duplicate) = last_of_each(page.records);
+        let items = count(page.items.len() + page.quarantined.len());
+        let (sent, duplicate) = last_of_each(page.items, &mut page.quarantined);
         let mut connection = self.session().await?;
-        let observed: Vec<Observed<'_, '_>> = records
+        let asked: Vec<Asked<'_>> = sent
             .iter()
-            .map(|record| Observed {
-                record,
-                at: page.context.requested_at,
+            .map(|item| Asked {
+                id: item.id(),
+                hash: item.hash(),
+                version: None,
             })
             .collect();
         failpoint("page.ask.before");
         let mut question = connection.alone().await?;
-        let asked = ask(&mut question, &lease.account_id, &observed).await;
-        if asked.is_ok() {
+        let answered = ask(&mut question, &lease.account_id, &asked).await;
+        if answered.is_ok() {
             question.commit().await?;
         } else {
             question.rollback().await?;
         }
         failpoint("page.ask.after");
-        let answer = match asked {
+        let answer = match answered {
             Ok(answer) => answer,
-            // A key or stamp that PostgreSQL refuses even in a question: the upsert finds whose it is.
-            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(records.len()),
+            // A key that PostgreSQL refuses even in a question: the upsert finds whose it is.
+            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(sent.len()),
             Err(error) => return Err(error.into()),
         };
-        let wanted: Vec<Observed<'_, '_>> = answer
-            .wanted
-            .iter()
-            .filter_map(|place| observed.get(*place).copied())
-            .collect();
+        let records = wanted(sent, &answer.wanted, &mut page.quarantined);
         let news = News {
             page: &page.context,
-            wanted,
+            wanted: records
+                .iter()
+                .map(|record| Observed {
+                    record,
+                    at: page.context.requested_at,
+                })
+                .collect(),
             answer,
             items,
             duplicate,
@@ -217,7 +196,7 @@ impl Store {
         }
         let mut transaction = connection.begin().await?;
         let (mut transaction, written, quarantined) =
-            match news.upsert(&mut transaction, lease).await {
+            match news.write(&mut transaction, lease).await {
                 Ok(written) => (transaction, written, page.quarantined),
                 Err(error) if refused_data(&error).is_some() => {
                     transaction.rollback().await?;
@@ -265,18 +244,21 @@ struct News<'p, 'a> {
 }
 
 impl<'a> News<'_, 'a> {
-    async fn upsert(
+    /// Writes it all, the quickest way.
+    async fn write(
         &self,
         connection: &mut Work<'_>,
         lease: &Lease,
     ) -> Result<Written, sqlx::Error> {
-        upsert(
-            connection,
-            &lease.account_id,
-            self.page.provider,
-            &self.wanted,
-        )
-        .await
+        let (account, provider) = (lease.account_id.as_str(), self.page.provider);
+        if !self.answer.held && self.wanted.len() >= copy::FEWEST {
+            let inserted = copy(connection, account, provider, &self.wanted).await?;
+            return Ok(Written {
+                inserted,
+                ..Written::default()
+            });
+        }
+        upsert(connection, account, provider, &self.wanted).await
     }
 
     /// Writes what PostgreSQL takes; the culprits go to the quarantine.
@@ -318,21 +300,4 @@ impl<'a> News<'_, 'a> {
             outside: self.page.outside,
         }
     }
-}
-
-/// Keeps the last of rows with one key, and sorts by key.
-fn last_of_each(mut records: Vec<Record<'_>>) -> (Vec<Record<'_>>, u64) {
-    let before = records.len();
-    // A stable sort keeps the page's order among equals; reversed, the last comes first and stays.
-    records.reverse();
-    records.sort_by(|a, b| {
-        a.transaction
-            .provider_transaction_id
-            .cmp(&b.transaction.provider_transaction_id)
-    });
-    records.dedup_by(|later, kept| {
-        later.transaction.provider_transaction_id == kept.transaction.provider_transaction_id
-    });
-    let duplicate = count(before - records.len());
-    (records, duplicate)
 }

@@ -96,6 +96,8 @@ impl Session {
 
     /// The work is done, and no transaction is open.
     pub(crate) fn done(mut self) {
+        // A page leaves buffers of its own size behind.
+        self.connection.shrink_buffers();
         self.is_done = true;
     }
 }
@@ -132,7 +134,8 @@ impl Work<'_> {
         }
     }
 
-    fn connection(&mut self) -> &mut PgConnection {
+    /// The connection itself, for what no statement can say.
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
         match &mut self.link {
             Link::Plain(connection) => connection,
             Link::Transaction(transaction) => transaction,

@@ -19,11 +19,34 @@ pub(crate) struct Observed<'p, 'a> {
     pub(crate) at: DateTime<Utc>,
 }
 
+impl<'p> Observed<'p, '_> {
+    /// The question about it.
+    pub(crate) fn asked(&self) -> Asked<'p> {
+        Asked {
+            id: &self.record.transaction.provider_transaction_id,
+            hash: self.record.hash,
+            version: Some((self.record.transaction.updated_at, self.at)),
+        }
+    }
+}
+
+/// A row to be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'p> {
+    pub(crate) id: &'p str,
+    pub(crate) hash: Uuid,
+    /// The provider's stamp and when the request was sent, where they are known: without them no row
+    /// is stale.
+    pub(crate) version: Option<(Option<DateTime<Utc>>, DateTime<Utc>)>,
+}
+
 /// How the rows of a page compare with what is stored.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// Indexes of rows that are new or different, to be written.
     pub(crate) wanted: Vec<usize>,
+    /// Whether any of them may be stored already.
+    pub(crate) held: bool,
     /// Rows older than what is stored.
     pub(crate) stale: u64,
     /// Rows stored already, just so.
@@ -35,6 +58,7 @@ impl Answer {
     pub(crate) fn all_wanted(records: usize) -> Self {
         Self {
             wanted: (0..records).collect(),
+            held: true,
             ..Self::default()
         }
     }
@@ -97,33 +121,41 @@ impl<'a> Columns<'a> {
 pub(crate) async fn ask(
     connection: &mut Work<'_>,
     account_id: &str,
-    records: &[Observed<'_, '_>],
+    asked: &[Asked<'_>],
 ) -> Result<Answer, sqlx::Error> {
-    let rows = Columns(records.iter().map(|r| &r.record.transaction).collect());
-    let hashes: Vec<Uuid> = records.iter().map(|r| r.record.hash).collect();
-    let observed: Vec<DateTime<Utc>> = records.iter().map(|r| r.at).collect();
+    let ids: Vec<&str> = asked.iter().map(|row| row.id).collect();
+    let hashes: Vec<Uuid> = asked.iter().map(|row| row.hash).collect();
+    let updated: Vec<_> = asked.iter().map(|row| row.version?.0).collect();
+    let observed: Vec<_> = asked.iter().map(|row| Some(row.version?.1)).collect();
     let rows = sqlx::query!(
         r#"
         SELECT asked.place AS "place!",
-               held.account_id IS NOT NULL
-                   AND paysync.is_older(asked.updated_at, asked.observed_at, held.updated_at, held.observed_at)
-                   AS "stale!"
+               held.is_held IS TRUE AS "held!",
+               held.is_held AND paysync.is_older(asked.updated_at, asked.observed_at, held.updated_at, held.observed_at)
+                   IS TRUE AS "stale!"
         FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
             AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
-        LEFT JOIN paysync.transactions AS held
-            ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
+        LEFT JOIN LATERAL (
+            -- One search of the key for each row asked for, never a scan: OFFSET keeps this from being joined
+            -- in another way, as the statistics of a table that is being filled would have it.
+            SELECT true AS is_held, payload_hash, updated_at, observed_at
+            FROM paysync.transactions
+            WHERE account_id = $1 AND transactions.provider_transaction_id = asked.provider_transaction_id
+            OFFSET 0
+        ) AS held ON true
         WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
         "#,
         account_id,
-        &rows.words(|t| &t.provider_transaction_id) as &[&str],
+        &ids as &[&str],
         &hashes,
-        &rows.times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
-        &observed,
+        &updated as &[Option<DateTime<Utc>>],
+        &observed as &[Option<DateTime<Utc>>],
     )
     .fetch_all(connection)
     .await?;
     let mut answer = Answer {
-        unchanged: count(records.len() - rows.len()),
+        unchanged: count(asked.len() - rows.len()),
+        held: rows.iter().any(|row| row.held),
         ..Answer::default()
     };
     for row in rows {

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::{TimeZone, Utc};
 use chrono_tz::Tz;
-use paysync::engine::redact::redact;
+use paysync::engine::redact::{redact, redact_and_find};
 use paysync::model::Window;
 use paysync::provider::{
-    self, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
+    self, Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -384,6 +384,56 @@ fn redaction_changes_no_transaction() {
             }
         }
     }
+}
+
+/// A row's name and time are found without reading its item.
+#[test]
+fn what_is_found_on_the_way_is_what_is_read() {
+    let mut times = 0;
+    for fixture in pages() {
+        let provider = build(fixture.code, json!({}));
+        let spec = provider.spec();
+        let stream = spec.streams[0].name.clone();
+        let checkpoint = checkpoint_of(provider.as_ref(), &fixture);
+        let response = fixture.response();
+        let page = provider
+            .page(&position(&stream, checkpoint.as_ref()), &response)
+            .unwrap();
+        for (item, stream) in page
+            .items
+            .iter()
+            .flat_map(|item| spec.streams.iter().map(move |stream| (item, stream)))
+        {
+            let Ok(read) = provider.normalize(item) else {
+                continue;
+            };
+            let key = stream.axis.map_or("", |shown| shown.key);
+            let found = redact_and_find(item.get(), &spec.redaction, [spec.id_key, key]);
+            let [id, time] = found.members.map(|member| member.and_then(wire::text_of));
+            assert_eq!(
+                id.as_ref(),
+                Some(&read.provider_transaction_id),
+                "{}/{}",
+                fixture.code,
+                fixture.name
+            );
+            let Some(shown) = stream.axis else { continue };
+            let time = time.and_then(|time| wire::parse_instant(&time, shown.zone));
+            let column = match shown.axis {
+                Axis::Created => read.created_at,
+                Axis::Updated | Axis::Corrected => read.updated_at,
+                Axis::Paid => read.paid_at,
+                Axis::Settled => read.settled_at,
+            };
+            assert_eq!(
+                time, column,
+                "{}/{}: {}",
+                fixture.code, fixture.name, stream.name
+            );
+            times += usize::from(time.is_some());
+        }
+    }
+    assert!(times > 50, "{times}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
+mod copies;
 mod cuts;
 mod gate;
 mod lanes;
@@ -133,7 +134,7 @@ fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> Pag
             outside: 0,
             provider_count: None,
         },
-        records,
+        items: records,
         quarantined: Vec::new(),
         then,
     }

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -27,7 +28,8 @@ use crate::model::{Status, Transaction, window};
 use crate::provider::wire::{self, Raw};
 use crate::provider::{
     Auth, Axis, ById, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider,
-    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
+    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec,
+    StreamSpec, Tier,
 };
 
 /// The line of the table of providers.
@@ -83,7 +85,7 @@ impl Dwh {
 
 impl Provider for Dwh {
     fn spec(&self) -> Spec {
-        let stream = |suffix: &str, axis| StreamSpec {
+        let stream = |suffix: &str, axis: Axis| StreamSpec {
             name: match axis {
                 Axis::Updated => format!("updated_at{suffix}"),
                 _ => format!("created_at{suffix}"),
@@ -93,7 +95,14 @@ impl Provider for Dwh {
                 _ => Role::History,
             },
             paging: Paging::Keyset,
-            axis: Some(axis),
+            axis: Some(Shown {
+                axis,
+                key: match axis {
+                    Axis::Updated => "updated_at",
+                    _ => "created_at",
+                },
+                zone: Tz::UTC,
+            }),
             unit: SECOND,
             slack: SECOND,
             max_window: MAX_WINDOW,

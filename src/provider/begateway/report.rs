@@ -78,10 +78,11 @@ impl Report {
 
 impl Provider for Report {
     fn spec(&self) -> Spec {
-        let streams = self
-            .walks
-            .iter()
-            .flat_map(|walk| self.methods.iter().map(|method| walk.stream(method)));
+        let streams = self.walks.iter().flat_map(|walk| {
+            self.methods
+                .iter()
+                .map(|method| walk.stream(method, self.zone))
+        });
         Spec {
             code: ENTRY.code,
             documentation: "https://doc.begateway.com/en/payment_management/reports/",

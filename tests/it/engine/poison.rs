@@ -294,7 +294,7 @@ async fn replayed(text: &str) -> Replayed {
 async fn poison_is_put_aside_and_the_rest_is_stored(pool: PgPool) {
     for provider in providers() {
         // So few rows that no filter seems to be ignored, whichever stream asks first.
-        let simulator = start(history(3, 1)).await;
+        let simulator = start(history(2, 1)).await;
         let text = config_text(&simulator, &pool, &[provider], SMALL);
         let scene = Scene::of(&simulator, &text).await;
         let account = &scene.account.id;

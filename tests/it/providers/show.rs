@@ -29,7 +29,7 @@ pub(super) fn spec(spec: &Spec) -> String {
             stream.name,
             stream.role.as_str(),
             stream.paging,
-            stream.axis,
+            stream.axis.map(|shown| shown.axis),
             stream.unit,
             stream.slack,
             stream.max_window,

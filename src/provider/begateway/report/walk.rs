@@ -1,9 +1,10 @@
 //! The streams of the report: one for each time axis and payment method.
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
 use super::options::DateType;
-use crate::provider::{Axis, Paging, Role, StreamSpec, Tier};
+use crate::provider::{Axis, Paging, Role, Shown, StreamSpec, Tier};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 const DAY: TimeDelta = TimeDelta::days(1);
@@ -25,7 +26,15 @@ impl Walk {
     }
 
     /// How the rows of a payment method are walked.
-    pub(super) fn stream(self, method: &str) -> StreamSpec {
+    pub(super) fn stream(self, method: &str, zone: Tz) -> StreamSpec {
+        // All but days are asked for in UTC.
+        let shown = |axis, key| {
+            Some(Shown {
+                axis,
+                key,
+                zone: Tz::UTC,
+            })
+        };
         let change = StreamSpec {
             name: format!("{}/{method}", self.name()),
             role: Role::Change,
@@ -44,7 +53,7 @@ impl Walk {
         match self {
             Self::Date(DateType::Created) => StreamSpec {
                 role: Role::History,
-                axis: Some(Axis::Created),
+                axis: shown(Axis::Created, "created_at"),
                 rescan: vec![
                     Tier {
                         within: DAY * 3,
@@ -58,11 +67,15 @@ impl Walk {
                 ..change
             },
             Self::Date(DateType::Paid) => StreamSpec {
-                axis: Some(Axis::Paid),
+                axis: shown(Axis::Paid, "paid_at"),
                 ..change
             },
             Self::Date(DateType::Settled) => StreamSpec {
-                axis: Some(Axis::Settled),
+                axis: Some(Shown {
+                    axis: Axis::Settled,
+                    key: "settled_at",
+                    zone,
+                }),
                 unit: DAY,
                 // A day more is asked for at either end, and the account's days are not those of UTC.
                 slack: DAY * 2,
@@ -72,7 +85,7 @@ impl Walk {
                 ..change
             },
             Self::Corrections => StreamSpec {
-                axis: Some(Axis::Corrected),
+                axis: shown(Axis::Corrected, "manually_corrected_at"),
                 ..change
             },
         }

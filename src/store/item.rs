@@ -1,0 +1,134 @@
+//! The items of a page, before and after they are read.
+
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
+use crate::model::Transaction;
+
+/// An item and the transaction made of it.
+#[derive(Debug, Clone)]
+pub struct Record<'a> {
+    /// The normalized row.
+    pub transaction: Transaction,
+    /// The item as sent, redacted.
+    pub payload: Cow<'a, str>,
+    /// XXH3-128 of `payload`.
+    pub hash: Uuid,
+}
+
+/// An item of a page: which row it is of, and whether it differs. It is read only if it is news.
+pub trait Item<'a>: Send {
+    /// The provider's id.
+    fn id(&self) -> &str;
+
+    /// XXH3-128 of the payload.
+    fn hash(&self) -> Uuid;
+
+    /// Makes a record of it, or says why it can be none.
+    fn read(self) -> Result<Record<'a>, Quarantined<'a>>;
+}
+
+impl<'a> Item<'a> for Record<'a> {
+    fn id(&self) -> &str {
+        &self.transaction.provider_transaction_id
+    }
+
+    fn hash(&self) -> Uuid {
+        self.hash
+    }
+
+    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
+        Ok(self)
+    }
+}
+
+/// An item that cannot become a row.
+#[derive(Debug, Clone)]
+pub struct Quarantined<'a> {
+    /// The provider's id, where it could be read.
+    pub provider_transaction_id: Option<String>,
+    /// Why, one word.
+    pub reason: &'static str,
+    /// Why, in words; no data of the item.
+    pub detail: String,
+    /// The item as sent, redacted.
+    pub payload: Cow<'a, str>,
+    /// XXH3-128 of `payload`.
+    pub hash: Uuid,
+}
+
+/// The items to be written, read; what cannot be read joins the quarantined.
+pub(super) fn wanted<'a, I: Item<'a>>(
+    sent: Vec<Sent<'a, I>>,
+    places: &[usize],
+    quarantined: &mut Vec<Quarantined<'a>>,
+) -> Vec<Record<'a>> {
+    let mut wanted = places.iter().copied().peekable();
+    let mut records = Vec::with_capacity(places.len());
+    for (place, item) in sent.into_iter().enumerate() {
+        if wanted.next_if_eq(&place).is_some() {
+            match item.read() {
+                Ok(record) => records.push(record),
+                Err(bad) => quarantined.push(bad),
+            }
+        }
+    }
+    records
+}
+
+/// An item, read already or not.
+pub(super) enum Sent<'a, I> {
+    Unread(I),
+    Read(Box<Record<'a>>),
+}
+
+impl<'a, I: Item<'a>> Item<'a> for Sent<'a, I> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Unread(item) => item.id(),
+            Self::Read(record) => record.id(),
+        }
+    }
+
+    fn hash(&self) -> Uuid {
+        match self {
+            Self::Unread(item) => item.hash(),
+            Self::Read(record) => record.hash,
+        }
+    }
+
+    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
+        match self {
+            Self::Unread(item) => item.read(),
+            Self::Read(record) => Ok(*record),
+        }
+    }
+}
+
+/// Sorts items by key, and keeps the last of those with one key that can be read.
+pub(super) fn last_of_each<'a, I: Item<'a>>(
+    mut items: Vec<I>,
+    quarantined: &mut Vec<Quarantined<'a>>,
+) -> (Vec<Sent<'a, I>>, u64) {
+    let mut duplicate = 0;
+    // A stable sort keeps the page's order among equals; reversed, the last comes first.
+    items.reverse();
+    items.sort_by(|a, b| a.id().cmp(b.id()));
+    let mut items = items.into_iter().peekable();
+    let mut kept: Vec<Sent<'a, I>> = Vec::with_capacity(items.len());
+    while let Some(item) = items.next() {
+        let is_twin = |other: &I| other.id() == item.id();
+        if kept.last().is_some_and(|last| last.id() == item.id()) {
+            duplicate += 1;
+        } else if items.peek().is_some_and(is_twin) {
+            match item.read() {
+                Ok(record) => kept.push(Sent::Read(Box::new(record))),
+                Err(bad) => quarantined.push(bad),
+            }
+        } else {
+            kept.push(Sent::Unread(item));
+        }
+    }
+    (kept, duplicate)
+}

@@ -1,0 +1,194 @@
+//! Pages of new rows, which are copied: the same comes out as by the upsert, whatever is in the way.
+
+use super::*;
+
+const ROWS: usize = 120;
+
+/// Rows each of which lacks other columns.
+fn rows_of_all_kinds() -> Vec<Record<'static>> {
+    let amounts = [
+        "12345678901234567890.123456789012345678",
+        "-0.000000000000000001",
+        "1e30",
+        "0",
+        "-7",
+        "100.00",
+    ];
+    let mut rows: Vec<Record<'static>> = (0..ROWS)
+        .map(|number| record(&format!("{number:04}"), 1))
+        .collect();
+    for (number, row) in rows.iter_mut().enumerate() {
+        let mut random = fastrand::Rng::with_seed(u64::try_from(number).unwrap());
+        let mut maybe = |column: &mut Option<String>, text: &str| {
+            *column = random.bool().then(|| format!("{text} é€😀 {number}"));
+        };
+        let t = &mut row.transaction;
+        for (name, column) in [
+            ("parent", &mut t.parent_transaction_id),
+            ("group", &mut t.payment_group_id),
+            ("reference", &mut t.merchant_reference),
+            ("shop", &mut t.shop_id),
+            ("kind", &mut t.provider_kind),
+            ("status", &mut t.provider_status),
+            ("currency", &mut t.currency),
+            ("converted", &mut t.converted_currency),
+            ("fee", &mut t.fee_currency),
+            ("method", &mut t.payment_method),
+            ("brand", &mut t.card_brand),
+            ("bin", &mut t.card_bin),
+            ("last", &mut t.card_last4),
+            ("country", &mut t.card_issuer_country),
+            ("customer", &mut t.customer_id),
+            ("mail", &mut t.customer_email),
+            ("ip", &mut t.customer_ip),
+            ("code", &mut t.error_code),
+            ("message", &mut t.error_message),
+            ("rrn", &mut t.rrn),
+            ("arn", &mut t.arn),
+            ("auth", &mut t.auth_code),
+            ("provider reference", &mut t.provider_reference),
+            ("gateway", &mut t.gateway),
+            ("description", &mut t.description),
+        ] {
+            maybe(column, name);
+        }
+        let mut amount = || {
+            amounts
+                .get(random.usize(0..8))
+                .map(|text| text.parse().unwrap())
+        };
+        t.amount = amount();
+        t.paid_amount = amount();
+        t.converted_amount = amount();
+        t.fee = amount();
+        let mut time = || {
+            random
+                .bool()
+                .then(|| hour(0) + TimeDelta::microseconds(random.i64(0..1_000_000_000_000)))
+        };
+        t.created_at = time();
+        t.updated_at = time();
+        t.paid_at = time();
+        t.settled_at = time();
+        t.is_test = [None, Some(true), Some(false)][number % 3];
+    }
+    rows
+}
+
+async fn payloads(pool: &PgPool) -> Vec<(String, String)> {
+    sqlx::query_as(
+        "SELECT provider_transaction_id, payload::text FROM paysync.raw_transactions ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let windows = open(&store, &lease, &[planned(0, 1), planned(1, 2)]).await;
+    let counts = store
+        .commit_page(&lease, page(&windows[0], rows_of_all_kinds(), close()))
+        .await
+        .unwrap();
+    assert_eq!((counts.items, counts.inserted), (120, 120));
+    let copied = (
+        crate::support::stored(&pool, ACCOUNT).await,
+        payloads(&pool).await,
+    );
+    assert_eq!(copied.0.len(), ROWS);
+    sqlx::query("TRUNCATE paysync.transactions, paysync.raw_transactions")
+        .execute(&pool)
+        .await
+        .unwrap();
+
+    // Small pages are upserted.
+    let mut rows = rows_of_all_kinds();
+    while !rows.is_empty() {
+        let part = rows.split_off(rows.len().saturating_sub(20));
+        let then = if rows.is_empty() { close() } else { more(1) };
+        store
+            .commit_page(&lease, page(&windows[1], part, then))
+            .await
+            .unwrap();
+    }
+    let upserted = (
+        crate::support::stored(&pool, ACCOUNT).await,
+        payloads(&pool).await,
+    );
+    assert_eq!(copied, upserted);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn among_copied_rows_the_culprit_alone_is_put_aside(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let mut rows = rows_of_all_kinds();
+    rows[60].payload = Cow::Borrowed("{");
+    rows[61].transaction.created_at = Utc.with_ymd_and_hms(-5000, 1, 1, 0, 0, 0).single();
+    rows[62].transaction.description = Some("a\0b".to_owned());
+    let counts = store
+        .commit_page(&lease, page(&window, rows, close()))
+        .await
+        .unwrap();
+    assert_adds_up(&counts);
+    assert_eq!((counts.inserted, counts.quarantined), (117, 3));
+    assert_eq!(payloads(&pool).await.len(), 117);
+}
+
+/// The question comes too early to see what another lane is about to commit.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_row_that_comes_between_is_no_reason_to_fail(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let rows = || -> Vec<Record<'static>> {
+        (0..ROWS)
+            .map(|number| record(&format!("{number:04}"), 2))
+            .collect()
+    };
+    let mut other = pool.begin().await.unwrap();
+    for (id, hash, seconds) in [
+        ("0003", rows()[3].hash, 2),
+        ("0004", hash("older"), 1),
+        ("0005", hash("newer"), 3),
+    ] {
+        sqlx::query(
+            "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, kind, status, updated_at, payload_hash, observed_at)
+             VALUES ($1, 'convergegate', $2, 'payment', 'succeeded', $3, $4, now())",
+        )
+        .bind(ACCOUNT)
+        .bind(id)
+        .bind(hour(0) + TimeDelta::seconds(seconds))
+        .bind(hash)
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    }
+    let committing = store.commit_page(&lease, page(&window, rows(), close()));
+    let waiting = async {
+        let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND wait_event_type = 'Lock' AND query LIKE '%COPY paysync.transactions%'";
+        while count(&pool, is_waiting).await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        other.commit().await.unwrap();
+    };
+    let both = futures_util::future::join(committing, waiting);
+    let (counts, ()) = in_time("a copy that waits for another lane", both).await;
+    let counts = counts.unwrap();
+    assert_adds_up(&counts);
+    assert_eq!(
+        (
+            counts.inserted,
+            counts.updated,
+            counts.unchanged,
+            counts.stale
+        ),
+        (117, 1, 1, 1)
+    );
+    assert_eq!(
+        count(&pool, "SELECT count(*) FROM paysync.transaction_history").await,
+        1
+    );
+}
