@@ -184,10 +184,7 @@ pub fn main() -> ExitCode {
         // Help and the version, which are asked for.
         Err(error) => error.exit(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match runtime(&cli.command).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
@@ -198,6 +195,15 @@ pub fn main() -> ExitCode {
     };
     runtime.shutdown_background();
     code
+}
+
+/// One thread does for all but the simulated providers: PostgreSQL and the providers have the work, and
+/// memory does not grow with the machine's cores.
+fn runtime(command: &Command) -> tokio::runtime::Builder {
+    match command {
+        Command::Simulate(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    }
 }
 
 async fn dispatch(cli: Cli) -> anyhow::Result<bool> {

@@ -5,7 +5,7 @@
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::PgArgumentBuffer;
+use sqlx::postgres::{PgArgumentBuffer, PgConnection};
 use sqlx::{Encode, Postgres};
 
 use super::session::Work;
@@ -15,7 +15,7 @@ use super::transaction::Observed;
 pub(super) const FEWEST: usize = 50;
 
 /// What is sent at once: a page's payloads are not gathered in one buffer.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
 
 const TRANSACTIONS: &str = "\
     COPY paysync.transactions (
@@ -44,27 +44,47 @@ pub(super) async fn copy(
     provider: &str,
     records: &[Observed<'_, '_>],
 ) -> Result<u64, sqlx::Error> {
-    // What cannot be encoded is found before anything is sent.
-    let mut rows = Rows::new();
-    for row in records {
-        rows.transaction(account_id, provider, row)
-            .map_err(sqlx::Error::Encode)?;
-    }
-    let mut copy = work.connection().copy_in_raw(TRANSACTIONS).await?;
-    copy.send(rows.finish()).await?;
-    let stored = copy.finish().await?;
+    let of = Of {
+        account_id,
+        provider,
+    };
+    let connection = work.connection();
+    let stored = send(connection, TRANSACTIONS, of, records, Rows::transaction).await?;
+    send(connection, PAYLOADS, of, records, Rows::payload).await?;
+    Ok(stored)
+}
 
-    let mut copy = work.connection().copy_in_raw(PAYLOADS).await?;
+/// What the rows of a page have in common.
+#[derive(Clone, Copy)]
+struct Of<'p> {
+    account_id: &'p str,
+    provider: &'p str,
+}
+
+type Encoder = fn(&mut Rows, Of<'_>, &Observed<'_, '_>) -> Result<(), BoxDynError>;
+
+async fn send(
+    connection: &mut PgConnection,
+    statement: &str,
+    of: Of<'_>,
+    records: &[Observed<'_, '_>],
+    encode: Encoder,
+) -> Result<u64, sqlx::Error> {
+    let mut copy = connection.copy_in_raw(statement).await?;
     let mut rows = Rows::new();
     for row in records {
-        rows.payload(account_id, row).map_err(sqlx::Error::Encode)?;
+        if let Err(error) = encode(&mut rows, of, row) {
+            copy.abort("a value cannot be sent").await?;
+            return Err(sqlx::Error::Encode(error));
+        }
         if rows.0.len() >= CHUNK {
-            copy.send(rows.take()).await?;
+            copy.send(rows.0.as_slice()).await?;
+            rows.0.clear();
         }
     }
-    copy.send(rows.finish()).await?;
-    copy.finish().await?;
-    Ok(stored)
+    rows.0.extend_from_slice(&TRAILER);
+    copy.send(rows.0.as_slice()).await?;
+    copy.finish().await
 }
 
 /// Rows in PostgreSQL's binary format.
@@ -75,15 +95,6 @@ impl Rows {
         let mut rows = Self(PgArgumentBuffer::default());
         rows.0.extend_from_slice(HEADER);
         rows
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.0.extend_from_slice(&TRAILER);
-        self.take()
-    }
-
-    fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut *self.0)
     }
 
     fn start(&mut self, columns: i16) {
@@ -104,16 +115,11 @@ impl Rows {
         Ok(())
     }
 
-    fn transaction(
-        &mut self,
-        account_id: &str,
-        provider: &str,
-        row: &Observed<'_, '_>,
-    ) -> Result<(), BoxDynError> {
+    fn transaction(&mut self, of: Of<'_>, row: &Observed<'_, '_>) -> Result<(), BoxDynError> {
         let t = &row.record.transaction;
         self.start(41);
-        self.put(Some(account_id))?;
-        self.put(Some(provider))?;
+        self.put(Some(of.account_id))?;
+        self.put(Some(of.provider))?;
         self.put(Some(row.at))?;
         self.put(Some(t.provider_transaction_id.as_str()))?;
         self.put(t.parent_transaction_id.as_deref())?;
@@ -155,9 +161,9 @@ impl Rows {
         self.put(Some(row.record.hash))
     }
 
-    fn payload(&mut self, account_id: &str, row: &Observed<'_, '_>) -> Result<(), BoxDynError> {
+    fn payload(&mut self, of: Of<'_>, row: &Observed<'_, '_>) -> Result<(), BoxDynError> {
         self.start(3);
-        self.put(Some(account_id))?;
+        self.put(Some(of.account_id))?;
         self.put(Some(
             row.record.transaction.provider_transaction_id.as_str(),
         ))?;

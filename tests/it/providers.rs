@@ -18,7 +18,8 @@ use chrono_tz::Tz;
 use paysync::engine::redact::{redact, redact_and_find};
 use paysync::model::Window;
 use paysync::provider::{
-    self, Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
+    self, Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings,
+    wire,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
