@@ -11,6 +11,9 @@ use super::settings::{BetweenPages, Provider, Settings};
 use super::world::World;
 use super::{begateway_dwh, begateway_report, convergegate, ecommpay, firekassa};
 
+/// Before the end of the history, microseconds: out of the reach of polls, which look for what is new.
+const LATE: i64 = 3_600_000_000;
+
 /// What a provider's lock protects.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -26,9 +29,19 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(provider: Provider, settings: &Settings) -> Self {
+        let mut world = merchant::history(provider, settings);
+        if let Ok(step @ 1..) = usize::try_from(settings.changed) {
+            // Merchants of their own: what comes later is as without these changes.
+            let mut merchant = Merchant::new(provider, settings.seed.wrapping_add(2));
+            let late = settings.until.timestamp_micros() - LATE;
+            for place in (0..world.len()).step_by(step) {
+                let row = world.row(place).copied().unwrap_or_default();
+                merchant.advance(&mut world, place, late.max(row.updated + 1));
+            }
+        }
         Self {
             provider,
-            world: merchant::history(provider, settings),
+            world,
             merchant: Merchant::new(provider, settings.seed.wrapping_add(1)),
             dice: Dice::new(settings.seed ^ u64::from(provider.position())),
             requests: 0,

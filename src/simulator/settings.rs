@@ -91,6 +91,8 @@ pub struct Settings {
     pub from: DateTime<Utc>,
     /// End of the history, exclusive: the moment of the start.
     pub until: DateTime<Utc>,
+    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    pub changed: u32,
     /// How many rows of the history share one creation instant, in its middle.
     pub burst: u32,
     /// New rows per second and provider while the simulator runs.
@@ -130,6 +132,7 @@ impl Settings {
             seed: 1,
             from: now - TimeDelta::days(i64::from(days)),
             until: now,
+            changed: 0,
             burst: 0,
             rate: 0,
             churn: 0,
