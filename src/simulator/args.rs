@@ -44,6 +44,10 @@ pub struct Args {
     /// Time that every answer takes, such as 50ms.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub latency: Duration,
+    /// MiB of written rows that are kept per provider: for measurements beside it, as reading them again then costs next
+    /// to nothing.
+    #[arg(long, default_value_t = 0, value_name = "MIB")]
+    pub keep: usize,
     /// Most rows of a page, below what an API itself allows.
     #[arg(long, value_name = "ROWS")]
     pub page_cap: Option<u32>,
@@ -64,6 +68,7 @@ impl Args {
             churn: 60,
             fail: 0,
             latency: Duration::ZERO,
+            keep: 0,
             page_cap: None,
         }
     }
@@ -79,6 +84,7 @@ impl Args {
             churn: self.churn,
             fail_per_mille: self.fail,
             latency: self.latency,
+            keep: self.keep.saturating_mul(1 << 20),
             page_cap: self.page_cap,
             ..Settings::new(self.until.unwrap_or(now), self.days)
         }

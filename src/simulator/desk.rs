@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::dice::Dice;
 use super::exchange::{Answer, Call};
 use super::fault::{self, Fault};
+use super::kept::Kept;
 use super::ledger::{self, LedgerPayment, LedgerRow};
 use super::merchant::{self, Merchant};
 use super::settings::{BetweenPages, Provider, Settings};
@@ -19,6 +20,7 @@ const LATE: i64 = 3_600_000_000;
 pub(crate) struct Desk {
     provider: Provider,
     world: World,
+    kept: Kept,
     merchant: Merchant,
     dice: Dice,
     requests: u64,
@@ -42,6 +44,7 @@ impl Desk {
         Self {
             provider,
             world,
+            kept: Kept::new(settings.keep),
             merchant: Merchant::new(provider, settings.seed.wrapping_add(1)),
             dice: Dice::new(settings.seed ^ u64::from(provider.position())),
             requests: 0,
@@ -70,12 +73,13 @@ impl Desk {
     /// The answer to a call; after a page, rows move as `between_pages` says.
     pub(crate) fn answer(&mut self, settings: &Settings, call: &Call) -> Answer {
         let answer = match self.provider {
-            Provider::Convergegate => convergegate::answer(&self.world, settings, call),
-            Provider::BegatewayDwh => begateway_dwh::answer(&self.world, settings, call),
-            Provider::BegatewayReport => begateway_report::answer(&self.world, settings, call),
-            Provider::Ecommpay => ecommpay::answer(&self.world, settings, call),
-            Provider::Firekassa => firekassa::answer(&self.world, settings, call),
+            Provider::Convergegate => convergegate::answer,
+            Provider::BegatewayDwh => begateway_dwh::answer,
+            Provider::BegatewayReport => begateway_report::answer,
+            Provider::Ecommpay => ecommpay::answer,
+            Provider::Firekassa => firekassa::answer,
         };
+        let answer = answer(&self.world, &mut self.kept, settings, call);
         if let Some(places) = &answer.page {
             let now = call.now.timestamp_micros();
             for _ in 0..self.between_pages.insert {

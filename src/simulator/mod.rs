@@ -40,6 +40,7 @@ mod facts;
 mod fault;
 mod firekassa;
 mod json;
+mod kept;
 mod ledger;
 mod merchant;
 mod money;

@@ -105,6 +105,8 @@ pub struct Settings {
     pub latency: Duration,
     /// Most rows of a page, below what the API itself allows.
     pub page_cap: Option<u32>,
+    /// Bytes of written rows that are kept per provider, so that reading them again costs next to nothing.
+    pub keep: usize,
     /// Rows that change while a client reads.
     pub between_pages: BetweenPages,
     /// A clock that stands still here until it is moved; else the machine's.
@@ -139,6 +141,7 @@ impl Settings {
             fail_per_mille: 0,
             latency: Duration::ZERO,
             page_cap: None,
+            keep: 0,
             between_pages: BetweenPages::default(),
             now: None,
             dwh_date_to_inclusive: false,
