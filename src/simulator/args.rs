@@ -23,6 +23,12 @@ pub struct Args {
     /// Days of history before now.
     #[arg(long, default_value_t = 90)]
     pub days: u32,
+    /// End of the history, such as 2026-01-01T00:00:00Z: equal ends and seeds give equal histories [default: now].
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<DateTime<Utc>>,
+    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub changed: u32,
     /// Rows of the history that share one creation instant.
     #[arg(long, default_value_t = 0)]
     pub burst: u32,
@@ -38,6 +44,10 @@ pub struct Args {
     /// Time that every answer takes, such as 50ms.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub latency: Duration,
+    /// MiB of written rows that are kept per provider: for measurements beside it, as reading them again then costs next
+    /// to nothing.
+    #[arg(long, default_value_t = 0, value_name = "MIB")]
+    pub keep: usize,
     /// Most rows of a page, below what an API itself allows.
     #[arg(long, value_name = "ROWS")]
     pub page_cap: Option<u32>,
@@ -51,11 +61,14 @@ impl Args {
             rows,
             seed: 1,
             days: 90,
+            until: None,
+            changed: 0,
             burst: 0,
             rate,
             churn: 60,
             fail: 0,
             latency: Duration::ZERO,
+            keep: 0,
             page_cap: None,
         }
     }
@@ -65,13 +78,15 @@ impl Args {
         Settings {
             rows: self.rows,
             seed: self.seed,
+            changed: self.changed,
             burst: self.burst,
             rate: self.rate,
             churn: self.churn,
             fail_per_mille: self.fail,
             latency: self.latency,
+            keep: self.keep.saturating_mul(1 << 20),
             page_cap: self.page_cap,
-            ..Settings::new(now, self.days)
+            ..Settings::new(self.until.unwrap_or(now), self.days)
         }
     }
 

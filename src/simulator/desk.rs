@@ -5,17 +5,22 @@ use std::collections::VecDeque;
 use super::dice::Dice;
 use super::exchange::{Answer, Call};
 use super::fault::{self, Fault};
+use super::kept::Kept;
 use super::ledger::{self, LedgerPayment, LedgerRow};
 use super::merchant::{self, Merchant};
 use super::settings::{BetweenPages, Provider, Settings};
 use super::world::World;
 use super::{begateway_dwh, begateway_report, convergegate, ecommpay, firekassa};
 
+/// Before the end of the history, microseconds: out of the reach of polls, which look for what is new.
+const LATE: i64 = 3_600_000_000;
+
 /// What a provider's lock protects.
 #[derive(Debug)]
 pub(crate) struct Desk {
     provider: Provider,
     world: World,
+    kept: Kept,
     merchant: Merchant,
     dice: Dice,
     requests: u64,
@@ -26,9 +31,20 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(provider: Provider, settings: &Settings) -> Self {
+        let mut world = merchant::history(provider, settings);
+        if let Ok(step @ 1..) = usize::try_from(settings.changed) {
+            // Merchants of their own: what comes later is as without these changes.
+            let mut merchant = Merchant::new(provider, settings.seed.wrapping_add(2));
+            let late = settings.until.timestamp_micros() - LATE;
+            for place in (0..world.len()).step_by(step) {
+                let row = world.row(place).copied().unwrap_or_default();
+                merchant.advance(&mut world, place, late.max(row.updated + 1));
+            }
+        }
         Self {
             provider,
-            world: merchant::history(provider, settings),
+            world,
+            kept: Kept::new(settings.keep),
             merchant: Merchant::new(provider, settings.seed.wrapping_add(1)),
             dice: Dice::new(settings.seed ^ u64::from(provider.position())),
             requests: 0,
@@ -57,12 +73,13 @@ impl Desk {
     /// The answer to a call; after a page, rows move as `between_pages` says.
     pub(crate) fn answer(&mut self, settings: &Settings, call: &Call) -> Answer {
         let answer = match self.provider {
-            Provider::Convergegate => convergegate::answer(&self.world, settings, call),
-            Provider::BegatewayDwh => begateway_dwh::answer(&self.world, settings, call),
-            Provider::BegatewayReport => begateway_report::answer(&self.world, settings, call),
-            Provider::Ecommpay => ecommpay::answer(&self.world, settings, call),
-            Provider::Firekassa => firekassa::answer(&self.world, settings, call),
+            Provider::Convergegate => convergegate::answer,
+            Provider::BegatewayDwh => begateway_dwh::answer,
+            Provider::BegatewayReport => begateway_report::answer,
+            Provider::Ecommpay => ecommpay::answer,
+            Provider::Firekassa => firekassa::answer,
         };
+        let answer = answer(&self.world, &mut self.kept, settings, call);
         if let Some(places) = &answer.page {
             let now = call.now.timestamp_micros();
             for _ in 0..self.between_pages.insert {

@@ -1,5 +1,7 @@
 //! JSON text written by hand, so that every digit of a number is the simulator's own choice.
 
+use std::fmt::Write as _;
+
 /// A JSON text that grows from left to right; the caller closes what it opens.
 #[derive(Debug, Default)]
 pub(crate) struct Json {
@@ -14,6 +16,11 @@ impl Json {
 
     pub(crate) fn finish(self) -> String {
         self.text
+    }
+
+    /// Makes room for so many bytes more.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.text.reserve(bytes);
     }
 
     /// Opens `{` or `[` as an element.
@@ -35,6 +42,12 @@ impl Json {
         self.comma = true;
     }
 
+    /// An element that is JSON already.
+    pub(crate) fn element(&mut self, value: &str) {
+        self.separate();
+        self.text.push_str(value);
+    }
+
     /// A value that is JSON already: a number, `true`, `null`.
     pub(crate) fn raw(&mut self, key: &str, value: &str) {
         self.key(key);
@@ -42,7 +55,9 @@ impl Json {
     }
 
     pub(crate) fn number(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.raw(key, &value.to_string());
+        self.key(key);
+        // Writing to a text cannot fail.
+        let _unfailing = write!(self.text, "{value}");
     }
 
     pub(crate) fn flag(&mut self, key: &str, value: bool) {
@@ -80,8 +95,15 @@ impl Json {
     }
 
     fn quote(&mut self, value: &str) {
-        self.text
-            .push_str(&serde_json::Value::from(value).to_string());
+        let is_plain = value
+            .bytes()
+            .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+        if is_plain {
+            self.text.extend(["\"", value, "\""]);
+        } else {
+            self.text
+                .push_str(&serde_json::Value::from(value).to_string());
+        }
     }
 
     fn separate(&mut self) {

@@ -40,6 +40,7 @@ mod facts;
 mod fault;
 mod firekassa;
 mod json;
+mod kept;
 mod ledger;
 mod merchant;
 mod money;
@@ -305,6 +306,22 @@ mod tests {
         assert_eq!(page(&client, &url).await.unwrap().0, 200);
         assert_eq!(simulator.requests(Provider::Convergegate).faults, 9);
         simulator.stop().await;
+    }
+
+    #[tokio::test]
+    async fn every_so_manieth_row_can_have_changed() {
+        let settings = |changed| Settings {
+            changed,
+            ..Settings::for_tests()
+        };
+        let (before, after) = (simulator(settings(0)).await, simulator(settings(10)).await);
+        for provider in [Provider::BegatewayDwh, Provider::Firekassa] {
+            let (before, after) = (before.ledger(provider), after.ledger(provider));
+            let differs = |at: &usize| before[*at] != after[*at];
+            let changed: Vec<usize> = (0..before.len()).filter(differs).collect();
+            let every_tenth: Vec<usize> = (0..before.len()).step_by(10).collect();
+            assert_eq!(changed, every_tenth);
+        }
     }
 
     #[tokio::test]

@@ -91,6 +91,8 @@ pub struct Settings {
     pub from: DateTime<Utc>,
     /// End of the history, exclusive: the moment of the start.
     pub until: DateTime<Utc>,
+    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    pub changed: u32,
     /// How many rows of the history share one creation instant, in its middle.
     pub burst: u32,
     /// New rows per second and provider while the simulator runs.
@@ -103,6 +105,8 @@ pub struct Settings {
     pub latency: Duration,
     /// Most rows of a page, below what the API itself allows.
     pub page_cap: Option<u32>,
+    /// Bytes of written rows that are kept per provider, so that reading them again costs next to nothing.
+    pub keep: usize,
     /// Rows that change while a client reads.
     pub between_pages: BetweenPages,
     /// A clock that stands still here until it is moved; else the machine's.
@@ -130,12 +134,14 @@ impl Settings {
             seed: 1,
             from: now - TimeDelta::days(i64::from(days)),
             until: now,
+            changed: 0,
             burst: 0,
             rate: 0,
             churn: 0,
             fail_per_mille: 0,
             latency: Duration::ZERO,
             page_cap: None,
+            keep: 0,
             between_pages: BetweenPages::default(),
             now: None,
             dwh_date_to_inclusive: false,

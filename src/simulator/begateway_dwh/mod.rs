@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::credentials::{DWH_PSP_ID, DWH_SECRET_KEY};
 use super::exchange::{Answer, Call, is_credential};
 use super::json::Json;
+use super::kept::Kept;
 use super::settings::Settings;
 use super::world::{Row, World};
 use item::Item;
@@ -24,27 +25,32 @@ const COUNT: &str = "/api/v2/transactions/count";
 const UIDS_EXPORT: &str = "/api/v2/transactions/uids_export";
 const HEALTH: &str = "/api/health";
 
-pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
+pub(crate) fn answer(world: &World, kept: &mut Kept, settings: &Settings, call: &Call) -> Answer {
     if call.path == HEALTH && call.method == Method::GET {
         return Answer::json("{}".to_owned());
     }
-    match route(world, settings, call) {
+    match route(world, kept, settings, call) {
         Ok(answer) | Err(answer) => answer,
     }
 }
 
-fn route(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answer> {
+fn route(
+    world: &World,
+    kept: &mut Kept,
+    settings: &Settings,
+    call: &Call,
+) -> Result<Answer, Answer> {
     admit(call)?;
     let body = body(call).map_err(unprocessable)?;
     match call.path.as_str() {
-        LIST => Request::read(&body, settings).map(|request| list(world, settings, &request)),
+        LIST => Request::read(&body, settings).map(|request| list(world, kept, settings, &request)),
         COUNT => Request::read(&body, settings).map(|request| count(world, &request)),
         _ => uids_export(world, &body),
     }
     .map_err(unprocessable)
 }
 
-fn list(world: &World, settings: &Settings, request: &Request) -> Answer {
+fn list(world: &World, kept: &mut Kept, settings: &Settings, request: &Request) -> Answer {
     let cap = settings.page_cap.and_then(|cap| usize::try_from(cap).ok());
     let limit = request.limit.min(cap.unwrap_or(usize::MAX));
     let mut found = matching(world, request);
@@ -55,13 +61,14 @@ fn list(world: &World, settings: &Settings, request: &Request) -> Answer {
     json.open('{');
     json.open_at("data", '{');
     json.open_at("transactions", '[');
-    for row in &rows {
+    kept.reshape(format!("{:?} {:?}", request.zone, request.fields));
+    kept.list(&mut json, world, &places, |json, row| {
         let item = Item::new(world, row, request.zone);
         match &request.fields {
-            Some(fields) => item.write(&mut json, fields),
-            None => item.write_default(&mut json),
+            Some(fields) => item.write(json, fields),
+            None => item.write_default(json),
         }
-    }
+    });
     json.close(']');
     json.open_at("pagination", '{');
     json.text("date_type", request.date_type);

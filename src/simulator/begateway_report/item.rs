@@ -33,9 +33,14 @@ pub(crate) fn order_id(row: &Row) -> u64 {
 }
 
 pub(crate) fn method(facts: &Facts) -> &'static str {
-    match facts.method {
-        Method::Card(_) | Method::Nothing => "credit_card",
-        Method::Account(..) => "alternative",
+    method_name(matches!(facts.method, Method::Account(..)))
+}
+
+pub(crate) fn method_name(has_account: bool) -> &'static str {
+    if has_account {
+        "alternative"
+    } else {
+        "credit_card"
     }
 }
 

@@ -15,8 +15,9 @@ use serde_json::{Map, Value};
 use super::begateway_dwh::item::status;
 use super::credentials::{REPORT_SECRET_KEY, REPORT_SHOP_ID};
 use super::exchange::{Answer, Call, is_credential};
-use super::facts::Facts;
+use super::facts;
 use super::json::Json;
+use super::kept::Kept;
 use super::settings::Settings;
 use super::world::{Axis, Row, World};
 
@@ -37,13 +38,18 @@ const PARAMETERS: &[&str] = &[
     "manual_correction_to",
 ];
 
-pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
-    match report(world, settings, call) {
+pub(crate) fn answer(world: &World, kept: &mut Kept, settings: &Settings, call: &Call) -> Answer {
+    match report(world, kept, settings, call) {
         Ok(answer) | Err(answer) => answer,
     }
 }
 
-fn report(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answer> {
+fn report(
+    world: &World,
+    kept: &mut Kept,
+    settings: &Settings,
+    call: &Call,
+) -> Result<Answer, Answer> {
     let body = admit(call)?;
     let request = Request::read(&body)?;
     let mut found: Vec<usize> = world
@@ -69,9 +75,9 @@ fn report(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Ans
     let mut json = Json::new();
     json.open('{');
     json.open_at("transactions", '[');
-    for row in page.iter().filter_map(|&place| world.row(place)) {
-        item::write(&mut json, world, row);
-    }
+    kept.list(&mut json, world, &page, |json, row| {
+        item::write(json, world, row);
+    });
     json.close(']');
     json.number("count", count);
     json.flag("has_more", has_more);
@@ -200,7 +206,7 @@ impl Request {
                 row.corrected
                     .is_some_and(|corrected| span.contains(&corrected))
             })
-            && item::method(&Facts::of(row)) == self.method
+            && item::method_name(facts::has_account(row)) == self.method
     }
 }
 

@@ -14,6 +14,7 @@ use super::credentials::CONVERGEGATE_TOKEN;
 use super::exchange::{Answer, Call, HTML, is_credential};
 use super::facts::Facts;
 use super::json::Json;
+use super::kept::Kept;
 use super::paging;
 use super::settings::Settings;
 use super::world::{Axis, Row, World};
@@ -31,13 +32,18 @@ const PARAMETERS: &[&str] = &[
     "referenceId.eq",
 ];
 
-pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
-    match list(world, settings, call) {
+pub(crate) fn answer(world: &World, kept: &mut Kept, settings: &Settings, call: &Call) -> Answer {
+    match list(world, kept, settings, call) {
         Ok(answer) | Err(answer) => answer,
     }
 }
 
-fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answer> {
+fn list(
+    world: &World,
+    kept: &mut Kept,
+    settings: &Settings,
+    call: &Call,
+) -> Result<Answer, Answer> {
     admit(call)?;
     let query = Query::read(call)?;
     let limit = query.limit.min(cap(settings));
@@ -51,9 +57,9 @@ fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answe
     json.number("status", 200);
     json.flag("hasMore", has_more);
     json.open_at("result", '[');
-    for row in places.iter().filter_map(|&place| world.row(place)) {
-        item::write(&mut json, world, row);
-    }
+    kept.list(&mut json, world, &places, |json, row| {
+        item::write(json, world, row);
+    });
     json.close(']');
     json.close('}');
     Ok(Answer::page(json.finish(), places))

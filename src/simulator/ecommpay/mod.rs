@@ -4,6 +4,8 @@
 //! the last update, both bounds inclusive in whole seconds (undocumented). The order is
 //! undocumented too: newest update first, ties in another order in every request.
 
+use std::sync::Arc;
+
 use axum::http::Method;
 use chrono::{NaiveDateTime, TimeZone as _};
 use chrono_tz::Tz;
@@ -13,9 +15,11 @@ use super::credentials::{ECOMMPAY_SECRET, ECOMMPAY_TOKEN};
 use super::exchange::{Answer, Call, is_credential};
 use super::facts::Facts;
 use super::json::Json;
+use super::kept::{Kept, Written};
 use super::paging;
 use super::settings::Settings;
 use super::world::{Axis, Row, World};
+use signature::Order;
 
 pub(crate) mod item;
 mod signature;
@@ -39,8 +43,8 @@ const PARAMETERS: &[&str] = &[
 const PROJECTS: std::ops::RangeInclusive<u64> = 360..=369;
 const SECOND: i64 = 1_000_000;
 
-pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
-    match list(world, settings, call) {
+pub(crate) fn answer(world: &World, kept: &mut Kept, settings: &Settings, call: &Call) -> Answer {
+    match list(world, kept, settings, call) {
         Ok(answer) | Err(answer) => answer,
     }
 }
@@ -53,7 +57,12 @@ pub(crate) fn credential(body: &[u8]) -> String {
         .unwrap_or_default()
 }
 
-fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answer> {
+fn list(
+    world: &World,
+    kept: &mut Kept,
+    settings: &Settings,
+    call: &Call,
+) -> Result<Answer, Answer> {
     let body = admit(settings, call)?;
     let request = Request::read(&body)?;
     let cap = settings.page_cap.and_then(|cap| usize::try_from(cap).ok());
@@ -67,19 +76,35 @@ fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answe
     let mut json = Json::new();
     json.open('{');
     json.open_at("operations", '[');
-    for row in places.iter().filter_map(|&place| world.row(place)) {
-        item::write(&mut json, row, request.zone, &request.fields);
+    let order = Order::of(settings);
+    kept.reshape(format!("{:?} {:?}", request.zone, request.fields));
+    let rows: Vec<Arc<Written>> = places
+        .iter()
+        .filter_map(|&place| Some((place, world.row(place)?)))
+        .map(|(place, row)| {
+            kept.text(place, row, || {
+                let mut json = Json::new();
+                item::write(&mut json, row, request.zone, &request.fields);
+                let json = json.finish();
+                let signed = order.lines_of_item(&json);
+                Written { json, signed }
+            })
+        })
+        .collect();
+    json.reserve(
+        rows.iter()
+            .map(|row| row.json.len().saturating_add(1))
+            .sum(),
+    );
+    for row in &rows {
+        json.element(&row.json);
     }
     json.close(']');
+    let signed = rows.iter().map(|row| row.signed.as_str());
+    let seal = order.sign_list("operations", signed, ECOMMPAY_SECRET);
+    json.text("signature", &seal);
     json.close('}');
-    let body = json.finish();
-    let signed: Value = serde_json::from_str(&body).unwrap_or_default();
-    let seal = signature::sign(&signed, ECOMMPAY_SECRET, settings.ecommpay_lexical);
-    let open = body.strip_suffix('}').unwrap_or(&body);
-    Ok(Answer::page(
-        format!(r#"{open},"signature":"{seal}"}}"#),
-        places,
-    ))
+    Ok(Answer::page(json.finish(), places))
 }
 
 fn admit(settings: &Settings, call: &Call) -> Result<Map<String, Value>, Answer> {
@@ -102,7 +127,7 @@ fn admit(settings: &Settings, call: &Call) -> Result<Map<String, Value>, Answer>
     if !is_credential(given("token"), ECOMMPAY_TOKEN) {
         return Err(refuse(401, "credentials", "Token is invalid"));
     }
-    let expected = signature::sign(&whole, ECOMMPAY_SECRET, settings.ecommpay_lexical);
+    let expected = Order::of(settings).sign(&whole, ECOMMPAY_SECRET);
     if given("signature") != expected {
         return Err(refuse(401, "signature", "Signature is invalid"));
     }
@@ -168,6 +193,14 @@ impl Request {
     }
 
     fn admits(&self, row: &Row) -> bool {
+        let asks = !self.projects.is_empty()
+            || !self.types.is_empty()
+            || !self.statuses.is_empty()
+            || !self.customers.is_empty()
+            || self.email.is_some();
+        if !asks {
+            return true;
+        }
         let facts = Facts::of(row);
         let among = |wanted: &[String], value: &str| {
             wanted.is_empty() || wanted.iter().any(|wanted| wanted == value)
@@ -300,12 +333,12 @@ mod tests {
     use super::super::desk::Desk;
     use super::super::exchange::{Answer, Call};
     use super::super::settings::{BetweenPages, Provider, Settings};
-    use super::signature;
+    use super::signature::Order;
 
     fn send(desk: &mut Desk, settings: &Settings, body: &Value) -> Answer {
         let mut body = body.clone();
         body["token"] = super::ECOMMPAY_TOKEN.into();
-        body["signature"] = signature::sign(&body, super::ECOMMPAY_SECRET, false).into();
+        body["signature"] = Order::Natural.sign(&body, super::ECOMMPAY_SECRET).into();
         let mut call = Call::test(Method::POST, super::PATH, &body.to_string());
         call.number = desk.next_request();
         desk.answer(settings, &call)
@@ -363,7 +396,7 @@ mod tests {
         let settings = Settings::for_tests();
         let mut desk = Desk::new(Provider::Ecommpay, &settings);
         let value = send(&mut desk, &settings, &body(0)).value();
-        let expected = signature::sign(&value, super::ECOMMPAY_SECRET, false);
+        let expected = Order::Natural.sign(&value, super::ECOMMPAY_SECRET);
         assert_eq!(value["signature"], expected);
         let first = &value["operations"][0];
         assert!(first["project_id"].is_string() && first["sum_initial"]["amount"].is_u64());

@@ -12,34 +12,94 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha512;
 
-/// Signs everything in `body` but its own signature.
-pub(crate) fn sign(body: &Value, secret: &str, lexical: bool) -> String {
+use crate::simulator::settings::Settings;
+
+/// Ends a line that is kept: no text of the simulator holds it.
+const END: char = '\0';
+
+/// The order of the lines.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Order {
+    Natural,
+    Lexical,
+}
+
+impl Order {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        if settings.ecommpay_lexical {
+            Self::Lexical
+        } else {
+            Self::Natural
+        }
+    }
+
+    /// Signs everything in `body` but its own signature.
+    pub(crate) fn sign(self, body: &Value, secret: &str) -> String {
+        seal(secret, |mac| {
+            mac.update(self.lines(body).join(";").as_bytes());
+        })
+    }
+
+    /// The lines of one object of a list, without what names its place there.
+    pub(crate) fn lines_of_item(self, json: &str) -> String {
+        let item: Value = serde_json::from_str(json).unwrap_or_default();
+        let lines = self.lines(&item).into_iter();
+        lines.flat_map(|line| [line, END.to_string()]).collect()
+    }
+
+    /// Signs an object that holds but the list at `key`, of which the items' lines are known.
+    pub(crate) fn sign_list<'a>(
+        self,
+        key: &str,
+        items: impl Iterator<Item = &'a str>,
+        secret: &str,
+    ) -> String {
+        let mut items: Vec<(String, &str)> = (0_usize..)
+            .zip(items)
+            .map(|(at, lines)| (format!("{key}:{at}:"), lines))
+            .collect();
+        if matches!(self, Self::Lexical) {
+            items.sort_unstable();
+        }
+        seal(secret, |mac| {
+            let mut separator = "";
+            let mut text = String::new();
+            for (place, lines) in items {
+                for line in lines.split_terminator(END) {
+                    text.extend([separator, &place, line]);
+                    separator = ";";
+                }
+                mac.update(text.as_bytes());
+                text.clear();
+            }
+        })
+    }
+
+    fn lines(self, body: &Value) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Value::Object(map) = body {
+            for (key, value) in map.iter().filter(|(key, _)| *key != "signature") {
+                flatten(&key.replace(':', "::"), value, &mut lines);
+            }
+        }
+        lines.sort_by(|(one, _), (other, _)| match self {
+            Self::Lexical => one.cmp(other),
+            Self::Natural => natural(one, other),
+        });
+        lines
+            .into_iter()
+            .map(|(path, value)| format!("{path}:{value}"))
+            .collect()
+    }
+}
+
+/// The signature of what `write` gives it, in Base64.
+fn seal(secret: &str, write: impl FnOnce(&mut Hmac<Sha512>)) -> String {
     let Ok(mut mac) = Hmac::<Sha512>::new_from_slice(secret.as_bytes()) else {
         return String::new();
     };
-    mac.update(text(body, lexical).as_bytes());
+    write(&mut mac);
     STANDARD.encode(mac.finalize().into_bytes())
-}
-
-fn text(body: &Value, lexical: bool) -> String {
-    let mut lines = Vec::new();
-    if let Value::Object(map) = body {
-        for (key, value) in map.iter().filter(|(key, _)| *key != "signature") {
-            flatten(&key.replace(':', "::"), value, &mut lines);
-        }
-    }
-    lines.sort_by(|(one, _), (other, _)| {
-        if lexical {
-            one.cmp(other)
-        } else {
-            natural(one, other)
-        }
-    });
-    let lines: Vec<String> = lines
-        .into_iter()
-        .map(|(path, value)| format!("{path}:{value}"))
-        .collect();
-    lines.join(";")
 }
 
 fn flatten(path: &str, value: &Value, lines: &mut Vec<(String, String)>) {
@@ -107,7 +167,7 @@ fn digits(text: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use serde_json::json;
 
-    use super::{sign, text};
+    use super::Order::{Lexical, Natural};
 
     #[test]
     fn published_vectors_are_met() {
@@ -129,7 +189,7 @@ mod tests {
             ),
         ];
         for (secret, body, expected) in cases {
-            assert_eq!(sign(&body, secret, false), expected);
+            assert_eq!(Natural.sign(&body, secret), expected);
         }
     }
 
@@ -138,20 +198,37 @@ mod tests {
         let fields: Vec<String> = (0..12).map(|at| format!("f{at}")).collect();
         let body = json!({"token": "t", "fields": fields, "signature": "left out"});
         assert_eq!(
-            sign(&body, "secret", false),
+            Natural.sign(&body, "secret"),
             "Yx490jzKiQKpvwTcffdb7uYnqssjEf/PUsIhrc4BWluSnOqVA3ZS7yg1/fIoNEAKkQS04zkAHlGbI95YMZn1+A=="
         );
         assert_eq!(
-            sign(&body, "secret", true),
+            Lexical.sign(&body, "secret"),
             "GjwKo50SmPds5WDSn/H/egFqKE9hUqELheLLivEknSTvrPHXRBt9FimeWYJXEoGKnAxhZ552bRMQPJPFnAfyeA=="
         );
+    }
+
+    #[test]
+    fn a_list_of_known_lines_is_signed_as_the_whole() {
+        for length in [0, 1, 25] {
+            let item =
+                |at: usize| json!({"b10": "x;y", "b9": {"c": at, "a": null}, "n": "one\ntwo"});
+            let body =
+                json!({"rows": (0..length).map(item).collect::<Vec<_>>(), "signature": "left out"});
+            for order in [Natural, Lexical] {
+                let items: Vec<String> = (0..length)
+                    .map(|at| order.lines_of_item(&item(at).to_string()))
+                    .collect();
+                let signed = order.sign_list("rows", items.iter().map(String::as_str), "secret");
+                assert_eq!(signed, order.sign(&body, "secret"), "{length} {order:?}");
+            }
+        }
     }
 
     #[test]
     fn the_text_keeps_nulls_and_drops_empty_objects() {
         let body = json!({"a":{"b":1_111_111_111_111_111_u64,"c":2},"d":false,"f":["g",{"h":7,"i":{"k":8}}],"e":[4,5],"j":null,"z":{},"y":[]});
         assert_eq!(
-            text(&body, true),
+            Lexical.lines(&body).join(";"),
             "a:b:1111111111111111;a:c:2;d:0;e:0:4;e:1:5;f:0:g;f:1:h:7;f:1:i:k:8;j:"
         );
     }

@@ -16,6 +16,7 @@ use super::credentials::FIREKASSA_TOKEN;
 use super::exchange::{Answer, Call, is_credential};
 use super::facts::Facts;
 use super::json::Json;
+use super::kept::Kept;
 use super::settings::Settings;
 use super::world::{Axis, Row, World};
 use item::Extras;
@@ -27,13 +28,18 @@ const PATH: &str = "/api/v2/transactions";
 const LARGEST_PAGE: u64 = 500;
 const SECOND: i64 = 1_000_000;
 
-pub(crate) fn answer(world: &World, settings: &Settings, call: &Call) -> Answer {
-    match list(world, settings, call) {
+pub(crate) fn answer(world: &World, kept: &mut Kept, settings: &Settings, call: &Call) -> Answer {
+    match list(world, kept, settings, call) {
         Ok(answer) | Err(answer) => answer,
     }
 }
 
-fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answer> {
+fn list(
+    world: &World,
+    kept: &mut Kept,
+    settings: &Settings,
+    call: &Call,
+) -> Result<Answer, Answer> {
     admit(settings, call)?;
     let request = Request::read(settings, call)?;
     let size = usize::try_from(request.size).unwrap_or(usize::MAX);
@@ -45,13 +51,13 @@ fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answe
         .filter(|&place| world.row(place).is_some_and(|row| request.admits(row)))
         .collect();
     places.sort_by_key(|&place| {
-        let row = world.row(place).copied().unwrap_or_default();
-        match request.sort {
+        let row = world.row(place)?;
+        Some(match request.sort {
             Sort::Id => (0, row.number),
             Sort::Amount => (row.amount.digits, row.number),
             Sort::Created => (time_key(row.created), row.number),
             Sort::Updated => (time_key(row.updated), row.number),
-        }
+        })
     });
     if request.descending {
         places.reverse();
@@ -60,9 +66,7 @@ fn list(world: &World, settings: &Settings, call: &Call) -> Result<Answer, Answe
     let mut json = Json::new();
     json.open('{');
     json.open_at("items", '[');
-    for row in places.iter().filter_map(|&place| world.row(place)) {
-        item::write(&mut json, row);
-    }
+    kept.list(&mut json, world, &places, item::write);
     json.close(']');
     json.open_at("page", '{');
     json.number("number", request.page);

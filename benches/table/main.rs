@@ -1,0 +1,73 @@
+//! paysync beside the limit of the machine, in one run and one table.
+//!
+//! `cargo bench --bench table` starts a durable PostgreSQL, the simulated providers and `paysync` as processes of their
+//! own, all on this machine, measures each by what the kernel and the server count, and prints Markdown.
+//! `-- --help` tells what can be chosen. Without other work on the machine it takes some 40 minutes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::float_arithmetic,
+    clippy::as_conversions,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "a benchmark reads the time, prints ratios, and may stop at the first surprise"
+)]
+
+mod args;
+mod copy;
+mod database;
+mod load;
+mod machine;
+mod process;
+mod report;
+mod run;
+mod simulator;
+mod spread;
+
+use std::path::PathBuf;
+
+use chrono::{SecondsFormat, Utc};
+use clap::Parser as _;
+
+use args::{Args, Section};
+use database::Server;
+use load::Place;
+use report::Report;
+
+/// Built beside this program.
+const PAYSYNC: &str = env!("CARGO_BIN_EXE_paysync");
+
+#[tokio::main]
+async fn main() {
+    let args = Args::parse();
+    let directory = std::env::temp_dir().join(format!("paysync-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let program = args
+        .paysync
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(PAYSYNC));
+    let until = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+    let place = Place {
+        program: &program,
+        simulator: PAYSYNC.as_ref(),
+        directory: &directory,
+        until: &until,
+    };
+    let mut server = Server::start(directory.join("postgres")).await;
+    let machine = machine::describe(&server.version().await);
+    let mut report = Report::default();
+    if args.wants(Section::Load) {
+        let load = load::measure(&mut server, &place, args.rows, args.rounds).await;
+        report.load(&load, args.rows);
+    }
+    report.print(&machine, args.rounds);
+    server.stop().await;
+    std::fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,112 @@
+//! Processes under measure: what they take of the machine, from `/proc`.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// The kernel counts in hundredths of a second, whatever its own clock ticks at.
+const TICK: Duration = Duration::from_millis(10);
+/// How often a running process is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What a process took until it ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub wall: Duration,
+    pub cpu: Duration,
+    pub peak_kib: u64,
+}
+
+/// Waits for a process. The dead keep their counts until somebody asks for them.
+pub fn measure(mut child: Child, since: Instant) -> Ended {
+    let id = child.id();
+    let mut peak_kib = 0;
+    loop {
+        peak_kib = peak(id).unwrap_or(0).max(peak_kib);
+        if stat(id).is_none_or(|stat| stat.state == "Z") {
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    let wall = since.elapsed();
+    let cpu = stat(id).map_or(Duration::ZERO, |stat| stat.own);
+    let status = child.wait().unwrap();
+    Ended {
+        status,
+        wall,
+        cpu,
+        peak_kib,
+    }
+}
+
+/// CPU of a process, without its children.
+pub fn cpu(id: u32) -> Duration {
+    stat(id).map_or(Duration::ZERO, |stat| stat.own)
+}
+
+/// CPU of a process, of its children, and of those that have ended.
+pub fn cpu_of_family(id: u32) -> Duration {
+    let family = |parent: u32| {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.filter_map(stat)
+            .filter(move |child| child.parent == parent)
+            .map(|child| child.own + child.ended)
+            .sum::<Duration>()
+    };
+    stat(id).map_or(Duration::ZERO, |stat| stat.own + stat.ended) + family(id)
+}
+
+/// Peak resident memory of a living process, KiB.
+pub fn peak(id: u32) -> Option<u64> {
+    status_line(id, "VmHWM:")
+}
+
+/// Resident memory of a living process, KiB.
+pub fn resident(id: u32) -> Option<u64> {
+    status_line(id, "VmRSS:")
+}
+
+fn status_line(id: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+struct Stat {
+    state: String,
+    parent: u32,
+    own: Duration,
+    /// Of children that were waited for.
+    ended: Duration,
+}
+
+fn stat(id: u32) -> Option<Stat> {
+    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name, which may hold anything, ends at the last bracket.
+    let (_, rest) = text.rsplit_once(") ")?;
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u32>().ok();
+    Some(Stat {
+        state: (*fields.first()?).to_owned(),
+        parent: ticks(1)?,
+        own: TICK * (ticks(11)? + ticks(12)?),
+        ended: TICK * (ticks(13)? + ticks(14)?),
+    })
+}
+
+/// The program under measure, with nothing of this environment that could change what it does.
+pub fn paysync(program: &Path, config: Option<&Path>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name == "DATABASE_URL" || name.starts_with("PAYSYNC__") || name == "FAILPOINTS" {
+            command.env_remove(name);
+        }
+    }
+    if let Some(config) = config {
+        command.arg("--config").arg(config);
+    }
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    command
+}

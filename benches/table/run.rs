@@ -1,0 +1,109 @@
+//! One measured run of the program: what it took, and what it took of the server and the provider.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::database::{Database, Server, Versions};
+use crate::process;
+use crate::simulator::Simulator;
+
+/// What one run took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Run {
+    /// Rows written, or read again.
+    pub rows: u64,
+    pub wall: Duration,
+    pub client: Duration,
+    pub server: Duration,
+    pub provider: Duration,
+    pub wal: u64,
+    pub peak_kib: u64,
+    /// Of a run after the load: what became of the tables of rows.
+    pub after: Option<After>,
+}
+
+/// What a run after the load wrote to tables of rows.
+#[derive(Debug, Clone, Copy)]
+pub struct After {
+    pub wal: u64,
+    pub inserted: i64,
+    pub updated: i64,
+}
+
+impl Run {
+    pub fn rate(&self) -> f64 {
+        self.rows as f64 / self.wall.as_secs_f64()
+    }
+
+    /// Microseconds per row.
+    pub fn each(&self, cpu: Duration) -> f64 {
+        cpu.as_secs_f64() * 1e6 / self.rows as f64
+    }
+
+    pub fn wal_each(&self) -> f64 {
+        self.wal as f64 / self.rows as f64
+    }
+
+    pub fn peak_mib(&self) -> f64 {
+        self.peak_kib as f64 / 1024.0
+    }
+}
+
+/// What is needed to run `paysync sync`.
+pub struct Sync<'a> {
+    pub program: &'a Path,
+    pub server: &'a Server,
+    pub simulator: &'a Simulator,
+}
+
+impl Sync<'_> {
+    /// A first load: its rows are those in the table afterwards.
+    pub async fn load(&self, database: &Database, config: &Path) -> Run {
+        let mut run = self.run(config).await;
+        database.settle().await;
+        run.rows = database.rows().await;
+        run
+    }
+
+    /// The same rows again: its rows are the items read.
+    pub async fn again(&self, database: &Database, config: &Path) -> Run {
+        let (items, before) = (database.items().await, database.versions().await);
+        let start = self.server.counts().await.wal;
+        let mut run = self.run(config).await;
+        let Versions { inserted, updated } = database.versions().await;
+        run.rows = database.items().await - items;
+        run.after = Some(After {
+            wal: database.bulk_wal(start).await,
+            inserted: inserted - before.inserted,
+            updated: updated - before.updated,
+        });
+        run
+    }
+
+    async fn run(&self, config: &Path) -> Run {
+        self.server.checkpoint().await;
+        let provider = self.simulator.cpu();
+        let before = self.server.counts().await;
+        let clock = Instant::now();
+        let child = process::paysync(self.program, Some(config))
+            .arg("sync")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let ended = tokio::task::spawn_blocking(move || process::measure(child, clock))
+            .await
+            .unwrap();
+        assert!(ended.status.success(), "paysync sync failed: {config:?}");
+        let spent = self.server.since(&before).await;
+        Run {
+            wall: ended.wall,
+            client: ended.cpu,
+            server: spent.cpu,
+            provider: self.simulator.cpu() - provider,
+            wal: spent.wal,
+            peak_kib: ended.peak_kib,
+            ..Run::default()
+        }
+    }
+}
