@@ -179,7 +179,7 @@ impl Database {
     }
 
     /// Transactions committed or rolled back here so far.
-    pub async fn statements(&self) -> i64 {
+    pub async fn transactions(&self) -> i64 {
         scalar(
             &self.pool,
             "SELECT (xact_commit + xact_rollback)::bigint FROM pg_stat_database WHERE datname = current_database()",

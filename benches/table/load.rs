@@ -6,11 +6,14 @@ use crate::copy::Rows;
 use crate::database::{Database, Server};
 use crate::process;
 use crate::run::{Run, Sync};
-use crate::simulator::{Simulator, configuration};
+use crate::simulator::{PROVIDERS, Simulator, configuration};
 
 /// The provider whose rows are the measure: 2.4 kB each, in keyset pages of 1000.
 pub const PROVIDER: &str = "begateway_dwh";
 pub const ACCOUNT: &str = "simulated-begateway-dwh";
+
+/// The provider has its answers ready: its own work is not the measure.
+const KEEP: [&str; 2] = ["--keep", "8192"];
 
 /// Every so-manieth row has changed where some have.
 pub const CHANGED: &str = "10";
@@ -68,8 +71,8 @@ impl Place<'_> {
 }
 
 pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: u32) -> Load {
-    let plain = place.simulator(rows, &[]);
-    let moved = place.simulator(rows, &["--changed", CHANGED]);
+    let plain = place.simulator(rows, &KEEP);
+    let moved = place.simulator(rows, &[&KEEP[..], &["--changed", CHANGED]].concat());
     let account = |simulator: &Simulator, at_once: usize| {
         simulator.account(
             PROVIDER,
@@ -133,6 +136,36 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
     plain.stop();
     moved.stop();
     load
+}
+
+/// Every provider once, after a first reading that warms the provider up.
+pub async fn providers(
+    server: &mut Server,
+    place: &Place<'_>,
+    rows: u64,
+) -> Vec<(&'static str, Run)> {
+    let simulator = place.simulator(rows, &KEEP);
+    let mut runs = Vec::new();
+    for provider in PROVIDERS {
+        let mut last = Run::default();
+        for _ in 0..2 {
+            let database = server.database().await;
+            let accounts = simulator.account(provider, "");
+            let config = place.configuration("provider", &database, &accounts);
+            place.migrate(&config);
+            let sync = Sync {
+                program: place.program,
+                server,
+                simulator: &simulator,
+            };
+            last = sync.load(&database, &config).await;
+            server.drop(database).await;
+        }
+        tell(0, provider, 2, &last);
+        runs.push((provider, last));
+    }
+    simulator.stop();
+    runs
 }
 
 fn tell(round: u32, what: &str, at_once: usize, run: &Run) {

@@ -23,8 +23,11 @@
 mod args;
 mod copy;
 mod database;
+mod fresh;
+mod idle;
 mod load;
 mod machine;
+mod memory;
 mod process;
 mod report;
 mod run;
@@ -32,6 +35,7 @@ mod simulator;
 mod spread;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
 use clap::Parser as _;
@@ -66,6 +70,20 @@ async fn main() {
     if args.wants(Section::Load) {
         let load = load::measure(&mut server, &place, args.rows, args.rounds).await;
         report.load(&load, args.rows);
+    }
+    if args.wants(Section::Providers) {
+        report.providers(&load::providers(&mut server, &place, args.provider_rows).await);
+    }
+    if args.wants(Section::Memory) {
+        report.memory(&memory::measure(&mut server, &place, args.memory_rows, args.rounds).await);
+    }
+    if args.wants(Section::Idle) {
+        let round = Duration::from_secs(args.idle_seconds);
+        report.idle(&idle::measure(&mut server, &place, round, args.rounds).await);
+    }
+    if args.wants(Section::Fresh) {
+        let watched = Duration::from_secs(args.fresh_seconds);
+        report.fresh(&fresh::measure(&mut server, &place, watched).await);
     }
     report.print(&machine, args.rounds);
     server.stop().await;

@@ -59,17 +59,8 @@ pub fn cpu_of_family(id: u32) -> Duration {
 
 /// Peak resident memory of a living process, KiB.
 pub fn peak(id: u32) -> Option<u64> {
-    status_line(id, "VmHWM:")
-}
-
-/// Resident memory of a living process, KiB.
-pub fn resident(id: u32) -> Option<u64> {
-    status_line(id, "VmRSS:")
-}
-
-fn status_line(id: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with(name))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 

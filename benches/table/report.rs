@@ -1,7 +1,10 @@
 //! The table, and what it must show.
 
 use crate::database::SETTINGS;
+use crate::fresh::{Fresh, POLL, RATE};
+use crate::idle::{ACCOUNTS, Idle};
 use crate::load::Load;
+use crate::memory::Memory;
 use crate::run::{After, Run};
 use crate::spread::{Spread, number};
 
@@ -122,6 +125,101 @@ impl Report {
                  updated; the windows' own are {bookkeeping} B/row"
             ),
             wal == 0 && inserted == 0 && updated == 0,
+        );
+    }
+
+    pub fn providers(&mut self, providers: &[(&str, Run)]) {
+        for (provider, run) in providers {
+            let what = format!("load of {provider}, one round");
+            self.line(&what, &[*run], "");
+        }
+    }
+
+    pub fn memory(&mut self, lengths: &[Memory]) {
+        for accounts in 1..=2 {
+            for memory in lengths {
+                let what = format!(
+                    "load of {} rows{}",
+                    number(memory.rows as f64),
+                    if accounts == 1 {
+                        ""
+                    } else {
+                        " each of two accounts at once"
+                    }
+                );
+                self.line(&what, &memory.runs[accounts - 1], "");
+            }
+            let (Some(short), Some(long)) = (lengths.first(), lengths.last()) else {
+                return;
+            };
+            let (most, times) = (
+                long.peak(accounts).most(),
+                long.peak(accounts).median() / short.peak(accounts).median(),
+            );
+            let of = if accounts == 1 {
+                "one account"
+            } else {
+                "two accounts"
+            };
+            self.goal(
+                &format!("peak memory of the longest history under 48 MiB, {of}"),
+                format!("{} MiB", number(most)),
+                most < 48.0,
+            );
+            self.goal(
+                &format!("and within 10 % of that of a hundredth of it, {of}"),
+                format!("{} ×", number(times)),
+                (times - 1.0).abs() <= 0.1,
+            );
+        }
+    }
+
+    pub fn idle(&mut self, idle: &Idle) {
+        self.other(
+            &format!("idle, {ACCOUNTS} accounts that look each minute"),
+            &format!(
+                "client {} % of a core, server {} %, {} connections, {} commits/s, {:.1} MiB; requests per second: {:.1} on \
+                 average, {} in the busiest second",
+                idle.client,
+                idle.server,
+                idle.connections,
+                idle.commits,
+                idle.resident,
+                idle.requests.mean(),
+                number(idle.requests.most()),
+            ),
+        );
+        self.goal(
+            "100 idle accounts under 1 % of one core",
+            format!("{} %", idle.client),
+            idle.client.median() < 1.0,
+        );
+        self.goal(
+            "and at most 4 connections",
+            number(idle.connections.most()),
+            idle.connections.most() <= 4.0,
+        );
+    }
+
+    pub fn fresh(&mut self, fresh: &Fresh) {
+        let poll = POLL.as_secs_f64() * 1000.0;
+        let (median, late) = (fresh.percentile(50), fresh.percentile(99));
+        self.other(
+            &format!(
+                "fresh, {RATE} new rows a second, `poll_interval = {} s`",
+                POLL.as_secs()
+            ),
+            &format!(
+                "of {} rows, visible to queried: median {} ms, 99th percentile {} ms",
+                fresh.rows(),
+                number(median),
+                number(late)
+            ),
+        );
+        self.goal(
+            "visible to queryable: poll interval + under 250 ms at the 99th percentile",
+            format!("poll interval {:+.0} ms", late - poll),
+            late - poll < 250.0,
         );
     }
 

@@ -1,11 +1,21 @@
 //! The provider under measure: `paysync simulate` as a process of its own.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::process;
+
+/// The codes of the simulated providers.
+pub const PROVIDERS: [&str; 5] = [
+    "begateway_dwh",
+    "begateway_report",
+    "convergegate",
+    "ecommpay",
+    "firekassa",
+];
 
 /// A running simulator.
 pub struct Simulator {
@@ -54,10 +64,6 @@ impl Simulator {
         process::cpu(self.child.id())
     }
 
-    pub fn resident_kib(&self) -> u64 {
-        process::resident(self.child.id()).unwrap_or(0)
-    }
-
     /// The account of a provider, with further settings.
     pub fn account(&self, provider: &str, settings: &str) -> String {
         let line = format!("provider = \"{provider}\"\n");
@@ -65,12 +71,26 @@ impl Simulator {
         format!("\n[[accounts]]\n{}\n{settings}\n", found.unwrap())
     }
 
-    pub fn url(&self, path: &str) -> String {
-        format!("http://{}/_simulator/{path}", self.address)
+    /// Requests to all providers so far.
+    pub fn requests(&self) -> u64 {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        write!(
+            stream,
+            "GET /_simulator/requests HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        let counts: serde_json::Value = serde_json::from_str(body).unwrap();
+        let providers = counts.as_object().unwrap().values();
+        providers
+            .map(|counts| counts["requests"].as_u64().unwrap())
+            .sum()
     }
 }
 
-/// A configuration of paysync that logs nothing and listens nowhere.
+/// A configuration of paysync as it comes, but for the address that it listens on.
 pub fn configuration(
     directory: &Path,
     name: &str,
@@ -78,9 +98,8 @@ pub fn configuration(
     accounts: &str,
 ) -> std::path::PathBuf {
     let path = directory.join(format!("{name}.toml"));
-    let text = format!(
-        "[database]\nurl = \"{url}\"\n\n[http]\nlisten = \"off\"\n\n[log]\nfilter = \"warn\"\n{accounts}"
-    );
+    let text =
+        format!("[database]\nurl = \"{url}\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n{accounts}");
     std::fs::write(&path, text).unwrap();
     path
 }

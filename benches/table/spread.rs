@@ -29,6 +29,10 @@ impl Spread {
         self.0.last().copied().unwrap_or(f64::NAN)
     }
 
+    pub fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
