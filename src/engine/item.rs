@@ -59,7 +59,6 @@ pub(crate) struct Sent<'a, 'r> {
     id: String,
     /// Its time on the stream's axis, if it shows one.
     time: Option<DateTime<Utc>>,
-    raw: &'a RawValue,
     payload: Cow<'a, str>,
     hash: Uuid,
     common: Items<'r>,
@@ -79,7 +78,7 @@ pub(crate) fn sort_out<'a, 'r>(common: Items<'r>, items: &[&'a RawValue]) -> Sor
         ..Sorted::default()
     };
     for raw in items {
-        match look_at(common, raw) {
+        match look_at(common, raw.get()) {
             Ok(item) => sorted.items.push(item),
             Err(bad) => sorted.quarantined.push(bad),
         }
@@ -92,7 +91,7 @@ pub(crate) fn sort_out<'a, 'r>(common: Items<'r>, items: &[&'a RawValue]) -> Sor
 pub(super) fn record<'a>(
     provider: &dyn Provider,
     spec: &Spec,
-    item: &'a RawValue,
+    item: &'a str,
     lossy: bool,
 ) -> Result<Record<'a>, Quarantined<'a>> {
     let common = Items {
@@ -107,12 +106,12 @@ pub(super) fn record<'a>(
 
 /// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
 /// more of them is read.
-fn look_at<'a, 'r>(common: Items<'r>, raw: &'a RawValue) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
+fn look_at<'a, 'r>(common: Items<'r>, item: &'a str) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
     let Spec {
         redaction, id_key, ..
     } = common.spec;
     let time_key = common.axis.map_or("", |shown| shown.key);
-    let redacted = redact_and_find(raw.get(), redaction, [id_key, time_key]);
+    let redacted = redact_and_find(item, redaction, [id_key, time_key]);
     let broken = common.lossy && redacted.text.contains('\u{fffd}');
     let [id, time] = redacted.members;
     let mut item = Sent {
@@ -121,7 +120,6 @@ fn look_at<'a, 'r>(common: Items<'r>, raw: &'a RawValue) -> Result<Sent<'a, 'r>,
             let text = wire::text_of(time?)?;
             wire::parse_instant(&text, shown.zone)
         }),
-        raw,
         hash: Uuid::from_u128(xxh3_128(redacted.text.as_bytes())),
         payload: redacted.text,
         common,
@@ -149,19 +147,7 @@ fn look_at<'a, 'r>(common: Items<'r>, raw: &'a RawValue) -> Result<Sent<'a, 'r>,
 
 impl<'a> Sent<'a, '_> {
     fn normalize(&self) -> Result<Transaction, (&'static str, String)> {
-        let provider = self.common.provider;
-        let made = match &self.payload {
-            Cow::Borrowed(_) => provider.normalize(self.raw),
-            Cow::Owned(text) => match serde_json::from_str::<&RawValue>(text) {
-                Ok(item) => provider.normalize(item),
-                Err(error) => {
-                    return Err((
-                        "unreadable_item",
-                        format!("not JSON after redaction: {error}"),
-                    ));
-                }
-            },
-        };
+        let made = self.common.provider.normalize(&self.payload);
         made.map_err(|error| (error.reason(), error.to_string()))
     }
 

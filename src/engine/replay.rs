@@ -171,7 +171,7 @@ fn normalize(account: &Account, payload: &str) -> Result<Transaction, (&'static 
     let item: &RawValue = serde_json::from_str(payload).map_err(|error| not_json(&error))?;
     account
         .provider
-        .normalize(item)
+        .normalize(item.get())
         .map_err(|error| (error.reason(), error.to_string()))
 }
 
@@ -188,7 +188,7 @@ fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantine
         }
     })?;
     let lossy = kept.reason == INVALID_UTF8;
-    record(&*account.provider, &account.spec, item, lossy)
+    record(&*account.provider, &account.spec, item.get(), lossy)
 }
 
 fn not_json(error: &serde_json::Error) -> (&'static str, String) {

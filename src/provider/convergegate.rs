@@ -15,7 +15,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::wire::{self, Raw};
 use super::{
@@ -150,7 +149,7 @@ impl Provider for ConvergeGate {
         })
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         normalize(item)
     }
 
@@ -171,7 +170,7 @@ fn time(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
-fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
+fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(item)?;
     let method: Method<'_> = wire::object(item.payment_method_details);
     let customer: Customer<'_> = wire::object(item.customer);
@@ -362,7 +361,7 @@ mod tests {
     use crate::model::Window;
 
     fn row(item: &str) -> Result<Transaction, RecordError> {
-        normalize(&RawValue::from_string(item.to_owned()).unwrap())
+        normalize(item)
     }
 
     fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {

@@ -17,7 +17,6 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use self::options::{Options, Verify, interval_zone};
@@ -160,7 +159,7 @@ impl Provider for EcommPay {
         })
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         item::normalize(item, self.zone)
     }
 

@@ -166,7 +166,7 @@ impl Provider for FireKassa {
         wire::items(envelope.items, "items")
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         item::normalize(item, self.zone)
     }
 

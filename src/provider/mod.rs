@@ -134,8 +134,9 @@ pub trait Provider: Send + Sync {
         Err(PageError::Position("rows cannot be counted"))
     }
 
-    /// Makes a transaction of one item, redacted or not; gives the same answer years later.
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError>;
+    /// Makes a transaction of one item, JSON as it was written, redacted or not; gives the same answer
+    /// years later.
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError>;
 
     /// Adds what proves who asks.
     fn seal(&self, credential: &Credential, request: Request) -> Request {

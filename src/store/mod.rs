@@ -45,6 +45,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Creates the roles and grants them their rights; may be repeated.
 pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql");
 
+/// For how long a connection that lies idle is taken to be there still.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// How long a connection is waited for before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -89,6 +92,13 @@ impl Store {
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .idle_timeout(Duration::from_mins(1))
+            // A connection that was in use a moment ago is not asked whether it is there.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(
+                    async move { Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok()) },
+                )
+            })
             .connect_lazy_with(options);
         Self { pool, direct }
     }

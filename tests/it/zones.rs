@@ -248,9 +248,7 @@ fn intervals_hold_their_windows_in_every_zone() {
                 .format("%Y-%m-%d %H:%M:%S")
                 .to_string();
             let item = json!({"operation_id": "1", "operation_created_at": text}).to_string();
-            let item = ecommpay
-                .normalize(serde_json::from_str(&item).unwrap())
-                .unwrap();
+            let item = ecommpay.normalize(&item).unwrap();
             assert_eq!(item.created_at, Some(window.start()), "{change:?}");
         }
     }

@@ -234,7 +234,7 @@ impl Provider for Dwh {
         siblings::count(response)
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         item::normalize(item)
     }
 

@@ -18,7 +18,6 @@ use std::time::Duration;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use self::options::{DateType, Options};
 use self::walk::Walk;
@@ -177,7 +176,7 @@ impl Provider for Report {
         })
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         item::normalize(item, self.zone)
     }
 

@@ -11,7 +11,6 @@ use paysync::provider::{
 };
 use paysync::simulator::{self, BetweenPages, Handle};
 use paysync::{model, transport};
-use serde_json::value::RawValue;
 use sqlx::PgPool;
 
 use super::SMALL;
@@ -44,7 +43,7 @@ impl Provider for Plain {
         self.0.page(at, response)
     }
 
-    fn normalize(&self, item: &RawValue) -> Result<model::Transaction, RecordError> {
+    fn normalize(&self, item: &str) -> Result<model::Transaction, RecordError> {
         self.0.normalize(item)
     }
 

@@ -2,7 +2,6 @@
 
 use chrono_tz::Tz;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::super::{exponent, kind, status};
 use crate::model::Transaction;
@@ -46,7 +45,7 @@ pub(super) const REDACTION: Redaction = Redaction {
 };
 
 /// Makes a transaction of an item.
-pub(super) fn normalize(item: &RawValue) -> Result<Transaction, RecordError> {
+pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(item)?;
     let shop: Identified<'_> = wire::object(item.shop);
     let gateway: Identified<'_> = wire::object(item.gateway);
@@ -200,7 +199,7 @@ mod tests {
     use crate::model::{Kind, Status};
 
     fn row(item: &Value) -> Result<Transaction, RecordError> {
-        normalize(&RawValue::from_string(item.to_string()).unwrap())
+        normalize(&item.to_string())
     }
 
     #[test]

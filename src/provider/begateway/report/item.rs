@@ -1,10 +1,7 @@
 //! One transaction of the report.
 
-use std::collections::BTreeMap;
-
 use chrono_tz::Tz;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::super::{exponent, kind, status};
 use crate::model::Transaction;
@@ -41,14 +38,15 @@ pub(super) const REDACTION: Redaction = Redaction {
 };
 
 /// Makes a transaction of an item; calendar days are those of `zone`.
-pub(super) fn normalize(raw: &RawValue, zone: Tz) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(raw)?;
+pub(super) fn normalize(text: &str, zone: Tz) -> Result<Transaction, RecordError> {
+    let item: Item<'_> = wire::item(text)?;
     let provider_kind = wire::text(item.kind);
     let payment: Step<'_> = wire::object(item.payment);
     // Other steps than payments have an object of their own name.
-    let members: BTreeMap<String, Raw<'_>> = wire::object(Some(raw));
-    let own = provider_kind.as_ref().and_then(|kind| members.get(kind));
-    let own: Step<'_> = wire::object(own.copied().flatten());
+    let own = provider_kind
+        .as_deref()
+        .and_then(|kind| wire::member(text, kind));
+    let own: Step<'_> = wire::object(own);
     let card: Card<'_> = wire::object(item.credit_card);
     let shop: Shop<'_> = wire::object(item.shop);
     let customer: Customer<'_> = wire::object(item.customer);
@@ -183,7 +181,7 @@ mod tests {
     use crate::model::{Kind, Status};
 
     fn row_of(item: &str) -> Result<Transaction, RecordError> {
-        let item = RawValue::from_string(item.to_owned()).unwrap();
+        let item = item.to_owned();
         normalize(&item, chrono_tz::Europe::Minsk)
     }
 
