@@ -12,6 +12,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches \
     && echo '//! Nothing yet.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
+    && echo 'fn main() {}' > benches/parse.rs \
     && echo 'fn main() {}' > benches/table.rs \
     && cargo build --release --locked \
     && rm -r src benches

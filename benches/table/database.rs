@@ -45,7 +45,6 @@ pub struct Server {
     /// For what is asked beside the databases under measure.
     admin: PgPool,
     postmaster: u32,
-    directory: PathBuf,
     databases: u32,
 }
 
@@ -94,7 +93,6 @@ impl Server {
             cluster,
             admin,
             postmaster,
-            directory,
             databases: 0,
         }
     }
@@ -102,7 +100,6 @@ impl Server {
     pub async fn stop(self) {
         self.admin.close().await;
         self.cluster.stop().await.unwrap();
-        std::fs::remove_dir_all(&self.directory).unwrap();
     }
 
     pub async fn version(&self) -> String {

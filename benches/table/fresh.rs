@@ -4,15 +4,13 @@
 //! simulated provider shows a row as soon as it is made, so that its creation is the moment it is visible.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::database::Server;
-use crate::idle::end;
 use crate::load::{ACCOUNT, PROVIDER, Place};
-use crate::process;
+use crate::process::Daemon;
 use crate::simulator::Simulator;
 
 /// Between two looks of the daemon.
@@ -51,11 +49,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, watched: Duration) 
     let accounts = simulator.account(PROVIDER, &settings);
     let config = place.configuration("fresh", &database, &accounts);
     place.migrate(&config);
-    let daemon = process::paysync(place.program, Some(&config))
-        .arg("run")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let daemon = Daemon::start(place.program, &config);
     tokio::time::sleep(SETTLING).await;
 
     let mut connection = database.pool.acquire().await.unwrap();
@@ -98,9 +92,8 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, watched: Duration) 
         "a row was seen too late to be timed"
     );
     drop(connection);
-    end(daemon);
+    daemon.end();
     server.drop(database).await;
-    simulator.stop();
     times.sort_by(f64::total_cmp);
     let fresh = Fresh(times);
     eprintln!(

@@ -1,12 +1,12 @@
 //! A daemon with many accounts in which nothing happens.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::database::{Database, Server};
 use crate::load::Place;
-use crate::process;
+use crate::process::{self, Daemon};
 use crate::simulator::{PROVIDERS, Simulator};
 use crate::spread::Spread;
 
@@ -49,11 +49,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, round: Duration, ro
         .unwrap();
     assert!(synced.success(), "paysync sync failed");
     database.settle().await;
-    let mut daemon = process::paysync(place.program, Some(&config))
-        .arg("run")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut daemon = Daemon::start(place.program, &config);
     tokio::time::sleep(SETTLING).await;
     let mut idle = Idle::default();
     for number in 0..rounds {
@@ -68,11 +64,10 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, round: Duration, ro
             idle.requests
         );
     }
-    assert!(daemon.try_wait().unwrap().is_none(), "paysync run ended");
+    assert!(daemon.is_alive(), "paysync run ended");
     idle.resident = process::peak(daemon.id()).unwrap_or(0) as f64 / 1024.0;
-    end(daemon);
+    daemon.end();
     server.drop(database).await;
-    simulator.stop();
     idle
 }
 
@@ -81,7 +76,7 @@ async fn watch(
     server: &Server,
     database: &Database,
     simulator: &Simulator,
-    daemon: &Child,
+    daemon: &Daemon,
     round: Duration,
 ) {
     let clock = Instant::now();
@@ -125,14 +120,4 @@ fn twin(simulator: &Simulator, provider: &str, number: usize) -> String {
     account
         .replace(user, &format!("{}-{number}\"", user.trim_end_matches('"')))
         .replace(&id, &format!("{id}-{number}"))
-}
-
-/// Ends a daemon as an operator does.
-pub fn end(mut daemon: Child) {
-    let told = std::process::Command::new("kill")
-        .arg(daemon.id().to_string())
-        .status()
-        .unwrap();
-    assert!(told.success());
-    daemon.wait().unwrap();
 }

@@ -133,8 +133,6 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
             server.drop(database).await;
         }
     }
-    plain.stop();
-    moved.stop();
     load
 }
 
@@ -164,7 +162,6 @@ pub async fn providers(
         tell(0, provider, 2, &last);
         runs.push((provider, last));
     }
-    simulator.stop();
     runs
 }
 

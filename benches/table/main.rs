@@ -34,7 +34,7 @@ mod run;
 mod simulator;
 mod spread;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
@@ -48,11 +48,31 @@ use report::Report;
 /// Built beside this program.
 const PAYSYNC: &str = env!("CARGO_BIN_EXE_paysync");
 
+/// Where the server and the configurations are; gone with the benchmark, however it ends.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} is left behind: {error}", self.0.display());
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let args = Args::parse();
-    let directory = std::env::temp_dir().join(format!("paysync-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
+    let name = format!("paysync-bench-{}", std::process::id());
+    let scratch = Scratch(std::env::temp_dir().join(name));
+    std::fs::create_dir_all(&scratch.0).unwrap();
+    // The server does not hear Ctrl-C; dropped, it is stopped.
+    tokio::select! {
+        () = measure(&args, &scratch.0) => {}
+        _ = tokio::signal::ctrl_c() => eprintln!("stopped before the end"),
+    }
+}
+
+async fn measure(args: &Args, directory: &Path) {
     let program = args
         .paysync
         .clone()
@@ -61,7 +81,7 @@ async fn main() {
     let place = Place {
         program: &program,
         simulator: PAYSYNC.as_ref(),
-        directory: &directory,
+        directory,
         until: &until,
     };
     let mut server = Server::start(directory.join("postgres")).await;
@@ -87,5 +107,4 @@ async fn main() {
     }
     report.print(&machine, args.rounds);
     server.stop().await;
-    std::fs::remove_dir_all(&directory).unwrap();
 }

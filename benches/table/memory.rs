@@ -48,7 +48,6 @@ pub async fn measure(
                 runs.push(run);
             }
         }
-        simulator.stop();
         all.push(Memory { rows, runs });
     }
     all

@@ -101,3 +101,38 @@ pub fn paysync(program: &Path, config: Option<&Path>) -> Command {
     command.stdin(Stdio::null()).stderr(Stdio::null());
     command
 }
+
+/// `paysync run` as a process of its own.
+pub struct Daemon(Child);
+
+impl Daemon {
+    pub fn start(program: &Path, config: &Path) -> Self {
+        let mut command = paysync(program, Some(config));
+        command.arg("run").stdout(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it as an operator does.
+    pub fn end(mut self) {
+        let id = self.id().to_string();
+        let told = Command::new("kill").arg(id).status().unwrap();
+        assert!(told.success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended as it should.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

@@ -12,7 +12,8 @@ use crate::spread::{Spread, number};
 #[derive(Default)]
 pub struct Report {
     lines: Vec<String>,
-    goals: Vec<(String, String, bool)>,
+    others: Vec<String>,
+    goals: Vec<String>,
 }
 
 impl Report {
@@ -34,13 +35,15 @@ impl Report {
         ));
     }
 
-    /// Something that has no rows.
+    /// Something that has no rates.
     pub fn other(&mut self, what: &str, figures: &str) {
-        self.lines.push(format!("| {what} | {figures} |||||||"));
+        self.others.push(format!("| {what} | {figures} |"));
     }
 
     pub fn goal(&mut self, goal: &str, figure: String, met: bool) {
-        self.goals.push((goal.to_owned(), figure, met));
+        let verdict = if met { "pass" } else { "**fail**" };
+        self.goals
+            .push(format!("| {goal} | {figure} | {verdict} |"));
     }
 
     pub fn load(&mut self, load: &Load, rows: u64) {
@@ -199,6 +202,12 @@ impl Report {
             number(idle.connections.most()),
             idle.connections.most() <= 4.0,
         );
+        let crowd = idle.requests.most() / (idle.requests.mean() * 60.0);
+        self.goal(
+            "and no thundering herd: at most a tenth of a minute's requests in one second",
+            number(crowd),
+            crowd <= 0.1,
+        );
     }
 
     pub fn fresh(&mut self, fresh: &Fresh) {
@@ -210,10 +219,12 @@ impl Report {
                 POLL.as_secs()
             ),
             &format!(
-                "of {} rows, visible to queried: median {} ms, 99th percentile {} ms",
+                "of {} rows, from visible to seen by a reader that asks every 5 ms: median {} ms, 99th percentile {} ms, most {} \
+                 ms",
                 fresh.rows(),
                 number(median),
-                number(late)
+                number(late),
+                number(fresh.percentile(100)),
             ),
         );
         self.goal(
@@ -232,21 +243,26 @@ impl Report {
              processes.\n",
             settings.join(", ")
         );
-        println!(
-            "| | rows/s | | client µs/row | server µs/row | provider µs/row | WAL B/row | peak MiB |"
+        table(
+            "| | rows/s | | client µs/row | server µs/row | provider µs/row | WAL B/row | peak MiB |",
+            &self.lines,
         );
-        println!("|---|---|---|---|---|---|---|---|");
-        for line in &self.lines {
-            println!("{line}");
-        }
-        println!("\n| must show | figure | |\n|---|---|---|");
-        for (goal, figure, met) in &self.goals {
-            println!(
-                "| {goal} | {figure} | {} |",
-                if *met { "pass" } else { "**fail**" }
-            );
-        }
+        table("| at rest | |", &self.others);
+        table("| must show | | |", &self.goals);
     }
+}
+
+/// A table, if there is anything in it.
+fn table(head: &str, lines: &[String]) {
+    if lines.is_empty() {
+        return;
+    }
+    println!("{head}");
+    println!("{}|", "|---".repeat(head.matches('|').count() - 1));
+    for line in lines {
+        println!("{line}");
+    }
+    println!();
 }
 
 /// The rates of the one by those of the other, round by round.

@@ -55,11 +55,6 @@ impl Simulator {
         }
     }
 
-    pub fn stop(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     pub fn cpu(&self) -> Duration {
         process::cpu(self.child.id())
     }
@@ -87,6 +82,14 @@ impl Simulator {
         providers
             .map(|counts| counts["requests"].as_u64().unwrap())
             .sum()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        // It may be gone already.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
