@@ -94,13 +94,17 @@ impl Sync<'_> {
         let ended = tokio::task::spawn_blocking(move || process::measure(child, clock))
             .await
             .unwrap();
-        assert!(ended.status.success(), "paysync sync failed: {config:?}");
+        assert!(
+            ended.status.success(),
+            "paysync sync failed: {}",
+            config.display()
+        );
         let spent = self.server.since(&before).await;
         Run {
             wall: ended.wall,
             client: ended.cpu,
             server: spent.cpu,
-            provider: self.simulator.cpu() - provider,
+            provider: self.simulator.cpu().saturating_sub(provider),
             wal: spent.wal,
             peak_kib: ended.peak_kib,
             ..Run::default()
