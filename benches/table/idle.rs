@@ -48,7 +48,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, round: Duration, ro
         .status()
         .unwrap();
     assert!(synced.success(), "paysync sync failed");
-    database.settle().await;
+    server.settle().await;
     let mut daemon = Daemon::start(place.program, &config);
     tokio::time::sleep(SETTLING).await;
     let mut idle = Idle::default();

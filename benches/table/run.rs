@@ -61,7 +61,6 @@ impl Sync<'_> {
     /// A first load: its rows are those in the table afterwards.
     pub async fn load(&self, database: &Database, config: &Path) -> Run {
         let mut run = self.run(config).await;
-        database.settle().await;
         run.rows = database.rows().await;
         run
     }
@@ -99,6 +98,7 @@ impl Sync<'_> {
             "paysync sync failed: {}",
             config.display()
         );
+        self.server.settle().await;
         let spent = self.server.since(&before).await;
         Run {
             wall: ended.wall,
