@@ -14,7 +14,7 @@ use crate::run::Run;
 const PIECE: usize = 1 << 20;
 
 /// What a load stored, as COPY takes it: in halves, in the order in which it was stored.
-pub struct Rows {
+pub struct Stored {
     rows: u64,
     accounts: Vec<u8>,
     /// Of each half the tables, each with its columns and its rows.
@@ -22,7 +22,7 @@ pub struct Rows {
     whole: Vec<(String, Vec<u8>)>,
 }
 
-impl Rows {
+impl Stored {
     pub async fn of(database: &Database) -> Self {
         let pool = &database.pool;
         let accounts = out(pool, "COPY paysync.accounts TO STDOUT (FORMAT binary)").await;
@@ -80,7 +80,7 @@ impl Rows {
         Run {
             rows: self.rows,
             wall,
-            client: process::cpu(std::process::id()) - own,
+            client: process::cpu(std::process::id()).saturating_sub(own),
             server: spent.cpu,
             wal: spent.wal,
             ..Run::default()

@@ -146,6 +146,13 @@ impl Server {
         }
     }
 
+    /// Waits until paysync's connections are gone: then its counts have arrived.
+    pub async fn settle(&self) {
+        while self.connections().await > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Connections of paysync to any database.
     pub async fn connections(&self) -> i64 {
         scalar(
@@ -189,17 +196,7 @@ impl Database {
         execute(&self.pool, "VACUUM (ANALYZE)").await;
     }
 
-    /// Waits until paysync's connections are gone: then its counts have arrived.
-    pub async fn settle(&self) {
-        let sql = "SELECT count(*) FROM pg_stat_activity \
-                   WHERE datname = current_database() AND application_name = 'paysync'";
-        while scalar::<i64>(&self.pool, sql).await > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     pub async fn versions(&self) -> Versions {
-        self.settle().await;
         let names = STILL.map(|name| format!("'{name}'")).join(", ");
         let sql = format!(
             "SELECT coalesce(sum(n_tup_ins), 0)::bigint, coalesce(sum(n_tup_upd), 0)::bigint \

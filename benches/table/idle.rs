@@ -48,7 +48,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, round: Duration, ro
         .status()
         .unwrap();
     assert!(synced.success(), "paysync sync failed");
-    database.settle().await;
+    server.settle().await;
     let mut daemon = Daemon::start(place.program, &config);
     tokio::time::sleep(SETTLING).await;
     let mut idle = Idle::default();
@@ -96,7 +96,8 @@ async fn watch(
     }
     let seconds = clock.elapsed().as_secs_f64();
     let share = |cpu: Duration| 100.0 * cpu.as_secs_f64() / seconds;
-    idle.client.push(share(process::cpu(daemon.id()) - client));
+    idle.client
+        .push(share(process::cpu(daemon.id()).saturating_sub(client)));
     idle.server.push(share(server.since(&before).await.cpu));
     idle.connections.push(connections as f64);
     // This one's own questions are few, and counted.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::copy::Rows;
+use crate::copy::Stored;
 use crate::database::{Database, Server};
 use crate::process;
 use crate::run::{Run, Sync};
@@ -20,7 +20,7 @@ pub const CHANGED: &str = "10";
 
 /// The runs of every round, by the number of connections or requests at once.
 #[derive(Default)]
-pub struct Load {
+pub struct Figures {
     pub copy: [Vec<Run>; 2],
     pub load: [Vec<Run>; 2],
     pub again: [Vec<Run>; 2],
@@ -70,7 +70,7 @@ impl Place<'_> {
     }
 }
 
-pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: u32) -> Load {
+pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: u32) -> Figures {
     let plain = place.simulator(rows, &KEEP);
     let moved = place.simulator(rows, &[&KEEP[..], &["--changed", CHANGED]].concat());
     let account = |simulator: &Simulator, at_once: usize| {
@@ -90,13 +90,13 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
         simulator,
     };
     sync(&plain).load(&database, &config).await;
-    let copied = Rows::of(&database).await;
+    let copied = Stored::of(&database).await;
     place.forget(&config);
     let config = place.configuration("warm", &database, &account(&moved, 2));
     sync(&moved).again(&database, &config).await;
     server.drop(database).await;
 
-    let mut load = Load::default();
+    let mut figures = Figures::default();
     for round in 0..rounds {
         let mut variants = [(1, true), (1, false), (2, true), (2, false)];
         variants.rotate_left(usize::try_from(round).unwrap() % 4);
@@ -107,7 +107,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
             if is_copy {
                 let run = copied.copy(server, &database, at_once).await;
                 tell(round, "COPY", at_once, &run);
-                load.copy[at_once - 1].push(run);
+                figures.copy[at_once - 1].push(run);
             } else {
                 let sync = |simulator| Sync {
                     program: place.program,
@@ -116,24 +116,24 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
                 };
                 let run = sync(&plain).load(&database, &config).await;
                 tell(round, "load", at_once, &run);
-                load.load[at_once - 1].push(run);
+                figures.load[at_once - 1].push(run);
 
                 database.vacuum().await;
                 place.forget(&config);
                 let run = sync(&plain).again(&database, &config).await;
                 tell(round, "re-scan", at_once, &run);
-                load.again[at_once - 1].push(run);
+                figures.again[at_once - 1].push(run);
 
                 let config = place.configuration("round", &database, &account(&moved, at_once));
                 place.forget(&config);
                 let run = sync(&moved).again(&database, &config).await;
                 tell(round, "10 % changed", at_once, &run);
-                load.changed[at_once - 1].push(run);
+                figures.changed[at_once - 1].push(run);
             }
             server.drop(database).await;
         }
     }
-    load
+    figures
 }
 
 /// Every provider once, after a first reading that warms the provider up.

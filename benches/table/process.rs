@@ -46,15 +46,22 @@ pub fn cpu(id: u32) -> Duration {
 
 /// CPU of a process, of its children, and of those that have ended.
 pub fn cpu_of_family(id: u32) -> Duration {
-    let family = |parent: u32| {
-        let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.filter_map(stat)
-            .filter(move |child| child.parent == parent)
-            .map(|child| child.own + child.ended)
-            .sum::<Duration>()
-    };
-    stat(id).map_or(Duration::ZERO, |stat| stat.own + stat.ended) + family(id)
+    loop {
+        let before = stat(id).unwrap();
+        let children = cpu_of_children(id);
+        // A child that was waited for meanwhile would be counted twice or not at all.
+        let after = stat(id).unwrap();
+        if before.ended == after.ended {
+            return after.own + after.ended + children;
+        }
+    }
+}
+
+fn cpu_of_children(parent: u32) -> Duration {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let children = ids.filter_map(stat).filter(|child| child.parent == parent);
+    children.map(|child| child.own + child.ended).sum()
 }
 
 /// Peak resident memory of a living process, KiB.

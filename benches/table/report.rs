@@ -1,9 +1,11 @@
 //! The table, and what it must show.
 
+use std::fmt::Display;
+
 use crate::database::SETTINGS;
 use crate::fresh::{Fresh, POLL, RATE};
 use crate::idle::{ACCOUNTS, Idle};
-use crate::load::Load;
+use crate::load::Figures;
 use crate::memory::Memory;
 use crate::run::{After, Run};
 use crate::spread::{Spread, number};
@@ -40,13 +42,13 @@ impl Report {
         self.others.push(format!("| {what} | {figures} |"));
     }
 
-    pub fn goal(&mut self, goal: &str, figure: String, met: bool) {
+    pub fn goal(&mut self, goal: &str, figure: &dyn Display, met: bool) {
         let verdict = if met { "pass" } else { "**fail**" };
         self.goals
             .push(format!("| {goal} | {figure} | {verdict} |"));
     }
 
-    pub fn load(&mut self, load: &Load, rows: u64) {
+    pub fn load(&mut self, load: &Figures, rows: u64) {
         let rows = number(rows as f64);
         for (at, connections) in ["1 connection", "2 connections"].iter().enumerate() {
             let what = format!("COPY of {rows} rows, {connections}");
@@ -67,21 +69,21 @@ impl Report {
             ("nothing changed", &load.again),
             ("10 % changed", &load.changed),
         ] {
-            for at in 0..2 {
+            for (at, runs) in runs.iter().enumerate() {
                 let what = format!("re-scan, {name}, `concurrency = {}`", at + 1);
-                let ratio = format!("{} × load", ratio(&runs[at], &load.load[at]));
-                self.line(&what, &runs[at], &ratio);
+                let ratio = format!("{} × load", ratio(runs, &load.load[at]));
+                self.line(&what, runs, &ratio);
             }
         }
         self.load_goals(load);
     }
 
-    fn load_goals(&mut self, load: &Load) {
+    fn load_goals(&mut self, load: &Figures) {
         for at in 0..2 {
             let share = ratio(&load.load[at], &load.copy[at]);
             self.goal(
                 &format!("load of new rows at least 0.85 of COPY, {} at once", at + 1),
-                share.to_string(),
+                &share,
                 share.median() >= 0.85,
             );
         }
@@ -92,7 +94,7 @@ impl Report {
                     "re-scan of unchanged rows at least 4 × load, {} at once",
                     at + 1
                 ),
-                times.to_string(),
+                &times,
                 times.median() >= 4.0,
             );
         }
@@ -104,7 +106,7 @@ impl Report {
             .collect();
         self.goal(
             "re-scan under 8 µs of client CPU per row",
-            client.to_string(),
+            &client,
             client.median() < 8.0,
         );
         let after: Vec<After> = load
@@ -123,7 +125,7 @@ impl Report {
         let bookkeeping: Spread = load.again.iter().flatten().map(Run::wal_each).collect();
         self.goal(
             "0 bytes of WAL per unchanged row beyond the windows' own",
-            format!(
+            &format!(
                 "{wal} bytes of all rounds changed tables of rows or their indexes; {inserted} rows inserted there, {updated} \
                  updated; the windows' own are {bookkeeping} B/row"
             ),
@@ -166,12 +168,12 @@ impl Report {
             };
             self.goal(
                 &format!("peak memory of the longest history under 48 MiB, {of}"),
-                format!("{} MiB", number(most)),
+                &format!("{} MiB", number(most)),
                 most < 48.0,
             );
             self.goal(
                 &format!("and within 10 % of that of a hundredth of it, {of}"),
-                format!("{} ×", number(times)),
+                &format!("{} ×", number(times)),
                 (times - 1.0).abs() <= 0.1,
             );
         }
@@ -194,18 +196,18 @@ impl Report {
         );
         self.goal(
             "100 idle accounts under 1 % of one core",
-            format!("{} %", idle.client),
+            &format!("{} %", idle.client),
             idle.client.median() < 1.0,
         );
         self.goal(
             "and at most 4 connections",
-            number(idle.connections.most()),
+            &number(idle.connections.most()),
             idle.connections.most() <= 4.0,
         );
         let crowd = idle.requests.most() / (idle.requests.mean() * 60.0);
         self.goal(
             "and no thundering herd: at most a tenth of a minute's requests in one second",
-            number(crowd),
+            &number(crowd),
             crowd <= 0.1,
         );
     }
@@ -229,7 +231,7 @@ impl Report {
         );
         self.goal(
             "visible to queryable: poll interval + under 250 ms at the 99th percentile",
-            format!("poll interval {:+.0} ms", late - poll),
+            &format!("poll interval {:+.0} ms", late - poll),
             late - poll < 250.0,
         );
     }

@@ -61,7 +61,6 @@ impl Sync<'_> {
     /// A first load: its rows are those in the table afterwards.
     pub async fn load(&self, database: &Database, config: &Path) -> Run {
         let mut run = self.run(config).await;
-        database.settle().await;
         run.rows = database.rows().await;
         run
     }
@@ -94,13 +93,18 @@ impl Sync<'_> {
         let ended = tokio::task::spawn_blocking(move || process::measure(child, clock))
             .await
             .unwrap();
-        assert!(ended.status.success(), "paysync sync failed: {config:?}");
+        assert!(
+            ended.status.success(),
+            "paysync sync failed: {}",
+            config.display()
+        );
+        self.server.settle().await;
         let spent = self.server.since(&before).await;
         Run {
             wall: ended.wall,
             client: ended.cpu,
             server: spent.cpu,
-            provider: self.simulator.cpu() - provider,
+            provider: self.simulator.cpu().saturating_sub(provider),
             wal: spent.wal,
             peak_kib: ended.peak_kib,
             ..Run::default()

@@ -166,7 +166,7 @@ pub(crate) fn has_account(row: &Row) -> bool {
 
 fn method(dice: &mut Dice, holder: &'static str) -> Method {
     match dice.below(20) {
-        throw if ACCOUNT_DIES.contains(&throw) => {
+        drawn if ACCOUNT_DIES.contains(&drawn) => {
             let (name, account) = dice.pick(ACCOUNTS);
             Method::Account(name, account.to_owned())
         }
