@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::progress::AccountProgress;
 use super::redact::redact_text;
@@ -16,7 +17,7 @@ use crate::store::stream::NewStream;
 use crate::transport::Wire;
 
 /// Rows that a window should hold, in parts of ten of a page, where paging is stable.
-const STABLE_TARGET_TENTHS: u64 = 40;
+const STABLE_TARGET_TENTHS: u64 = 200;
 
 /// The same where it shifts: one page, with room for chance.
 const SHIFTING_TARGET_TENTHS: u64 = 6;
@@ -143,6 +144,7 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
         lag: or(settings.lag, stream.lag),
         overlap: or(settings.overlap, stream.overlap),
         poll_interval: time_delta(settings.poll_interval),
+        phase: Some(phase(&settings.id, time_delta(settings.poll_interval))),
         again: [
             tiers(Lane::Rescan, settings.rescan.as_ref(), &stream.rescan),
             tiers(Lane::Repoll, settings.repoll.as_ref(), &stream.repoll),
@@ -150,6 +152,13 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
         ]
         .concat(),
     }
+}
+
+/// Each account has its own place in the poll interval, the same in every process.
+fn phase(account_id: &str, poll_interval: TimeDelta) -> TimeDelta {
+    let seconds = u64::try_from(poll_interval.num_seconds()).unwrap_or(0);
+    let place = xxh3_64(account_id.as_bytes()) % seconds.max(1);
+    TimeDelta::seconds(i64::try_from(place).unwrap_or(0))
 }
 
 /// The tiers of a lane: where the API can do it at all, the account may say when.

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use length::next_length;
 
-use crate::model::window::floor;
+use crate::model::window::{ceil, floor};
 use crate::model::{IntervalSet, Window};
 use crate::provider::Tier;
 
@@ -34,6 +34,9 @@ pub struct Policy {
     pub overlap: TimeDelta,
     /// How much uncovered time at the head makes a poll worth while.
     pub poll_interval: TimeDelta,
+    /// Where in each interval since the epoch the polls fall, so that accounts take turns; without it an
+    /// interval begins where the last poll ended.
+    pub phase: Option<TimeDelta>,
     /// When to look at old windows again, and in which way.
     pub again: Vec<Again>,
 }
@@ -51,6 +54,14 @@ impl Policy {
     /// The end of what can be wanted at `now`.
     pub fn horizon(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         floor(now - self.lag, self.unit)
+    }
+
+    /// The horizon that makes a poll worth while where this is covered; at most an interval later.
+    fn next_poll(&self, covered: DateTime<Utc>) -> DateTime<Utc> {
+        match self.phase {
+            None => covered + self.poll_interval,
+            Some(phase) => floor(covered - phase, self.poll_interval) + self.poll_interval + phase,
+        }
     }
 }
 
@@ -241,7 +252,8 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
         .end()
         .unwrap_or(progress.wanted_from)
         .max(progress.wanted_from);
-    let poll = covered + policy.poll_interval + policy.lag;
+    // The horizon moves by whole units.
+    let poll = ceil(policy.next_poll(covered), policy.unit) + policy.lag;
     let passes = policy.again.iter().filter_map(|Again { lane, tier }| {
         let pass = progress
             .passes
@@ -296,7 +308,7 @@ fn early_head(
     let is_early = !goal.eager
         && head.end() == goal.horizon
         && continues
-        && head.length() < policy.poll_interval;
+        && head.end() < policy.next_poll(head.start());
     is_early.then_some(head)
 }
 

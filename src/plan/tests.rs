@@ -23,6 +23,7 @@ fn policy() -> Policy {
         lag: seconds(30),
         overlap: seconds(0),
         poll_interval: seconds(60),
+        phase: None,
         again: Vec::new(),
     }
 }
@@ -76,6 +77,46 @@ fn what_is_older_than_a_day_is_backfill() {
     progress.coverage.add(window(100_000, 200_000));
     let plan = plan(&progress, &policy(), goal(200_000, false), at(200_030), 1);
     assert_eq!(windows(&plan), [(99_900, 100_000, Lane::Backfill)]);
+}
+
+/// Whatever is covered, the next poll falls on the account's own place in the interval.
+#[test]
+fn polls_fall_on_their_own_seconds() {
+    let policy = Policy {
+        phase: Some(seconds(17)),
+        ..policy()
+    };
+    let mut progress = progress(0);
+    for (covered, poll) in [(600, 617), (616, 617), (617, 677), (659, 677)] {
+        progress.coverage = IntervalSet::from_iter([Window::new(at(0), at(covered)).unwrap()]);
+        let due = |horizon| {
+            !plan(
+                &progress,
+                &policy,
+                goal(horizon, false),
+                at(horizon + 30),
+                9,
+            )
+            .open
+            .is_empty()
+        };
+        assert!(!due(poll - 1), "{covered}");
+        assert!(due(poll), "{covered}");
+        assert_eq!(next_look(&progress, &policy), at(poll + 30));
+    }
+}
+
+/// Where the filter takes whole days only, there is nothing to look for before the next.
+#[test]
+fn a_stream_of_days_is_looked_at_once_a_day() {
+    let day = TimeDelta::days(1);
+    let policy = Policy {
+        unit: day,
+        ..policy()
+    };
+    let mut progress = progress(0);
+    progress.coverage = IntervalSet::from_iter([Window::new(at(0), at(0) + day).unwrap()]);
+    assert_eq!(next_look(&progress, &policy), at(30) + day * 2);
 }
 
 #[test]

@@ -155,7 +155,11 @@ impl Store {
             .collect();
         failpoint("page.ask.before");
         let mut question = connection.alone().await?;
-        let answered = ask(&mut question, &lease.account_id, &asked).await;
+        let answered = if asked.is_empty() {
+            Ok(Answer::default())
+        } else {
+            ask(&mut question, &lease.account_id, &asked).await
+        };
         if answered.is_ok() {
             question.commit().await?;
         } else {

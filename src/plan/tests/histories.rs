@@ -18,6 +18,7 @@ enum Event {
         length: i64,
         max_window: i64,
         poll_interval: i64,
+        phase: Option<i64>,
     },
     /// The operator wants more history.
     EarlierStart(i64),
@@ -32,8 +33,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => any::<usize>().prop_map(Event::Close),
         2 => any::<usize>().prop_map(Event::Split),
         1 => Just(Event::Crash),
-        1 => (1i64..400, 1i64..400, 1i64..200)
-            .prop_map(|(length, max_window, poll_interval)| Event::Policy { length, max_window, poll_interval }),
+        1 => (1i64..400, 1i64..400, 1i64..200, proptest::option::of(0i64..200))
+            .prop_map(|(length, max_window, poll_interval, phase)| Event::Policy { length, max_window, poll_interval, phase }),
         1 => (0i64..50).prop_map(Event::EarlierStart),
         2 => (0i64..300).prop_map(Event::Wait),
         6 => (1usize..5).prop_map(Event::Plan),
@@ -95,10 +96,12 @@ impl World {
                 length,
                 max_window,
                 poll_interval,
+                phase,
             } => {
                 self.progress.length = seconds(length);
                 self.policy.max_window = seconds(max_window);
                 self.policy.poll_interval = seconds(poll_interval);
+                self.policy.phase = phase.map(|phase| seconds(phase % poll_interval));
             }
             Event::EarlierStart(second) => {
                 self.progress.wanted_from = self.progress.wanted_from.min(at(second));
