@@ -3,13 +3,16 @@
 //! The rows go in PostgreSQL's binary format, which is what it keeps: no text is parsed but JSON.
 //! A row that another lane stored in the meantime makes all of it fail; then the upsert does it.
 
+use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
-use sqlx::postgres::{PgArgumentBuffer, PgConnection};
+use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgCopyIn};
 use sqlx::{Encode, Postgres};
+use uuid::Uuid;
 
+use super::item::Record;
 use super::session::Work;
-use super::transaction::Observed;
+use crate::model::Transaction;
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
 pub(super) const FEWEST: usize = 50;
@@ -34,58 +37,52 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
-/// Stores rows that were not there a moment ago.
-///
-/// # Errors
-/// Also if one of them is there by now.
-pub(super) async fn copy(
-    work: &mut Work<'_>,
-    account_id: &str,
-    provider: &str,
-    records: &[Observed<'_, '_>],
-) -> Result<u64, sqlx::Error> {
-    let of = Of {
-        account_id,
-        provider,
-    };
-    let connection = work.connection();
-    let stored = send(connection, TRANSACTIONS, of, records, Rows::transaction).await?;
-    send(connection, PAYLOADS, of, records, Rows::payload).await?;
-    Ok(stored)
-}
-
 /// What the rows of a page have in common.
 #[derive(Clone, Copy)]
-struct Of<'p> {
-    account_id: &'p str,
-    provider: &'p str,
+pub(super) struct Of<'p> {
+    pub(super) account_id: &'p str,
+    pub(super) provider: &'p str,
+    pub(super) observed_at: DateTime<Utc>,
 }
 
-type Encoder = fn(&mut Rows, Of<'_>, &Observed<'_, '_>) -> Result<(), BoxDynError>;
-
-async fn send(
-    connection: &mut PgConnection,
-    statement: &str,
+/// Stores rows that were not there a moment ago, and gathers them in `records`; their number.
+///
+/// # Errors
+/// Also if one of them is there by now. Some may then be left to be read.
+pub(super) async fn copy<'a>(
+    work: &mut Work<'_>,
     of: Of<'_>,
-    records: &[Observed<'_, '_>],
-    encode: Encoder,
+    unread: &mut impl Iterator<Item = Record<'a>>,
+    records: &mut Vec<Record<'a>>,
 ) -> Result<u64, sqlx::Error> {
-    let mut copy = connection.copy_in_raw(statement).await?;
+    let connection = work.connection();
+    let mut copy = connection.copy_in_raw(TRANSACTIONS).await?;
     let mut rows = Rows::new();
-    for row in records {
-        if let Err(error) = encode(&mut rows, of, row) {
+    for record in unread {
+        let encoded = rows.transaction(of, &record.transaction, record.hash);
+        records.push(record);
+        if let Err(error) = encoded {
             copy.abort("a value cannot be sent").await?;
             return Err(sqlx::Error::Encode(error));
         }
-        if rows.0.len() >= CHUNK {
-            copy.send(rows.0.as_slice()).await?;
-            rows.0.clear();
-        }
+        rows.send_if_many(&mut copy).await?;
     }
-    rows.0.extend_from_slice(&TRAILER);
-    copy.send(rows.0.as_slice()).await?;
-    copy.finish().await
+    let stored = rows.finish(copy).await?;
+
+    let mut copy = connection.copy_in_raw(PAYLOADS).await?;
+    let mut rows = Rows::new();
+    for record in records.iter() {
+        if let Err(error) = rows.payload(of, record) {
+            copy.abort("a value cannot be sent").await?;
+            return Err(sqlx::Error::Encode(error));
+        }
+        rows.send_if_many(&mut copy).await?;
+    }
+    rows.finish(copy).await?;
+    Ok(stored)
 }
+
+type Copy<'c> = PgCopyIn<&'c mut PgConnection>;
 
 /// Rows in PostgreSQL's binary format.
 struct Rows(PgArgumentBuffer);
@@ -95,6 +92,20 @@ impl Rows {
         let mut rows = Self(PgArgumentBuffer::default());
         rows.0.extend_from_slice(HEADER);
         rows
+    }
+
+    async fn send_if_many(&mut self, copy: &mut Copy<'_>) -> Result<(), sqlx::Error> {
+        if self.0.len() >= CHUNK {
+            copy.send(self.0.as_slice()).await?;
+            self.0.clear();
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, mut copy: Copy<'_>) -> Result<u64, sqlx::Error> {
+        self.0.extend_from_slice(&TRAILER);
+        copy.send(self.0.as_slice()).await?;
+        copy.finish().await
     }
 
     fn start(&mut self, columns: i16) {
@@ -115,12 +126,11 @@ impl Rows {
         Ok(())
     }
 
-    fn transaction(&mut self, of: Of<'_>, row: &Observed<'_, '_>) -> Result<(), BoxDynError> {
-        let t = &row.record.transaction;
+    fn transaction(&mut self, of: Of<'_>, t: &Transaction, hash: Uuid) -> Result<(), BoxDynError> {
         self.start(41);
         self.put(Some(of.account_id))?;
         self.put(Some(of.provider))?;
-        self.put(Some(row.at))?;
+        self.put(Some(of.observed_at))?;
         self.put(Some(t.provider_transaction_id.as_str()))?;
         self.put(t.parent_transaction_id.as_deref())?;
         self.put(t.payment_group_id.as_deref())?;
@@ -158,15 +168,13 @@ impl Rows {
         self.put(t.gateway.as_deref())?;
         self.put(t.description.as_deref())?;
         self.put(t.is_test)?;
-        self.put(Some(row.record.hash))
+        self.put(Some(hash))
     }
 
-    fn payload(&mut self, of: Of<'_>, row: &Observed<'_, '_>) -> Result<(), BoxDynError> {
+    fn payload(&mut self, of: Of<'_>, record: &Record<'_>) -> Result<(), BoxDynError> {
         self.start(3);
         self.put(Some(of.account_id))?;
-        self.put(Some(
-            row.record.transaction.provider_transaction_id.as_str(),
-        ))?;
-        self.put(Some(row.record.payload.as_ref()))
+        self.put(Some(record.transaction.provider_transaction_id.as_str()))?;
+        self.put(Some(record.payload.as_ref()))
     }
 }

@@ -58,23 +58,44 @@ pub struct Quarantined<'a> {
     pub hash: Uuid,
 }
 
-/// The items to be written, read; what cannot be read joins the quarantined.
-pub(super) fn wanted<'a, I: Item<'a>>(
-    sent: Vec<Sent<'a, I>>,
-    places: &[usize],
-    quarantined: &mut Vec<Quarantined<'a>>,
-) -> Vec<Record<'a>> {
-    let mut wanted = places.iter().copied().peekable();
-    let mut records = Vec::with_capacity(places.len());
-    for (place, item) in sent.into_iter().enumerate() {
-        if wanted.next_if_eq(&place).is_some() {
+/// The items of a page that are to be written: each is read when its turn comes.
+pub(super) struct Unread<'a, I> {
+    sent: std::iter::Enumerate<std::vec::IntoIter<Sent<'a, I>>>,
+    /// Places of those to be written, ascending.
+    places: std::iter::Peekable<std::vec::IntoIter<usize>>,
+    /// What could not be read joins these.
+    pub(super) quarantined: Vec<Quarantined<'a>>,
+}
+
+impl<'a, I> Unread<'a, I> {
+    pub(super) fn new(
+        sent: Vec<Sent<'a, I>>,
+        places: Vec<usize>,
+        quarantined: Vec<Quarantined<'a>>,
+    ) -> Self {
+        Self {
+            sent: sent.into_iter().enumerate(),
+            places: places.into_iter().peekable(),
+            quarantined,
+        }
+    }
+}
+
+impl<'a, I: Item<'a>> Iterator for Unread<'a, I> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        loop {
+            let (place, item) = self.sent.next()?;
+            if self.places.next_if_eq(&place).is_none() {
+                continue;
+            }
             match item.read() {
-                Ok(record) => records.push(record),
-                Err(bad) => quarantined.push(bad),
+                Ok(record) => return Some(record),
+                Err(bad) => self.quarantined.push(bad),
             }
         }
     }
-    records
 }
 
 /// An item, read already or not.

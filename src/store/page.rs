@@ -11,10 +11,10 @@ use std::ops::AddAssign;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::account::Lease;
-use super::copy::{self, copy};
+use super::copy::{self, Of, copy};
 use super::culprits::{refused_data, upsert_but_culprits};
 pub use super::item::{Item, Quarantined, Record};
-use super::item::{last_of_each, wanted};
+use super::item::{Unread, last_of_each};
 use super::quarantine::REFUSED;
 use super::session::Work;
 use super::transaction::{Answer, Asked, Observed, Written, ask, count, upsert};
@@ -172,47 +172,51 @@ impl Store {
             Err(error) if refused_data(&error).is_some() => Answer::all_wanted(sent.len()),
             Err(error) => return Err(error.into()),
         };
-        let records = wanted(sent, &answer.wanted, &mut page.quarantined);
-        let news = News {
+        // Rows of which nothing is stored are copied, and read while PostgreSQL takes those before them.
+        let copies = !answer.held && answer.wanted.len() >= copy::FEWEST;
+        let mut unread = Unread::new(sent, answer.wanted, page.quarantined);
+        let mut news = News {
             page: &page.context,
-            wanted: records
-                .iter()
-                .map(|record| Observed {
-                    record,
-                    at: page.context.requested_at,
-                })
-                .collect(),
-            answer,
+            records: Vec::new(),
+            unchanged: answer.unchanged,
+            stale: answer.stale,
             items,
             duplicate,
         };
-
-        if news.wanted.is_empty() && page.quarantined.is_empty() {
-            // Nothing to write but the window: one statement is its own transaction.
-            let counts = news.counts(Written::default(), 0);
-            failpoint("page.move.before");
-            let mut alone = connection.alone().await?;
-            move_window(&mut alone, lease, &page.context, &counts, &page.then).await?;
-            alone.commit().await?;
-            failpoint("page.commit.after");
-            connection.done();
-            return Ok(counts);
+        if !copies {
+            news.records.extend(unread.by_ref());
+            if news.records.is_empty() && unread.quarantined.is_empty() {
+                // Nothing to write but the window: one statement is its own transaction.
+                let counts = news.counts(Written::default(), 0);
+                failpoint("page.move.before");
+                let mut alone = connection.alone().await?;
+                move_window(&mut alone, lease, &page.context, &counts, &page.then).await?;
+                alone.commit().await?;
+                failpoint("page.commit.after");
+                connection.done();
+                return Ok(counts);
+            }
         }
         let mut transaction = connection.begin().await?;
-        let (mut transaction, written, quarantined) =
-            match news.write(&mut transaction, lease).await {
-                Ok(written) => (transaction, written, page.quarantined),
-                Err(error) if refused_data(&error).is_some() => {
-                    transaction.rollback().await?;
-                    let mut transaction = connection.begin().await?;
-                    let mut quarantined = page.quarantined;
-                    let written = news
-                        .isolate(&mut transaction, lease, &mut quarantined)
-                        .await?;
-                    (transaction, written, quarantined)
-                }
-                Err(error) => return Err(error.into()),
-            };
+        let written = if copies {
+            news.copy(&mut transaction, lease, &mut unread).await
+        } else {
+            news.upsert(&mut transaction, lease).await
+        };
+        news.records.extend(unread.by_ref());
+        let mut quarantined = unread.quarantined;
+        let (mut transaction, written) = match written {
+            Ok(written) => (transaction, written),
+            Err(error) if refused_data(&error).is_some() => {
+                transaction.rollback().await?;
+                let mut transaction = connection.begin().await?;
+                let written = news
+                    .isolate(&mut transaction, lease, &mut quarantined)
+                    .await?;
+                (transaction, written)
+            }
+            Err(error) => return Err(error.into()),
+        };
         failpoint("page.upsert.after");
         let window = page.context.window;
         quarantine::write(
@@ -241,28 +245,46 @@ impl Store {
 /// What a page has to write.
 struct News<'p, 'a> {
     page: &'p PageContext<'p>,
-    wanted: Vec<Observed<'p, 'a>>,
-    answer: Answer,
+    records: Vec<Record<'a>>,
+    unchanged: u64,
+    stale: u64,
     items: u64,
     duplicate: u64,
 }
 
 impl<'a> News<'_, 'a> {
-    /// Writes it all, the quickest way.
-    async fn write(
+    async fn copy(
+        &mut self,
+        connection: &mut Work<'_>,
+        lease: &Lease,
+        unread: &mut impl Iterator<Item = Record<'a>>,
+    ) -> Result<Written, sqlx::Error> {
+        let of = Of {
+            account_id: &lease.account_id,
+            provider: self.page.provider,
+            observed_at: self.page.requested_at,
+        };
+        Ok(Written {
+            inserted: copy(connection, of, unread, &mut self.records).await?,
+            ..Written::default()
+        })
+    }
+
+    async fn upsert(
         &self,
         connection: &mut Work<'_>,
         lease: &Lease,
     ) -> Result<Written, sqlx::Error> {
-        let (account, provider) = (lease.account_id.as_str(), self.page.provider);
-        if !self.answer.held && self.wanted.len() >= copy::FEWEST {
-            let inserted = copy(connection, account, provider, &self.wanted).await?;
-            return Ok(Written {
-                inserted,
-                ..Written::default()
-            });
-        }
-        upsert(connection, account, provider, &self.wanted).await
+        let (account, provider) = (&lease.account_id, self.page.provider);
+        upsert(connection, account, provider, &self.observed()).await
+    }
+
+    fn observed(&self) -> Vec<Observed<'_, 'a>> {
+        let observed = |record| Observed {
+            record,
+            at: self.page.requested_at,
+        };
+        self.records.iter().map(observed).collect()
     }
 
     /// Writes what PostgreSQL takes; the culprits go to the quarantine.
@@ -276,7 +298,7 @@ impl<'a> News<'_, 'a> {
             connection,
             &lease.account_id,
             self.page.provider,
-            &self.wanted,
+            &self.observed(),
         )
         .await?;
         quarantined.extend(culprits.into_iter().map(|culprit| {
@@ -297,8 +319,8 @@ impl<'a> News<'_, 'a> {
             items: self.items,
             inserted: written.inserted,
             updated: written.updated,
-            unchanged: self.answer.unchanged + written.unchanged,
-            stale: self.answer.stale + written.stale,
+            unchanged: self.unchanged + written.unchanged,
+            stale: self.stale + written.stale,
             duplicate: self.duplicate,
             quarantined,
             outside: self.page.outside,
