@@ -9,6 +9,7 @@ WORKDIR /build
 ENV SQLX_OFFLINE=true
 # The dependencies are a layer of their own: a change in src/ does not build them again.
 COPY Cargo.toml Cargo.lock ./
+COPY vendor vendor
 RUN mkdir src benches \
     && echo '//! Nothing yet.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
