@@ -17,9 +17,9 @@ use crate::store::quarantine::INVALID_UTF8;
 /// Deeper nesting is an attack or a defect.
 const MAX_DEPTH: u32 = 128;
 
-/// What items of one page have in common.
+/// What the items of one page have in common.
 #[derive(Clone, Copy)]
-pub(crate) struct Items<'r> {
+pub(crate) struct ItemContext<'r> {
     pub(crate) provider: &'r dyn Provider,
     pub(crate) spec: &'r Spec,
     /// The time that the window filters.
@@ -61,7 +61,7 @@ pub(crate) struct Sent<'a, 'r> {
     time: Option<DateTime<Utc>>,
     payload: Cow<'a, str>,
     hash: Uuid,
-    common: Items<'r>,
+    context: ItemContext<'r>,
 }
 
 /// The items of a page, sorted out.
@@ -72,13 +72,13 @@ pub(crate) struct Sorted<'a, 'r> {
 }
 
 /// Sorts the items of a page. Nothing of an item is stored or hashed before it is redacted.
-pub(crate) fn sort_out<'a, 'r>(common: Items<'r>, items: &[&'a RawValue]) -> Sorted<'a, 'r> {
+pub(crate) fn sort_out<'a, 'r>(context: ItemContext<'r>, items: &[&'a RawValue]) -> Sorted<'a, 'r> {
     let mut sorted = Sorted {
         items: Vec::with_capacity(items.len()),
         ..Sorted::default()
     };
     for raw in items {
-        match look_at(common, raw.get()) {
+        match look_at(context, raw.get()) {
             Ok(item) => sorted.items.push(item),
             Err(bad) => sorted.quarantined.push(bad),
         }
@@ -94,35 +94,38 @@ pub(super) fn record<'a>(
     item: &'a str,
     lossy: bool,
 ) -> Result<Record<'a>, Quarantined<'a>> {
-    let common = Items {
+    let context = ItemContext {
         provider,
         spec,
         axis: None,
         lossy,
         notes: &Notes::default(),
     };
-    look_at(common, item)?.read()
+    look_at(context, item)?.read()
 }
 
 /// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
 /// more of them is read.
-fn look_at<'a, 'r>(common: Items<'r>, item: &'a str) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
+fn look_at<'a, 'r>(
+    context: ItemContext<'r>,
+    item: &'a str,
+) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
     let Spec {
         redaction, id_key, ..
-    } = common.spec;
-    let time_key = common.axis.map_or("", |shown| shown.key);
+    } = context.spec;
+    let time_key = context.axis.map_or("", |shown| shown.key);
     let redacted = redact_and_find(item, redaction, [id_key, time_key]);
-    let broken = common.lossy && redacted.text.contains('\u{fffd}');
+    let broken = context.lossy && redacted.text.contains('\u{fffd}');
     let [id, time] = redacted.members;
     let mut item = Sent {
         id: id.and_then(wire::text_of).unwrap_or_default(),
-        time: common.axis.and_then(|shown| {
+        time: context.axis.and_then(|shown| {
             let text = wire::text_of(time?)?;
             wire::parse_instant(&text, shown.zone)
         }),
         hash: Uuid::from_u128(xxh3_128(redacted.text.as_bytes())),
         payload: redacted.text,
-        common,
+        context,
     };
     if redacted.depth > MAX_DEPTH {
         let detail = format!("more than {MAX_DEPTH} levels of nesting");
@@ -147,12 +150,12 @@ fn look_at<'a, 'r>(common: Items<'r>, item: &'a str) -> Result<Sent<'a, 'r>, Qua
 
 impl<'a> Sent<'a, '_> {
     fn normalize(&self) -> Result<Transaction, (&'static str, String)> {
-        let made = self.common.provider.normalize(&self.payload);
+        let made = self.context.provider.normalize(&self.payload);
         made.map_err(|error| (error.reason(), error.to_string()))
     }
 
     fn put_aside(self, reason: &'static str, detail: String) -> Quarantined<'a> {
-        self.common.notes.why.get_or_init(|| detail.clone());
+        self.context.notes.why.get_or_init(|| detail.clone());
         Quarantined {
             provider_transaction_id: (!self.id.is_empty()).then_some(self.id),
             reason,
@@ -177,7 +180,7 @@ impl<'a> Item<'a> for Sent<'a, '_> {
             Ok(transaction) => transaction,
             Err((reason, detail)) => return Err(self.put_aside(reason, detail)),
         };
-        if let Some(note) = self.common.notes.read {
+        if let Some(note) = self.context.notes.read {
             note(&transaction);
         }
         Ok(Record {

@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::account::Stream;
 use super::fetch::Fetched;
-use super::item::{Items, Notes, Sorted, sort_out};
+use super::item::{ItemContext, Notes, Sorted, sort_out};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
@@ -80,14 +80,14 @@ impl Reader {
             let notes = Notes::telling(&read);
             let sorted = match &fetched {
                 Some(Fetched { response, .. }) => {
-                    let common = Items {
+                    let context = ItemContext {
                         provider,
                         spec: &self.account.spec,
                         axis: None,
                         lossy: response.lossy,
                         notes: &notes,
                     };
-                    sort_out(common, &provider.items_by_id(response)?)
+                    sort_out(context, &provider.items_by_id(response)?)
                 }
                 None => Sorted::default(),
             };

@@ -8,7 +8,7 @@ use metrics::histogram;
 
 use super::account::{Account, Stream};
 use super::fetch::{Asking, Fetched};
-use super::item::{Items, Notes, Sent, outside, sort_out};
+use super::item::{ItemContext, Notes, Sent, outside, sort_out};
 use super::keeper::Kept;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
@@ -239,7 +239,7 @@ impl Reading<'_> {
         walk: &mut Walk,
         notes: &'p Notes<'p>,
     ) -> Result<PageCommit<'p, Sent<'p, 'p>>, Failure> {
-        let items = Items {
+        let items = ItemContext {
             provider: &*self.account.provider,
             spec: &self.account.spec,
             axis: self.stream.spec.axis,

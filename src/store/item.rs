@@ -60,7 +60,7 @@ pub struct Quarantined<'a> {
 
 /// The items of a page that are to be written: each is read when its turn comes.
 pub(super) struct Unread<'a, I> {
-    sent: std::iter::Enumerate<std::vec::IntoIter<Sent<'a, I>>>,
+    sent: std::iter::Enumerate<std::vec::IntoIter<MaybeRead<'a, I>>>,
     /// Places of those to be written, ascending.
     places: std::iter::Peekable<std::vec::IntoIter<usize>>,
     /// What could not be read joins these.
@@ -69,7 +69,7 @@ pub(super) struct Unread<'a, I> {
 
 impl<'a, I> Unread<'a, I> {
     pub(super) fn new(
-        sent: Vec<Sent<'a, I>>,
+        sent: Vec<MaybeRead<'a, I>>,
         places: Vec<usize>,
         quarantined: Vec<Quarantined<'a>>,
     ) -> Self {
@@ -99,12 +99,12 @@ impl<'a, I: Item<'a>> Iterator for Unread<'a, I> {
 }
 
 /// An item, read already or not.
-pub(super) enum Sent<'a, I> {
+pub(super) enum MaybeRead<'a, I> {
     Unread(I),
     Read(Box<Record<'a>>),
 }
 
-impl<'a, I: Item<'a>> Item<'a> for Sent<'a, I> {
+impl<'a, I: Item<'a>> Item<'a> for MaybeRead<'a, I> {
     fn id(&self) -> &str {
         match self {
             Self::Unread(item) => item.id(),
@@ -131,24 +131,24 @@ impl<'a, I: Item<'a>> Item<'a> for Sent<'a, I> {
 pub(super) fn last_of_each<'a, I: Item<'a>>(
     mut items: Vec<I>,
     quarantined: &mut Vec<Quarantined<'a>>,
-) -> (Vec<Sent<'a, I>>, u64) {
+) -> (Vec<MaybeRead<'a, I>>, u64) {
     let mut duplicate = 0;
     // A stable sort keeps the page's order among equals; reversed, the last comes first.
     items.reverse();
     items.sort_by(|a, b| a.id().cmp(b.id()));
     let mut items = items.into_iter().peekable();
-    let mut kept: Vec<Sent<'a, I>> = Vec::with_capacity(items.len());
+    let mut kept: Vec<MaybeRead<'a, I>> = Vec::with_capacity(items.len());
     while let Some(item) = items.next() {
         let is_twin = |other: &I| other.id() == item.id();
         if kept.last().is_some_and(|last| last.id() == item.id()) {
             duplicate += 1;
         } else if items.peek().is_some_and(is_twin) {
             match item.read() {
-                Ok(record) => kept.push(Sent::Read(Box::new(record))),
+                Ok(record) => kept.push(MaybeRead::Read(Box::new(record))),
                 Err(bad) => quarantined.push(bad),
             }
         } else {
-            kept.push(Sent::Unread(item));
+            kept.push(MaybeRead::Unread(item));
         }
     }
     (kept, duplicate)

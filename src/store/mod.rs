@@ -32,7 +32,6 @@ pub mod verify;
 pub mod window;
 
 use std::str::FromStr;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -49,12 +48,6 @@ pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql"
 /// For how long a connection that lies idle is taken to be there still.
 const TRUSTED: Duration = Duration::from_secs(1);
 
-/// Connections that may lie idle; one more is closed when it comes back, unless it is young.
-const SPARE: usize = 2;
-
-/// Whatever needed a connection may need it again.
-const YOUNG: Duration = Duration::from_secs(30);
-
 /// How long a connection is waited for before the database counts as away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,8 +57,6 @@ pub struct Store {
     pool: PgPool,
     /// The way around a pooler in transaction mode, if there is one between.
     direct: Option<PgConnectOptions>,
-    /// The pool once more, for what is called by it.
-    _shared: Option<Arc<PgPool>>,
 }
 
 impl Store {
@@ -97,41 +88,24 @@ impl Store {
         direct: Option<PgConnectOptions>,
         max_connections: u32,
     ) -> Self {
-        let pool = |shared: &Weak<PgPool>| {
-            let shared = shared.clone();
-            PgPoolOptions::new()
-                .max_connections(max_connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .idle_timeout(Duration::from_mins(1))
-                // A connection that was in use a moment ago is not asked whether it is there.
-                .test_before_acquire(false)
-                .before_acquire(|connection, about| {
-                    Box::pin(async move {
-                        Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok())
-                    })
-                })
-                // The pool takes its connections in turn, so that none would ever be idle for long.
-                .after_release(move |_, about| {
-                    let spare = shared.upgrade().map_or(0, |pool| pool.num_idle());
-                    Box::pin(async move { Ok(spare < SPARE || about.age < YOUNG) })
-                })
-                .connect_lazy_with(options)
-        };
-        let shared = Arc::new_cyclic(pool);
-        Self {
-            pool: PgPool::clone(&shared),
-            direct,
-            _shared: Some(shared),
-        }
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(Duration::from_mins(1))
+            // A connection that was in use a moment ago is not asked whether it is there.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(
+                    async move { Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok()) },
+                )
+            })
+            .connect_lazy_with(options);
+        Self { pool, direct }
     }
 
     /// A store on a pool that exists already.
     pub const fn with_pool(pool: PgPool) -> Self {
-        Self {
-            pool,
-            direct: None,
-            _shared: None,
-        }
+        Self { pool, direct: None }
     }
 
     /// Whether a pooler in transaction mode is between.
