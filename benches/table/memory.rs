@@ -1,4 +1,4 @@
-//! Peak memory by the length of the history.
+//! Peak memory by the length of the history: the same shop after a day, after nine, after ninety.
 
 use crate::database::Server;
 use crate::load::{PROVIDER, Place};
@@ -19,7 +19,11 @@ impl Memory {
     }
 }
 
-/// Loads a hundredth, a tenth and all of `most` rows; the longest history once, as it takes long.
+/// Days of the longest history.
+const DAYS: u64 = 90;
+
+/// Loads a hundredth, a tenth and all of `most` rows, as many a day; the longest history once, as it
+/// takes long.
 pub async fn measure(
     server: &mut Server,
     place: &Place<'_>,
@@ -29,7 +33,8 @@ pub async fn measure(
     let mut all = Vec::new();
     for part in [100, 10, 1] {
         let rows = (most / part).max(1);
-        let simulator = place.simulator(rows, &[]);
+        let days = DAYS.div_ceil(part).to_string();
+        let simulator = place.simulator(rows, &["--days", &days]);
         let one = simulator.account(PROVIDER, "");
         let two = simulator.account("convergegate", "") + &one;
         let mut runs = [Vec::new(), Vec::new()];

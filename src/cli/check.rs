@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
-use crate::engine::item::{ItemContext, Notes, outside, sort_out};
+use crate::engine::item::{ItemContext, Sorted, outside};
 use crate::engine::policy::Failure;
 use crate::model::Window;
 use crate::provider::Position;
@@ -216,9 +216,8 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         spec: &account.spec,
         axis: stream.spec.axis,
         lossy: answer.response.lossy,
-        notes: &Notes::default(),
     };
-    let sorted = sort_out(context, &page.items);
+    let sorted = Sorted::of(context, &page.items);
     let (shown, outside) = outside(&stream.spec, window, &sorted.items);
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });

@@ -26,8 +26,6 @@ pub(crate) struct ItemContext<'r> {
     pub(crate) axis: Option<Shown>,
     /// Whether some bytes of the answer were no UTF-8.
     pub(crate) lossy: bool,
-    /// What is told of them.
-    pub(crate) notes: &'r Notes<'r>,
 }
 
 /// What reading items leaves behind.
@@ -40,12 +38,23 @@ pub(crate) struct Notes<'r> {
 }
 
 impl<'r> Notes<'r> {
-    /// Notes that tell this function of each transaction that was read.
-    pub(crate) fn telling(read: &'r (dyn Fn(&Transaction) + Sync)) -> Self {
-        Self {
+    /// Notes on what was sorted out, which tell this function of each transaction that is read.
+    pub(crate) fn telling(
+        read: &'r (dyn Fn(&Transaction) + Sync),
+        quarantined: &[Quarantined<'_>],
+    ) -> Self {
+        let notes = Self {
             read: Some(read),
             why: OnceLock::new(),
+        };
+        if let Some(first) = quarantined.first() {
+            notes.put_aside(&first.detail);
         }
+        notes
+    }
+
+    fn put_aside(&self, detail: &str) {
+        self.why.get_or_init(|| detail.to_owned());
     }
 
     /// Why the first item was put aside.
@@ -55,35 +64,59 @@ impl<'r> Notes<'r> {
 }
 
 /// An item whose row has a name. Its meaning is read only if it is news.
-pub(crate) struct Sent<'a, 'r> {
+pub(crate) struct Sent<'a> {
     id: String,
     /// Its time on the stream's axis, if it shows one.
     time: Option<DateTime<Utc>>,
     payload: Cow<'a, str>,
     hash: Uuid,
-    context: ItemContext<'r>,
+}
+
+/// An item that can be read.
+pub(crate) struct Readable<'a> {
+    sent: &'a Sent<'a>,
+    provider: &'a dyn Provider,
+    notes: &'a Notes<'a>,
 }
 
 /// The items of a page, sorted out.
 #[derive(Default)]
-pub(crate) struct Sorted<'a, 'r> {
-    pub(crate) items: Vec<Sent<'a, 'r>>,
+pub(crate) struct Sorted<'a> {
+    pub(crate) items: Vec<Sent<'a>>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
 }
 
-/// Sorts the items of a page. Nothing of an item is stored or hashed before it is redacted.
-pub(crate) fn sort_out<'a, 'r>(context: ItemContext<'r>, items: &[&'a RawValue]) -> Sorted<'a, 'r> {
-    let mut sorted = Sorted {
-        items: Vec::with_capacity(items.len()),
-        ..Sorted::default()
-    };
-    for raw in items {
-        match look_at(context, raw.get()) {
-            Ok(item) => sorted.items.push(item),
-            Err(bad) => sorted.quarantined.push(bad),
+impl<'a> Sorted<'a> {
+    /// Sorts an item. Nothing of it is stored or hashed before it is redacted.
+    pub(crate) fn add(&mut self, context: ItemContext<'_>, item: &'a RawValue) {
+        match look_at(context, item.get()) {
+            Ok(item) => self.items.push(item),
+            Err(bad) => self.quarantined.push(bad),
         }
     }
-    sorted
+
+    /// All of a page's items.
+    pub(crate) fn of(context: ItemContext<'_>, items: &[&'a RawValue]) -> Self {
+        let mut sorted = Self::default();
+        for item in items {
+            sorted.add(context, item);
+        }
+        sorted
+    }
+
+    /// The items, to be read by their provider.
+    pub(crate) fn readable(
+        &'a self,
+        provider: &'a dyn Provider,
+        notes: &'a Notes<'a>,
+    ) -> Vec<Readable<'a>> {
+        let readable = |sent| Readable {
+            sent,
+            provider,
+            notes,
+        };
+        self.items.iter().map(readable).collect()
+    }
 }
 
 /// Makes a record of an item, or says why it can be none. `lossy`: some bytes of what it came in were
@@ -99,17 +132,13 @@ pub(super) fn record<'a>(
         spec,
         axis: None,
         lossy,
-        notes: &Notes::default(),
     };
-    look_at(context, item)?.read()
+    look_at(context, item)?.read(provider)
 }
 
 /// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
 /// more of them is read.
-fn look_at<'a, 'r>(
-    context: ItemContext<'r>,
-    item: &'a str,
-) -> Result<Sent<'a, 'r>, Quarantined<'a>> {
+fn look_at<'a>(context: ItemContext<'_>, item: &'a str) -> Result<Sent<'a>, Quarantined<'a>> {
     let Spec {
         redaction, id_key, ..
     } = context.spec;
@@ -125,7 +154,6 @@ fn look_at<'a, 'r>(
         }),
         hash: Uuid::from_u128(xxh3_128(redacted.text.as_bytes())),
         payload: redacted.text,
-        context,
     };
     if redacted.depth > MAX_DEPTH {
         let detail = format!("more than {MAX_DEPTH} levels of nesting");
@@ -140,22 +168,31 @@ fn look_at<'a, 'r>(
         return Err(item.put_aside(INVALID_UTF8, detail));
     }
     if item.id.is_empty() {
-        match item.normalize() {
+        match context.provider.normalize(&item.payload) {
             Ok(transaction) => item.id = transaction.provider_transaction_id,
-            Err((reason, detail)) => return Err(item.put_aside(reason, detail)),
+            Err(error) => return Err(item.put_aside(error.reason(), error.to_string())),
         }
     }
     Ok(item)
 }
 
-impl<'a> Sent<'a, '_> {
-    fn normalize(&self) -> Result<Transaction, (&'static str, String)> {
-        let made = self.context.provider.normalize(&self.payload);
-        made.map_err(|error| (error.reason(), error.to_string()))
+impl<'a> Sent<'a> {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn read(self, provider: &dyn Provider) -> Result<Record<'a>, Quarantined<'a>> {
+        match provider.normalize(&self.payload) {
+            Ok(transaction) => Ok(Record {
+                transaction,
+                payload: self.payload,
+                hash: self.hash,
+            }),
+            Err(error) => Err(self.put_aside(error.reason(), error.to_string())),
+        }
     }
 
     fn put_aside(self, reason: &'static str, detail: String) -> Quarantined<'a> {
-        self.context.notes.why.get_or_init(|| detail.clone());
         Quarantined {
             provider_transaction_id: (!self.id.is_empty()).then_some(self.id),
             reason,
@@ -164,41 +201,48 @@ impl<'a> Sent<'a, '_> {
             hash: self.hash,
         }
     }
+
+    fn borrowed(&self) -> Sent<'_> {
+        Sent {
+            id: self.id.clone(),
+            time: self.time,
+            payload: Cow::Borrowed(&self.payload),
+            hash: self.hash,
+        }
+    }
 }
 
-impl<'a> Item<'a> for Sent<'a, '_> {
+impl<'a> Item<'a> for Readable<'a> {
     fn id(&self) -> &str {
-        &self.id
+        &self.sent.id
     }
 
     fn hash(&self) -> Uuid {
-        self.hash
+        self.sent.hash
     }
 
     fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
-        let transaction = match self.normalize() {
-            Ok(transaction) => transaction,
-            Err((reason, detail)) => return Err(self.put_aside(reason, detail)),
-        };
-        if let Some(note) = self.context.notes.read {
-            note(&transaction);
+        let read = self.sent.borrowed().read(self.provider);
+        match &read {
+            Ok(record) => {
+                if let Some(note) = self.notes.read {
+                    note(&record.transaction);
+                }
+            }
+            Err(bad) => self.notes.put_aside(&bad.detail),
         }
-        Ok(Record {
-            transaction,
-            payload: self.payload,
-            hash: self.hash,
-        })
+        read
     }
 }
 
 /// How many items show a time on the stream's axis, and how many of these times lie outside the
 /// window, beyond what the widened request may rightly bring.
-pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_, '_>]) -> (u64, u64) {
+pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_>]) -> (u64, u64) {
     let Some(shown) = stream.axis else {
         return (0, 0);
     };
     let right = (window.start() - stream.slack)..=(window.end() + stream.slack);
-    let is_outside = |item: &Sent<'_, '_>| match item.time {
+    let is_outside = |item: &Sent<'_>| match item.time {
         Some(time) => Some(!right.contains(&time)),
         // A row that was never corrected has no place among corrections.
         None => (shown.axis == Axis::Corrected).then_some(true),

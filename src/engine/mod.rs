@@ -15,6 +15,7 @@ mod keeper;
 pub mod life;
 mod look;
 mod notes;
+mod opened;
 mod outage;
 mod paging;
 pub mod policy;

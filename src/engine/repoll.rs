@@ -9,7 +9,7 @@ use tracing::debug;
 
 use super::account::Stream;
 use super::fetch::Fetched;
-use super::item::{ItemContext, Notes, Sorted, sort_out};
+use super::item::{ItemContext, Notes, Sorted};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
@@ -76,8 +76,6 @@ impl Reader {
                 Some(asking.fetch_and_read(make, read).await?.0)
             };
             failpoint("repoll.fetched");
-            let read = |transaction: &_| self.note_words(transaction);
-            let notes = Notes::telling(&read);
             let sorted = match &fetched {
                 Some(Fetched { response, .. }) => {
                     let context = ItemContext {
@@ -85,13 +83,15 @@ impl Reader {
                         spec: &self.account.spec,
                         axis: None,
                         lossy: response.lossy,
-                        notes: &notes,
                     };
-                    sort_out(context, &provider.items_by_id(response)?)
+                    Sorted::of(context, &provider.items_by_id(response)?)
                 }
                 None => Sorted::default(),
             };
-            let shown: BTreeSet<&str> = sorted.items.iter().map(Item::id).collect();
+            let read = |transaction: &_| self.note_words(transaction);
+            let notes = Notes::telling(&read, &sorted.quarantined);
+            let items = sorted.readable(provider, &notes);
+            let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
             let others = shown.difference(&all).count();
             if others > 0 {
                 return Err(Failure::OtherRows { rows: others });
@@ -109,8 +109,9 @@ impl Reader {
                     outside: 0,
                     provider_count: None,
                 },
-                items: sorted.items,
-                quarantined: sorted.quarantined,
+                items,
+                quarantined: sorted.quarantined.clone(),
+                likely_new: false,
                 then: resume.map_or(
                     Then::Close {
                         length: None,

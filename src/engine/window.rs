@@ -1,24 +1,25 @@
-//! The reading of one window, page by page: the next page is fetched while the last one commits.
+//! The reading of one window, page by page: the next page is fetched and sorted out while the last
+//! one is stored.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use metrics::histogram;
 
 use super::account::{Account, Stream};
-use super::fetch::{Asking, Fetched};
-use super::item::{ItemContext, Notes, Sent, outside, sort_out};
+use super::fetch::Asking;
+use super::item::{ItemContext, Notes, Sent, outside};
 use super::keeper::Kept;
+use super::opened::Opened;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
-use crate::provider::{Checkpoint, Page, Position};
+use crate::provider::{Checkpoint, Paging, Position};
 use crate::store::Store;
 use crate::store::account::Lease;
-use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
@@ -76,10 +77,10 @@ struct Tally {
 }
 
 impl Tally {
-    fn page(&mut self, page: &Page<'_>) {
-        let Some(counted) = page.count else { return };
+    fn page(&mut self, items: u64, counted: Option<u64>) {
+        let Some(counted) = counted else { return };
         let is_first = self.last.is_none();
-        self.is_of_pages = (is_first || self.is_of_pages) && counted == count(page.items.len());
+        self.is_of_pages = (is_first || self.is_of_pages) && counted == items;
         self.last = Some(counted);
     }
 
@@ -90,13 +91,20 @@ impl Tally {
     }
 }
 
-/// Where a page is among those of its window.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    checkpoint: Option<&'a Checkpoint>,
+/// What the window's pages have shown in this run, stored or not.
+struct Seen {
+    walk: Walk,
+    tally: Tally,
+    items: u64,
+    /// Whether the window's first page is still to come.
     is_first: bool,
-    /// Items of the window's earlier pages in this run.
-    read_before: u64,
+}
+
+/// A page that can be stored: what becomes of its window is known.
+struct Prepared {
+    opened: Opened,
+    outside: u64,
+    then: Then,
 }
 
 /// One window being read.
@@ -111,100 +119,161 @@ struct Reading<'a> {
 impl Reading<'_> {
     async fn run(&self) -> Result<(), Failure> {
         let started = self.reader.clock.now();
-        let mut total = PageCounts::default();
-        let mut checkpoint = self.window.checkpoint.clone();
-        let mut is_first = checkpoint.is_none();
-        if is_first && self.window.planned.lane == Lane::Backfill {
-            checkpoint = self.account.provider.backfill_start();
-        }
-        let mut walk = Walk::default();
-        let mut tally = Tally::default();
-        let mut prefetched: Option<Fetched> = None;
-        let mut delays = retry::within_run();
         let asking = self
             .reader
             .asking(&self.stream.spec.name, self.window.planned.lane);
+        let mut checkpoint = self.window.checkpoint.clone();
+        let mut seen = Seen {
+            walk: Walk::default(),
+            tally: Tally::default(),
+            items: 0,
+            is_first: checkpoint.is_none(),
+        };
+        if seen.is_first && self.window.planned.lane == Lane::Backfill {
+            checkpoint = self.account.provider.backfill_start();
+        }
+        let mut page = self
+            .prepare(&asking, checkpoint.as_ref(), &mut seen)
+            .await?;
+        let mut total = PageCounts::default();
+        let mut likely_new = false;
         loop {
-            let fetched = match prefetched.take() {
-                Some(fetched) => fetched,
-                None => {
-                    self.fetch(&asking, checkpoint.as_ref(), &mut delays)
-                        .await?
-                }
-            };
-            let at = self.position(checkpoint.as_ref());
-            let page = match self.account.provider.page(&at, &fetched.response) {
-                Ok(page) => page,
-                Err(error) => {
-                    asking.retry_or_fail(error.into(), &mut delays).await?;
-                    continue;
-                }
-            };
-            failpoint("window.fetched");
-            delays = retry::within_run();
-            tally.page(&page);
-            if fetched.doubtful && is_first {
-                // Once a window is enough: such a provider's answers are doubtful one and all.
-                self.reader.note_doubt(self.stream, self.window);
-            }
-            let place = Place {
-                checkpoint: checkpoint.as_ref(),
-                is_first,
-                read_before: total.items,
-            };
-            let read = |transaction: &_| self.reader.note_words(transaction);
-            let notes = Notes::telling(&read);
-            let commit = self.prepare(&fetched, place, page, &mut walk, &notes)?;
-            is_first = false;
-            let more = match &commit.then {
-                Then::More(next) => Some(next.clone()),
+            let more = match &page.then {
+                Then::More(next) => Some(next),
                 Then::Close { .. } | Then::Split { .. } => None,
             };
-            let next = more.as_ref().filter(|_| !self.reader.stop.is_cancelled());
-            let committed = async {
-                let clock = std::time::Instant::now();
-                let counts = self
-                    .reader
-                    .store
-                    .commit_page(&self.reader.lease, commit)
-                    .await;
-                histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => self.stream.spec.name.clone())
-                    .record(clock.elapsed());
-                counts
-            };
             let ahead = async {
-                match next {
-                    Some(next) => Some(self.fetch(&asking, Some(next), &mut delays).await),
+                match more.filter(|_| !self.reader.stop.is_cancelled()) {
+                    Some(next) => Some(self.prepare(&asking, Some(next), &mut seen).await),
                     None => None,
                 }
             };
-            let (counts, ahead) = futures_util::future::join(committed, ahead).await;
+            let (counts, ahead) =
+                futures_util::future::join(self.store(&page, likely_new), ahead).await;
             let counts = counts?;
-            failpoint("window.stored");
-            self.reader
-                .note_page(self.stream, self.window, &counts, notes.why());
             total += counts;
-            if more.is_none() {
-                self.compare(&tally, &total);
-                self.reader
-                    .note_window(self.stream, self.window, &total, started);
-                return Ok(());
-            }
-            checkpoint = more;
-            match ahead {
-                Some(fetched) => prefetched = Some(fetched?),
-                None => return Err(Failure::Stopped),
+            // Other orders show some rows on two pages.
+            let is_keyset = self.stream.spec.paging == Paging::Keyset;
+            likely_new = is_keyset && counts.inserted == counts.items;
+            match (more, ahead) {
+                (None, _) => break,
+                (Some(_), Some(next)) => page = next?,
+                (Some(_), None) => return Err(Failure::Stopped),
             }
         }
+        self.compare(&seen.tally, &total);
+        self.reader
+            .note_window(self.stream, self.window, &total, started);
+        Ok(())
+    }
+
+    /// Fetches a page, sorts out its items, and decides what becomes of the window.
+    async fn prepare(
+        &self,
+        asking: &Asking<'_>,
+        checkpoint: Option<&Checkpoint>,
+        seen: &mut Seen,
+    ) -> Result<Prepared, Failure> {
+        let provider = &*self.account.provider;
+        let at = self.position(checkpoint);
+        let mut delays = retry::within_run();
+        let mut opened = loop {
+            let fetched = asking.fetch(|| provider.request(&at), &mut delays).await?;
+            match Opened::open(fetched, |response| provider.page(&at, response)) {
+                Ok(opened) => break opened,
+                Err(error) => asking.retry_or_fail(error.into(), &mut delays).await?,
+            }
+        };
+        failpoint("window.fetched");
+        let is_first = std::mem::take(&mut seen.is_first);
+        if opened.fetched().doubtful && is_first {
+            // Once a window is enough: such a provider's answers are doubtful one and all.
+            self.reader.note_doubt(self.stream, self.window);
+        }
+        let context = ItemContext {
+            provider,
+            spec: &self.account.spec,
+            axis: self.stream.spec.axis,
+            lossy: opened.fetched().response.lossy,
+        };
+        opened.sort(context).await;
+        let (sorted, items) = (opened.sorted(), opened.items());
+        seen.tally.page(items, opened.count());
+        let window = self.window.planned.window;
+        let facts = PageFacts {
+            window,
+            checkpoint,
+            page_size: self.account.page_size,
+            items,
+            ids: sorted.items.iter().map(Sent::id).collect(),
+            others: sorted
+                .quarantined
+                .iter()
+                .map(|q| q.hash.as_u128())
+                .collect(),
+            next: opened.next().clone(),
+        };
+        let step = seen.walk.after_page(&self.stream.spec, &facts)?;
+        let (shown, outside) = outside(&self.stream.spec, window, &sorted.items);
+        if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
+            // No answer to what was asked: it may neither move nor close the window.
+            return Err(Failure::FilterIgnored { rows: outside });
+        }
+        self.reader
+            .note_outside(self.stream, self.window, outside, items);
+        seen.items += items;
+        Ok(Prepared {
+            opened,
+            outside,
+            then: self.then(step, self.read_before() + seen.items),
+        })
+    }
+
+    /// Stores a page and what becomes of the window. `likely_new`: see [`PageCommit`].
+    async fn store(&self, page: &Prepared, likely_new: bool) -> Result<PageCounts, Failure> {
+        let opened = &page.opened;
+        let sorted = opened.sorted();
+        let read = |transaction: &_| self.reader.note_words(transaction);
+        let notes = Notes::telling(&read, &sorted.quarantined);
+        let commit = PageCommit {
+            context: PageContext {
+                provider: self.account.spec.code,
+                window: self.window,
+                requested_at: opened.fetched().requested_at,
+                outside: page.outside,
+                provider_count: opened.count(),
+            },
+            items: sorted.readable(&*self.account.provider, &notes),
+            quarantined: sorted.quarantined.clone(),
+            likely_new,
+            then: page.then.clone(),
+        };
+        let clock = std::time::Instant::now();
+        let counts = self
+            .reader
+            .store
+            .commit_page(&self.reader.lease, commit)
+            .await;
+        histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => self.stream.spec.name.clone())
+            .record(clock.elapsed());
+        let counts = counts?;
+        failpoint("window.stored");
+        self.reader
+            .note_page(self.stream, self.window, &counts, notes.why());
+        Ok(counts)
+    }
+
+    /// Items of the window's pages in earlier runs.
+    fn read_before(&self) -> u64 {
+        u64::try_from(self.window.items).unwrap_or(0)
     }
 
     /// A count is described in two ways and ends nothing; that it fits neither is worth a line.
     fn compare(&self, tally: &Tally, total: &PageCounts) {
-        let read_before = u64::try_from(self.window.items).unwrap_or(0);
-        let Some(counted) = tally.differs_from(read_before + total.items) else {
+        let items = self.read_before() + total.items;
+        let Some(counted) = tally.differs_from(items) else {
             return;
         };
-        let items = read_before + total.items;
         self.reader
             .note_count(self.stream, self.window, items, counted);
     }
@@ -216,73 +285,6 @@ impl Reading<'_> {
             checkpoint,
             page_size: self.account.page_size,
         }
-    }
-
-    async fn fetch(
-        &self,
-        asking: &Asking<'_>,
-        checkpoint: Option<&Checkpoint>,
-        delays: &mut impl Iterator<Item = Duration>,
-    ) -> Result<Fetched, Failure> {
-        let at = self.position(checkpoint);
-        asking
-            .fetch(|| self.account.provider.request(&at), delays)
-            .await
-    }
-
-    /// Sorts a page's items, and decides what becomes of the window.
-    fn prepare<'p>(
-        &'p self,
-        fetched: &'p Fetched,
-        place: Place<'_>,
-        page: Page<'p>,
-        walk: &mut Walk,
-        notes: &'p Notes<'p>,
-    ) -> Result<PageCommit<'p, Sent<'p, 'p>>, Failure> {
-        let items = ItemContext {
-            provider: &*self.account.provider,
-            spec: &self.account.spec,
-            axis: self.stream.spec.axis,
-            lossy: fetched.response.lossy,
-            notes,
-        };
-        let sorted = sort_out(items, &page.items);
-        let items = count(page.items.len());
-        let facts = PageFacts {
-            window: self.window.planned.window,
-            checkpoint: place.checkpoint,
-            page_size: self.account.page_size,
-            items,
-            ids: sorted.items.iter().map(Item::id).collect(),
-            others: sorted
-                .quarantined
-                .iter()
-                .map(|q| q.hash.as_u128())
-                .collect(),
-            next: page.next,
-        };
-        let step = walk.after_page(&self.stream.spec, &facts)?;
-        let window = self.window.planned.window;
-        let (shown, outside) = outside(&self.stream.spec, window, &sorted.items);
-        if place.is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
-            // No answer to what was asked: it may neither move nor close the window.
-            return Err(Failure::FilterIgnored { rows: outside });
-        }
-        self.reader
-            .note_outside(self.stream, self.window, outside, items);
-        let rows = place.read_before + items + u64::try_from(self.window.items).unwrap_or(0);
-        Ok(PageCommit {
-            context: PageContext {
-                provider: self.account.spec.code,
-                window: self.window,
-                requested_at: fetched.requested_at,
-                outside,
-                provider_count: page.count,
-            },
-            items: sorted.items,
-            quarantined: sorted.quarantined,
-            then: self.then(step, rows),
-        })
     }
 
     fn then(&self, step: Step, rows: u64) -> Then {
@@ -312,26 +314,16 @@ impl Reading<'_> {
     }
 }
 
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::Next;
 
-    fn differs(pages: &[(usize, u64)]) -> Option<u64> {
-        let item = serde_json::value::RawValue::from_string("1".to_owned()).unwrap();
+    fn differs(pages: &[(u64, u64)]) -> Option<u64> {
         let mut tally = Tally::default();
         for (items, counted) in pages {
-            tally.page(&Page {
-                items: vec![&*item; *items],
-                next: Next::End,
-                count: Some(*counted),
-            });
+            tally.page(*items, Some(*counted));
         }
-        tally.differs_from(pages.iter().map(|(items, _)| count(*items)).sum())
+        tally.differs_from(pages.iter().map(|(items, _)| items).sum())
     }
 
     #[test]

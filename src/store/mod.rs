@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod again;
+mod connections;
 mod copy;
 mod culprits;
 pub mod emptying;
@@ -32,12 +33,12 @@ pub mod verify;
 pub mod window;
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
+use connections::{ACQUIRE_TIMEOUT, Connections};
 pub use error::StoreError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -45,16 +46,10 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 /// Creates the roles and grants them their rights; may be repeated.
 pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql");
 
-/// For how long a connection that lies idle is taken to be there still.
-const TRUSTED: Duration = Duration::from_secs(1);
-
-/// How long a connection is waited for before the database counts as away.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// A handle on the database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: PgPool,
+    connections: Connections,
     /// The way around a pooler in transaction mode, if there is one between.
     direct: Option<PgConnectOptions>,
 }
@@ -88,24 +83,18 @@ impl Store {
         direct: Option<PgConnectOptions>,
         max_connections: u32,
     ) -> Self {
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(Duration::from_mins(1))
-            // A connection that was in use a moment ago is not asked whether it is there.
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(
-                    async move { Ok(about.idle_for < TRUSTED || connection.ping().await.is_ok()) },
-                )
-            })
-            .connect_lazy_with(options);
-        Self { pool, direct }
+        Self {
+            connections: Connections::new(options, max_connections),
+            direct,
+        }
     }
 
     /// A store on a pool that exists already.
-    pub const fn with_pool(pool: PgPool) -> Self {
-        Self { pool, direct: None }
+    pub fn with_pool(pool: PgPool) -> Self {
+        Self {
+            connections: Connections::of(pool),
+            direct: None,
+        }
     }
 
     /// Whether a pooler in transaction mode is between.
@@ -115,7 +104,7 @@ impl Store {
 
     /// The pool, for queries that are not the daemon's own.
     pub const fn pool(&self) -> &PgPool {
-        &self.pool
+        self.connections.pool()
     }
 
     /// Brings the schema up to date. One that is needs no right to change it.
@@ -124,7 +113,7 @@ impl Store {
             return Ok(());
         }
         let done = match &self.direct {
-            None => MIGRATIONS.run(&self.pool).await,
+            None => MIGRATIONS.run(self.pool()).await,
             Some(direct) => {
                 let one = PgPoolOptions::new().max_connections(1);
                 let pool = one.connect_with(direct.clone()).await?;
@@ -185,7 +174,7 @@ impl Store {
     /// Opens a connection beside the pool, to learn why there is none: the pool would wait, and say
     /// nothing but that it has waited. Fails as well if sessions turn out to be shared.
     pub async fn reach(&self) -> Result<(), StoreError> {
-        let options = self.pool.connect_options();
+        let options = self.pool().connect_options();
         let connecting = async {
             if self.is_pooled() {
                 let connection = PgConnection::connect_with(&options).await?;

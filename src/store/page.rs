@@ -2,7 +2,8 @@
 //!
 //! The question which rows are new goes ahead of the transaction: it only spares work, since the
 //! upsert applies the same rule again. What is stored already is not even read. A page without news is
-//! then two round trips and one small update. The lease is proven by the statement that moves the
+//! then two round trips and one small update. Nothing is asked where the page before brought nothing
+//! but news, as in the first reading of a history: the copy itself finds a row that is there. The lease is proven by the statement that moves the
 //! window, under a lock that holds a takeover back until the commit; without it everything is rolled
 //! back.
 
@@ -16,7 +17,7 @@ use super::culprits::{refused_data, upsert_but_culprits};
 pub use super::item::{Item, Quarantined, Record};
 use super::item::{Unread, last_of_each};
 use super::quarantine::REFUSED;
-use super::session::Work;
+use super::session::{Session, Work};
 use super::transaction::{Answer, Asked, Observed, Written, ask, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
@@ -48,6 +49,8 @@ pub struct PageCommit<'a, I = Record<'a>> {
     pub items: Vec<I>,
     /// Items that cannot become rows.
     pub quarantined: Vec<Quarantined<'a>>,
+    /// Whether all of it is taken for news; if it is not, it is stored as well, at a higher cost.
+    pub likely_new: bool,
     /// What becomes of the window.
     pub then: Then,
 }
@@ -145,32 +148,10 @@ impl Store {
         let items = count(page.items.len() + page.quarantined.len());
         let (sent, duplicate) = last_of_each(page.items, &mut page.quarantined);
         let mut connection = self.session().await?;
-        let asked: Vec<Asked<'_>> = sent
-            .iter()
-            .map(|item| Asked {
-                id: item.id(),
-                hash: item.hash(),
-                version: None,
-            })
-            .collect();
-        failpoint("page.ask.before");
-        let mut question = connection.alone().await?;
-        let answered = if asked.is_empty() {
-            Ok(Answer::default())
+        let answer = if page.likely_new && sent.len() >= copy::FEWEST {
+            Answer::all_new(sent.len())
         } else {
-            ask(&mut question, &lease.account_id, &asked).await
-        };
-        if answered.is_ok() {
-            question.commit().await?;
-        } else {
-            question.rollback().await?;
-        }
-        failpoint("page.ask.after");
-        let answer = match answered {
-            Ok(answer) => answer,
-            // A key that PostgreSQL refuses even in a question: the upsert finds whose it is.
-            Err(error) if refused_data(&error).is_some() => Answer::all_wanted(sent.len()),
-            Err(error) => return Err(error.into()),
+            ask_for(&mut connection, &lease.account_id, &sent).await?
         };
         // Rows of which nothing is stored are copied, and read while PostgreSQL takes those before them.
         let copies = !answer.held && answer.wanted.len() >= copy::FEWEST;
@@ -239,6 +220,37 @@ impl Store {
         failpoint("page.commit.after");
         connection.done();
         Ok(counts)
+    }
+}
+
+/// Asks which items are news.
+async fn ask_for<'a>(
+    connection: &mut Session,
+    account_id: &str,
+    items: &[impl Item<'a>],
+) -> Result<Answer, StoreError> {
+    if items.is_empty() {
+        return Ok(Answer::default());
+    }
+    let asked = |item| Asked {
+        id: Item::id(item),
+        hash: Item::hash(item),
+        version: None,
+    };
+    let asked: Vec<Asked<'_>> = items.iter().map(asked).collect();
+    failpoint("page.ask.before");
+    let mut question = connection.alone().await?;
+    let answered = ask(&mut question, account_id, &asked).await;
+    if answered.is_ok() {
+        question.commit().await?;
+    } else {
+        question.rollback().await?;
+    }
+    failpoint("page.ask.after");
+    match answered {
+        // A key that PostgreSQL refuses even in a question: the upsert finds whose it is.
+        Err(error) if refused_data(&error).is_some() => Ok(Answer::all_wanted(items.len())),
+        answered => Ok(answered?),
     }
 }
 

@@ -12,18 +12,19 @@ use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{
-    PgArguments, PgConnection, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo,
-};
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 
 use super::Store;
+use super::connections::{Connections, Place};
 
 type Answer = Either<PgQueryResult, PgRow>;
 
 /// A connection that is closed unless its work is done.
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
+    connections: Connections,
+    _place: Place,
     unnamed: bool,
     is_done: bool,
 }
@@ -44,7 +45,7 @@ enum Link<'a> {
 /// Sends one statement, by whatever connection is free.
 #[derive(Debug)]
 pub(crate) struct Once {
-    pool: PgPool,
+    connections: Connections,
     unnamed: bool,
 }
 
@@ -60,7 +61,7 @@ impl Store {
     /// Where a statement goes that needs no other.
     pub(crate) fn once(&self) -> Once {
         Once {
-            pool: self.pool.clone(),
+            connections: self.connections.clone(),
             unnamed: self.is_pooled(),
         }
     }
@@ -98,6 +99,9 @@ impl Session {
     pub(crate) fn done(mut self) {
         // A page leaves buffers of its own size behind.
         self.connection.shrink_buffers();
+        if self.connections.are_too_many() {
+            self.connection.close_on_drop();
+        }
         self.is_done = true;
     }
 }
@@ -145,8 +149,11 @@ impl Work<'_> {
 
 impl Once {
     async fn session(self) -> Result<Session, sqlx::Error> {
+        let (connection, place) = self.connections.acquire().await?;
         Ok(Session {
-            connection: self.pool.acquire().await?,
+            connection,
+            connections: self.connections,
+            _place: place,
             unnamed: self.unnamed,
             is_done: false,
         })
@@ -210,12 +217,9 @@ impl<'c> Executor<'c> for Once {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if !self.unnamed {
-            return self.pool.fetch_many(query);
-        }
         let answers = async move {
             let mut session = self.session().await?;
-            let mut work = session.begin().await?;
+            let mut work = session.alone().await?;
             let answers: Vec<Answer> = work.fetch_many(query).try_collect().await?;
             work.commit().await?;
             session.done();
@@ -252,14 +256,14 @@ impl<'c> Executor<'c> for Once {
     where
         'c: 'e,
     {
-        async move { self.pool.prepare_with(sql, parameters).await }.boxed()
+        async move { self.connections.pool().prepare_with(sql, parameters).await }.boxed()
     }
 
     fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, sqlx::Error>>
     where
         'c: 'e,
     {
-        async move { self.pool.describe(sql).await }.boxed()
+        async move { self.connections.pool().describe(sql).await }.boxed()
     }
 }
 

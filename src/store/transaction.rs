@@ -35,8 +35,8 @@ impl<'p> Observed<'p, '_> {
 pub(crate) struct Asked<'p> {
     pub(crate) id: &'p str,
     pub(crate) hash: Uuid,
-    /// The provider's stamp and when the request was sent, where they are known: without them no row
-    /// is stale.
+    /// The provider's stamp and when the request was sent, where they are known, of all rows asked for
+    /// or of none: without them no row is stale.
     pub(crate) version: Option<(Option<DateTime<Utc>>, DateTime<Utc>)>,
 }
 
@@ -54,12 +54,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The answer where nothing was asked and all is taken for new: the copy finds out.
+    pub(crate) fn all_new(records: usize) -> Self {
+        Self {
+            wanted: (0..records).collect(),
+            ..Self::default()
+        }
+    }
+
     /// The answer if nothing could be asked: the upsert applies the same rule by itself.
     pub(crate) fn all_wanted(records: usize) -> Self {
         Self {
-            wanted: (0..records).collect(),
             held: true,
-            ..Self::default()
+            ..Self::all_new(records)
         }
     }
 }
@@ -125,8 +132,9 @@ pub(crate) async fn ask(
 ) -> Result<Answer, sqlx::Error> {
     let ids: Vec<&str> = asked.iter().map(|row| row.id).collect();
     let hashes: Vec<Uuid> = asked.iter().map(|row| row.hash).collect();
-    let updated: Vec<_> = asked.iter().map(|row| row.version?.0).collect();
-    let observed: Vec<_> = asked.iter().map(|row| Some(row.version?.1)).collect();
+    // Where no version is known, these stay empty, which PostgreSQL takes for nulls.
+    let versions = asked.iter().filter_map(|row| row.version);
+    let (updated, observed): (Vec<_>, Vec<_>) = versions.unzip();
     let rows = sqlx::query!(
         r#"
         SELECT asked.place AS "place!",
@@ -149,7 +157,7 @@ pub(crate) async fn ask(
         &ids as &[&str],
         &hashes,
         &updated as &[Option<DateTime<Utc>>],
-        &observed as &[Option<DateTime<Utc>>],
+        &observed as &[DateTime<Utc>],
     )
     .fetch_all(connection)
     .await?;

@@ -136,6 +136,7 @@ fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> Pag
         },
         items: records,
         quarantined: Vec::new(),
+        likely_new: false,
         then,
     }
 }

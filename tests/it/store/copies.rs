@@ -192,3 +192,34 @@ async fn a_row_that_comes_between_is_no_reason_to_fail(pool: PgPool) {
         1
     );
 }
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_page_that_is_not_as_new_as_it_seems_is_stored_as_well(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let windows = open(&store, &lease, &[planned(0, 1), planned(1, 2)]).await;
+    let mut rows = rows_of_all_kinds();
+    for row in &mut rows {
+        row.transaction.updated_at = Some(hour(0));
+    }
+    let mut held = rows.split_off(117);
+    let older = held.last_mut().unwrap();
+    older.hash = hash("older");
+    older.transaction.updated_at = Some(hour(0) - TimeDelta::seconds(1));
+    store
+        .commit_page(&lease, page(&windows[0], held, close()))
+        .await
+        .unwrap();
+
+    let mut rows = rows_of_all_kinds();
+    for row in &mut rows {
+        row.transaction.updated_at = Some(hour(0));
+    }
+    rows[60].transaction.description = Some("a\0b".to_owned());
+    let mut page = page(&windows[1], rows, close());
+    page.likely_new = true;
+    let counts = store.commit_page(&lease, page).await.unwrap();
+    assert_adds_up(&counts);
+    assert_eq!((counts.inserted, counts.updated), (116, 1));
+    assert_eq!((counts.unchanged, counts.quarantined), (2, 1));
+    assert_eq!(payloads(&pool).await.len(), 119);
+}
