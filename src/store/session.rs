@@ -24,7 +24,7 @@ type Answer = Either<PgQueryResult, PgRow>;
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
     connections: Connections,
-    _place: Place,
+    place: Place,
     unnamed: bool,
     is_done: bool,
 }
@@ -99,10 +99,17 @@ impl Session {
     pub(crate) fn done(mut self) {
         // A page leaves buffers of its own size behind.
         self.connection.shrink_buffers();
+        self.is_done = true;
         if self.connections.are_too_many() {
             self.connection.close_on_drop();
+            return;
         }
-        self.is_done = true;
+        // The place is free when the connection can be used, or whoever comes next would open another.
+        let (back, place) = (self.connection.return_to_pool(), self.place.take());
+        tokio::spawn(async move {
+            back.await;
+            drop(place);
+        });
     }
 }
 
@@ -153,7 +160,7 @@ impl Once {
         Ok(Session {
             connection,
             connections: self.connections,
-            _place: place,
+            place,
             unnamed: self.unnamed,
             is_done: false,
         })
