@@ -221,7 +221,7 @@ impl<'a> Item<'a> for Readable<'a> {
         self.sent.hash
     }
 
-    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
+    fn read(&self) -> Result<Record<'a>, Quarantined<'a>> {
         let read = self.sent.borrowed().read(self.provider);
         match &read {
             Ok(record) => {

@@ -45,22 +45,24 @@ pub(super) struct Of<'p> {
     pub(super) observed_at: DateTime<Utc>,
 }
 
-/// Stores rows that were not there a moment ago, and gathers them in `records`; their number.
+/// Stores rows that were not there a moment ago; their number. Of what it has sent it keeps the payloads
+/// alone.
 ///
 /// # Errors
-/// Also if one of them is there by now. Some may then be left to be read.
+/// Also if one of them is there by now.
 pub(super) async fn copy<'a>(
     work: &mut Work<'_>,
     of: Of<'_>,
-    unread: &mut impl Iterator<Item = Record<'a>>,
-    records: &mut Vec<Record<'a>>,
+    records: impl Iterator<Item = Record<'a>>,
 ) -> Result<u64, sqlx::Error> {
     let connection = work.connection();
     let mut copy = connection.copy_in_raw(TRANSACTIONS).await?;
     let mut rows = Rows::new();
-    for record in unread {
+    let mut payloads = Vec::new();
+    for record in records {
         let encoded = rows.transaction(of, &record.transaction, record.hash);
-        records.push(record);
+        let id = record.transaction.provider_transaction_id;
+        payloads.push((id, record.payload));
         if let Err(error) = encoded {
             copy.abort("a value cannot be sent").await?;
             return Err(sqlx::Error::Encode(error));
@@ -71,8 +73,8 @@ pub(super) async fn copy<'a>(
 
     let mut copy = connection.copy_in_raw(PAYLOADS).await?;
     let mut rows = Rows::new();
-    for record in records.iter() {
-        if let Err(error) = rows.payload(of, record) {
+    for (id, payload) in &payloads {
+        if let Err(error) = rows.payload(of, id, payload) {
             copy.abort("a value cannot be sent").await?;
             return Err(sqlx::Error::Encode(error));
         }
@@ -171,10 +173,10 @@ impl Rows {
         self.put(Some(hash))
     }
 
-    fn payload(&mut self, of: Of<'_>, record: &Record<'_>) -> Result<(), BoxDynError> {
+    fn payload(&mut self, of: Of<'_>, id: &str, payload: &str) -> Result<(), BoxDynError> {
         self.start(3);
         self.put(Some(of.account_id))?;
-        self.put(Some(record.transaction.provider_transaction_id.as_str()))?;
-        self.put(Some(record.payload.as_ref()))
+        self.put(Some(id))?;
+        self.put(Some(payload))
     }
 }

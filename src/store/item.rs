@@ -25,8 +25,8 @@ pub trait Item<'a>: Send {
     /// XXH3-128 of the payload.
     fn hash(&self) -> Uuid;
 
-    /// Makes a record of it, or says why it can be none.
-    fn read(self) -> Result<Record<'a>, Quarantined<'a>>;
+    /// Makes a record of it, or says why it can be none; the same each time.
+    fn read(&self) -> Result<Record<'a>, Quarantined<'a>>;
 }
 
 impl<'a> Item<'a> for Record<'a> {
@@ -38,8 +38,8 @@ impl<'a> Item<'a> for Record<'a> {
         self.hash
     }
 
-    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
-        Ok(self)
+    fn read(&self) -> Result<Record<'a>, Quarantined<'a>> {
+        Ok(self.clone())
     }
 }
 
@@ -59,37 +59,34 @@ pub struct Quarantined<'a> {
 }
 
 /// The items of a page that are to be written: each is read when its turn comes.
-pub(super) struct Unread<'a, I> {
-    sent: std::iter::Enumerate<std::vec::IntoIter<MaybeRead<'a, I>>>,
-    /// Places of those to be written, ascending.
-    places: std::iter::Peekable<std::vec::IntoIter<usize>>,
+pub(super) struct Unread<'p, 'a, I> {
+    sent: &'p [MaybeRead<'a, I>],
+    /// Places of those to be written.
+    places: std::slice::Iter<'p, usize>,
     /// What could not be read joins these.
-    pub(super) quarantined: Vec<Quarantined<'a>>,
+    quarantined: &'p mut Vec<Quarantined<'a>>,
 }
 
-impl<'a, I> Unread<'a, I> {
+impl<'p, 'a, I> Unread<'p, 'a, I> {
     pub(super) fn new(
-        sent: Vec<MaybeRead<'a, I>>,
-        places: Vec<usize>,
-        quarantined: Vec<Quarantined<'a>>,
+        sent: &'p [MaybeRead<'a, I>],
+        places: &'p [usize],
+        quarantined: &'p mut Vec<Quarantined<'a>>,
     ) -> Self {
         Self {
-            sent: sent.into_iter().enumerate(),
-            places: places.into_iter().peekable(),
+            sent,
+            places: places.iter(),
             quarantined,
         }
     }
 }
 
-impl<'a, I: Item<'a>> Iterator for Unread<'a, I> {
+impl<'a, I: Item<'a>> Iterator for Unread<'_, 'a, I> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
         loop {
-            let (place, item) = self.sent.next()?;
-            if self.places.next_if_eq(&place).is_none() {
-                continue;
-            }
+            let item = self.sent.get(*self.places.next()?)?;
             match item.read() {
                 Ok(record) => return Some(record),
                 Err(bad) => self.quarantined.push(bad),
@@ -119,10 +116,10 @@ impl<'a, I: Item<'a>> Item<'a> for MaybeRead<'a, I> {
         }
     }
 
-    fn read(self) -> Result<Record<'a>, Quarantined<'a>> {
+    fn read(&self) -> Result<Record<'a>, Quarantined<'a>> {
         match self {
             Self::Unread(item) => item.read(),
-            Self::Read(record) => Ok(*record),
+            Self::Read(record) => record.read(),
         }
     }
 }

@@ -155,7 +155,8 @@ impl Store {
         };
         // Rows of which nothing is stored are copied, and read while PostgreSQL takes those before them.
         let copies = !answer.held && answer.wanted.len() >= copy::FEWEST;
-        let mut unread = Unread::new(sent, answer.wanted, page.quarantined);
+        let mut quarantined = page.quarantined;
+        let apart = quarantined.len();
         let mut news = News {
             page: &page.context,
             records: Vec::new(),
@@ -165,8 +166,9 @@ impl Store {
             duplicate,
         };
         if !copies {
-            news.records.extend(unread.by_ref());
-            if news.records.is_empty() && unread.quarantined.is_empty() {
+            news.records
+                .extend(Unread::new(&sent, &answer.wanted, &mut quarantined));
+            if news.records.is_empty() && quarantined.is_empty() {
                 // Nothing to write but the window: one statement is its own transaction.
                 let counts = news.counts(Written::default(), 0);
                 failpoint("page.move.before");
@@ -180,16 +182,20 @@ impl Store {
         }
         let mut transaction = connection.begin().await?;
         let written = if copies {
-            news.copy(&mut transaction, lease, &mut unread).await
+            let unread = Unread::new(&sent, &answer.wanted, &mut quarantined);
+            news.copy(&mut transaction, lease, unread).await
         } else {
             news.upsert(&mut transaction, lease).await
         };
-        news.records.extend(unread.by_ref());
-        let mut quarantined = unread.quarantined;
         let (mut transaction, written) = match written {
             Ok(written) => (transaction, written),
             Err(error) if refused_data(&error).is_some() => {
                 transaction.rollback().await?;
+                if copies {
+                    quarantined.truncate(apart);
+                    news.records
+                        .extend(Unread::new(&sent, &answer.wanted, &mut quarantined));
+                }
                 let mut transaction = connection.begin().await?;
                 let written = news
                     .isolate(&mut transaction, lease, &mut quarantined)
@@ -266,10 +272,10 @@ struct News<'p, 'a> {
 
 impl<'a> News<'_, 'a> {
     async fn copy(
-        &mut self,
+        &self,
         connection: &mut Work<'_>,
         lease: &Lease,
-        unread: &mut impl Iterator<Item = Record<'a>>,
+        unread: impl Iterator<Item = Record<'a>>,
     ) -> Result<Written, sqlx::Error> {
         let of = Of {
             account_id: &lease.account_id,
@@ -277,7 +283,7 @@ impl<'a> News<'_, 'a> {
             observed_at: self.page.requested_at,
         };
         Ok(Written {
-            inserted: copy(connection, of, unread, &mut self.records).await?,
+            inserted: copy(connection, of, unread).await?,
             ..Written::default()
         })
     }

@@ -274,8 +274,8 @@ pub(crate) async fn upsert(
                 payload_hash = EXCLUDED.payload_hash
             WHERE held.payload_hash <> EXCLUDED.payload_hash
               AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
-            -- A row version made by an insert has no deleting transaction yet.
-            RETURNING provider_transaction_id, xmax = 0 AS inserted
+            -- No system column tells: distributed and partitioned tables have none to return.
+            RETURNING provider_transaction_id, first_seen_at = now() AS inserted
         ), kept AS (
             INSERT INTO paysync.raw_transactions (account_id, provider_transaction_id, payload)
             SELECT $1, incoming.provider_transaction_id, incoming.payload::json

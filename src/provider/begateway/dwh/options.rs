@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::provider::SettingsError;
 
 /// Every documented field in the spelling of the page's sample query, except the payloads of
-/// 3-D Secure (`pa_req`, `md`, `cavv`, `creq`), which are not to be stored.
+/// 3-D Secure (`pa_req`, `md`, `cavv`, `creq`) and the card's `token`, which are not to be stored.
 const EVERY_FIELD: &str = "query { transactions { \
     uid status description amount currency type tracking_id created_at paid_at settled_at \
     psp_settled_at updated_at manually_corrected_at expired_at closed_at message friendly_message \
@@ -25,7 +25,7 @@ const EVERY_FIELD: &str = "query { transactions { \
     customer{id ip first_name last_name middle_name full_name gender birth_date phone email \
     address country city zip state device_id taxpayer_id} \
     method{credit_card{product first_1 bin bin_8 last_4 holder exp_month exp_year brand sub_brand \
-    stamp token token_provider issuer_country issuer_bank} \
+    stamp token_provider issuer_country issuer_bank} \
     type alternative_account alternative_type alternative_payment_info} \
     recipient{customer{id ip first_name last_name middle_name full_name gender birth_date phone \
     email address country city zip state device_id}} \
