@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use paysync::provider::{PROVIDERS, Settings};
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -171,4 +173,31 @@ fn links_lead_somewhere() {
         }
     }
     assert!(checked >= 4);
+}
+
+#[test]
+fn every_provider_is_described() {
+    let text = read("docs/PROVIDERS.md");
+    for entry in PROVIDERS {
+        let (_, section) = text
+            .split_once(&format!("\n## {}\n", entry.code))
+            .unwrap_or_else(|| panic!("docs/PROVIDERS.md has no section {}", entry.code));
+        let section = section.split("\n## ").next().unwrap();
+        let settings = Settings {
+            time_zone: chrono_tz::Tz::UTC,
+            options: serde_json::json!({}),
+        };
+        let spec = (entry.build)(&settings).unwrap().spec();
+        let streams = spec.streams.iter().map(|stream| &stream.name);
+        let words = streams
+            .map(|name| name.split('/').next().unwrap())
+            .chain([spec.documentation]);
+        for word in words {
+            assert!(section.contains(word), "{}: {word}", entry.code);
+        }
+        let keys = spec.credentials.iter().chain(spec.optional_credentials);
+        for key in keys {
+            assert!(text.contains(&format!("`{key}`")), "{}: {key}", entry.code);
+        }
+    }
 }
