@@ -6,6 +6,7 @@
 
 mod account;
 mod origin;
+mod redact;
 mod schema;
 mod table;
 mod value;
@@ -22,6 +23,7 @@ use thiserror::Error;
 
 pub use account::Account;
 pub use origin::{Origin, Origins};
+pub use redact::Redact;
 pub use schema::schema;
 use table::{Context, Table};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub retention: Retention,
     /// Logs.
     pub log: Log,
+    /// What is taken out of the items of all accounts; each has it among its own.
+    pub redact: Redact,
     /// The accounts, in the file's order.
     pub accounts: Vec<Account>,
     /// Where each setting comes from.
@@ -251,7 +255,8 @@ impl Config {
                 filter: table.required("filter", "", value::log_filter)?,
             })
         })?;
-        let accounts = account::read_all(&mut root)?;
+        let redact = root.section("redact", Redact::read)?;
+        let accounts = account::read_all(&mut root, &redact)?;
         root.finish()?;
         Ok(Self {
             database,
@@ -259,6 +264,7 @@ impl Config {
             engine,
             retention,
             log,
+            redact,
             accounts,
             origins,
         })

@@ -37,6 +37,10 @@ pub const GAP_SECONDS: &str = "paysync_gap_seconds";
 pub const THROTTLED_SECONDS: &str = "paysync_throttled_seconds_total";
 /// Requests sent again within a run. Labels: `account`, `stream`.
 pub const RETRIES: &str = "paysync_retries_total";
+/// What was taken out of items of stored pages, each time they are read. Labels: `account`, `what`
+/// (`card`: a card number cut; `key`: a member that is always dropped; `mask`, `hash`, `drop`: by a rule
+/// of the configuration).
+pub const REDACTIONS: &str = "paysync_redactions_total";
 /// Items in quarantine. Labels: `account`, `stream`.
 pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
 /// 1 if it waits for an operator, else 0. Labels: `account`, `stream`.
@@ -81,6 +85,11 @@ pub fn describe() {
         "Time spent waiting for the rate limit or because of a 429"
     );
     describe_counter!(RETRIES, Unit::Count, "Requests sent again within a run");
+    describe_counter!(
+        REDACTIONS,
+        Unit::Count,
+        "What was taken out of items of stored pages"
+    );
     describe_gauge!(QUARANTINED_ITEMS, Unit::Count, "Items in quarantine");
     describe_gauge!(
         SUSPENDED,
@@ -267,6 +276,7 @@ mod tests {
             GAP_SECONDS,
             THROTTLED_SECONDS,
             RETRIES,
+            REDACTIONS,
             QUARANTINED_ITEMS,
             SUSPENDED,
             PROCESS_RESIDENT_BYTES,
@@ -276,7 +286,7 @@ mod tests {
         assert!(names.iter().all(|name| name.starts_with("paysync_")));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 16);
+        assert_eq!(names.len(), 17);
         describe();
     }
 }

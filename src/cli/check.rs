@@ -214,6 +214,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
     let context = ItemContext {
         provider: &*account.provider,
         spec: &account.spec,
+        rules: &account.rules,
         axis: stream.spec.axis,
         lossy: answer.response.lossy,
     };

@@ -92,6 +92,16 @@ fn program(config: &Config) -> Vec<Setting> {
             format.map_or(Value::Null, |format| format.as_str().into()),
         ),
         setting("log.filter", config.log.filter.as_str().into()),
+        setting("redact.mask", json!(config.redact.mask)),
+        setting("redact.hash", json!(config.redact.hash)),
+        setting("redact.drop", json!(config.redact.drop)),
+        setting(
+            "redact.salt",
+            match config.redact.salt {
+                Some(_) => secret(config, "redact.salt"),
+                None => Value::Null,
+            },
+        ),
     ]
 }
 
@@ -121,6 +131,11 @@ fn of_account(
     settings.extend(account.credentials.keys().map(|key| {
         let key = format!("credentials.{key}");
         own(&key, secret(config, &format!("{written}{key}")))
+    }));
+    settings.extend(account.redact.lists().map(|(action, paths)| {
+        let key = format!("redact.{action}");
+        let for_all = config.origins.of(&key).unwrap_or(Origin::Default);
+        from(&key, json!(paths), for_all)
     }));
     settings.extend([
         own("time_zone", account.time_zone.name().into()),

@@ -8,6 +8,7 @@ use chrono_tz::Tz;
 use url::{Host, Url};
 
 use super::ConfigError;
+use super::redact::Redact;
 use super::table::Table;
 use super::value;
 use crate::provider::{self, Credential, Provider, Settings, Spec, Tier};
@@ -56,6 +57,8 @@ pub struct Account {
     pub audit: Option<Vec<Tier>>,
     /// Whether plain http is allowed to other machines.
     pub allow_http: bool,
+    /// What is taken out of its items, by the rules for all accounts and its own.
+    pub redact: Redact,
     /// The provider's own options, an object.
     pub options: serde_json::Value,
 }
@@ -73,7 +76,7 @@ impl Account {
         Ok(provider)
     }
 
-    /// Checks credentials and page size against what a provider declares.
+    /// Checks credentials, page size and rules of redaction against what a provider declares.
     pub fn check(&self, spec: &Spec) -> Result<(), ConfigError> {
         let code = spec.code;
         let takes = || spec.credentials.iter().chain(spec.optional_credentials);
@@ -104,6 +107,12 @@ impl Account {
                 spec.max_page_size
             )));
         }
+        if let Some((action, path)) = self.redact.takes(spec.id_key) {
+            return Err(self.error(&format!(
+                "redact.{action}: {path:?} takes out {}, the id by which {code}'s rows are known",
+                spec.id_key
+            )));
+        }
         Ok(())
     }
 
@@ -113,7 +122,7 @@ impl Account {
 }
 
 /// Reads the list of accounts.
-pub(super) fn read_all(root: &mut Table<'_>) -> Result<Vec<Account>, ConfigError> {
+pub(super) fn read_all(root: &mut Table<'_>, redact: &Redact) -> Result<Vec<Account>, ConfigError> {
     let mut ids = BTreeSet::new();
     let accounts = root.sections("accounts", |table| {
         let id = table.required("id", "", value::slug)?;
@@ -121,12 +130,12 @@ pub(super) fn read_all(root: &mut Table<'_>) -> Result<Vec<Account>, ConfigError
             return Err(table.error("id", format!("{id:?} is the id of another account too")));
         }
         table.rename(format!("account {id}: "));
-        read(table, id)
+        read(table, id, redact)
     })?;
     Ok(accounts.unwrap_or_default())
 }
 
-fn read(table: &mut Table<'_>, id: String) -> Result<Account, ConfigError> {
+fn read(table: &mut Table<'_>, id: String, redact: &Redact) -> Result<Account, ConfigError> {
     let account = Account {
         id,
         provider: table.required("provider", "", value::text)?,
@@ -158,6 +167,7 @@ fn read(table: &mut Table<'_>, id: String) -> Result<Account, ConfigError> {
         allow_http: table
             .optional("allow_http", value::boolean)?
             .unwrap_or(false),
+        redact: table.section("redact", |own| redact.read_more(own))?,
         options: table
             .optional("options", value::options)?
             .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),

@@ -65,6 +65,10 @@ pub fn schema() -> Value {
                     reference("file", "A file; a relative path starts at the folder of the configuration."),
                 ],
             },
+            "paths": {
+                "type": "array",
+                "items": { "type": "string", "pattern": r"^[^.]+(\.[^.]+)*$" },
+            },
             "tiers": {
                 "type": "array",
                 "items": {
@@ -94,7 +98,7 @@ fn reference(form: &str, text: &str) -> Value {
 fn kind(section: &str, key: &str) -> Value {
     let of = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
     match (section, key) {
-        ("database", "url" | "direct_url") => of("secret"),
+        ("database", "url" | "direct_url") | (_, "salt") => of("secret"),
         ("log", "format") => json!({ "enum": ["json", "text"] }),
         (_, "provider") => {
             let codes: Vec<&str> = PROVIDERS.iter().map(|entry| entry.code).collect();
@@ -108,6 +112,12 @@ fn kind(section: &str, key: &str) -> Value {
         }
         (_, "allow_http" | "prepared_statements") => json!({ "type": "boolean" }),
         (_, "credentials") => json!({ "type": "object", "additionalProperties": of("secret") }),
+        ("redact", _) => of("paths"),
+        (_, "redact") => json!({
+            "type": "object",
+            "properties": { "mask": of("paths"), "hash": of("paths"), "drop": of("paths") },
+            "additionalProperties": false,
+        }),
         (_, "options") => json!({ "type": "object" }),
         (_, "lease_ttl" | "poll_interval" | "lag" | "overlap" | "max_window" | "timeout") => {
             of("duration")

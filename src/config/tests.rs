@@ -1,5 +1,6 @@
 mod files;
 mod problems;
+mod redact;
 
 use std::path::PathBuf;
 

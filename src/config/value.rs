@@ -18,6 +18,9 @@ use crate::telemetry::{self, LogFormat};
 /// Longer durations are mistakes, and would not fit the calendar.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
+/// Bytes of a key that cannot be guessed.
+const SHORTEST_SALT: usize = 16;
+
 /// Text.
 pub(super) fn text(value: Value, _: &Context<'_>) -> Result<String, String> {
     match value.kind {
@@ -165,6 +168,35 @@ pub(super) fn base_url(value: Value, context: &Context<'_>) -> Result<Url, Strin
         return Err("must end with its path, without \"?\" and \"#\"".to_owned());
     }
     Ok(url)
+}
+
+/// Paths of members: keys from an item's top, joined by dots.
+pub(super) fn paths(value: Value, context: &Context<'_>) -> Result<Vec<String>, String> {
+    let example = "keys joined by dots, like \"customer.email\"";
+    let expected = format!("expected a list of paths, {example}");
+    let ValueKind::Array(values) = value.kind else {
+        return Err(expected);
+    };
+    let mut paths = Vec::with_capacity(values.len());
+    for value in values {
+        let path = text(value, context).map_err(|_| expected.clone())?;
+        if path.split('.').any(|key| key.trim().is_empty()) {
+            return Err(format!("{path:?} is no path, expected {example}"));
+        }
+        paths.push(path);
+    }
+    Ok(paths)
+}
+
+/// The key of hashes: a secret that cannot be guessed.
+pub(super) fn salt(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
+    let salt = secret(value, context)?;
+    if salt.expose_secret().len() < SHORTEST_SALT {
+        return Err(format!(
+            "shorter than {SHORTEST_SALT} bytes, make one with: openssl rand -hex 32"
+        ));
+    }
+    Ok(salt)
 }
 
 /// The provider's options: any table, its keys as they are written.

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::progress::AccountProgress;
-use super::redact::redact_text;
+use super::redact::{Rules, redact_text};
 use crate::config;
 use crate::model::window::floor;
 use crate::plan::{Again, Lane, Policy};
@@ -30,6 +30,8 @@ pub struct Account {
     pub provider: Box<dyn Provider>,
     /// What the provider declares.
     pub spec: Spec,
+    /// What is taken out of its items besides what always is.
+    pub rules: Rules,
     /// The way to it.
     pub wire: Wire,
     /// Its streams.
@@ -86,6 +88,7 @@ impl Account {
             concurrency: usize::try_from(settings.concurrency).unwrap_or(1).max(1),
             time_zone: settings.time_zone.name().to_owned(),
             progress: Arc::default(),
+            rules: Rules::new(&settings.redact),
             start_from: settings.start_from,
             wire,
             provider,

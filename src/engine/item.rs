@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::redact::redact_and_find;
+use super::redact::{Rules, Taken, redact_and_find};
 use crate::model::{Transaction, Window};
 use crate::provider::{Axis, Provider, Shown, Spec, StreamSpec, wire};
 use crate::store::page::{Item, Quarantined, Record};
@@ -22,6 +22,8 @@ const MAX_DEPTH: u32 = 128;
 pub(crate) struct ItemContext<'r> {
     pub(crate) provider: &'r dyn Provider,
     pub(crate) spec: &'r Spec,
+    /// What the installation takes out besides.
+    pub(crate) rules: &'r Rules,
     /// The time that the window filters.
     pub(crate) axis: Option<Shown>,
     /// Whether some bytes of the answer were no UTF-8.
@@ -29,25 +31,24 @@ pub(crate) struct ItemContext<'r> {
 }
 
 /// What reading items leaves behind.
-#[derive(Default)]
 pub(crate) struct Notes<'r> {
     /// Told of each transaction that was read.
     read: Option<&'r (dyn Fn(&Transaction) + Sync)>,
     /// Why the first item was put aside.
     why: OnceLock<String>,
+    /// What was taken out of the items.
+    pub(crate) taken: Taken,
 }
 
 impl<'r> Notes<'r> {
     /// Notes on what was sorted out, which tell this function of each transaction that is read.
-    pub(crate) fn telling(
-        read: &'r (dyn Fn(&Transaction) + Sync),
-        quarantined: &[Quarantined<'_>],
-    ) -> Self {
+    pub(crate) fn telling(read: &'r (dyn Fn(&Transaction) + Sync), sorted: &Sorted<'_>) -> Self {
         let notes = Self {
             read: Some(read),
             why: OnceLock::new(),
+            taken: sorted.taken,
         };
-        if let Some(first) = quarantined.first() {
+        if let Some(first) = sorted.quarantined.first() {
             notes.put_aside(&first.detail);
         }
         notes
@@ -84,12 +85,14 @@ pub(crate) struct Readable<'a> {
 pub(crate) struct Sorted<'a> {
     pub(crate) items: Vec<Sent<'a>>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
+    /// What was taken out of them.
+    pub(crate) taken: Taken,
 }
 
 impl<'a> Sorted<'a> {
     /// Sorts an item. Nothing of it is stored or hashed before it is redacted.
     pub(crate) fn add(&mut self, context: ItemContext<'_>, item: &'a RawValue) {
-        match look_at(context, item.get()) {
+        match look_at(context, item.get(), &mut self.taken) {
             Ok(item) => self.items.push(item),
             Err(bad) => self.quarantined.push(bad),
         }
@@ -119,31 +122,27 @@ impl<'a> Sorted<'a> {
     }
 }
 
-/// Makes a record of an item, or says why it can be none. `lossy`: some bytes of what it came in were
-/// no UTF-8.
+/// Makes a record of an item, or says why it can be none.
 pub(super) fn record<'a>(
-    provider: &dyn Provider,
-    spec: &Spec,
+    context: ItemContext<'_>,
     item: &'a str,
-    lossy: bool,
 ) -> Result<Record<'a>, Quarantined<'a>> {
-    let context = ItemContext {
-        provider,
-        spec,
-        axis: None,
-        lossy,
-    };
-    look_at(context, item)?.read(provider)
+    look_at(context, item, &mut Taken::default())?.read(context.provider)
 }
 
 /// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
-/// more of them is read.
-fn look_at<'a>(context: ItemContext<'_>, item: &'a str) -> Result<Sent<'a>, Quarantined<'a>> {
+/// more of them is read. Adds up what is taken out.
+fn look_at<'a>(
+    context: ItemContext<'_>,
+    item: &'a str,
+    taken: &mut Taken,
+) -> Result<Sent<'a>, Quarantined<'a>> {
     let Spec {
         redaction, id_key, ..
     } = context.spec;
     let time_key = context.axis.map_or("", |shown| shown.key);
-    let redacted = redact_and_find(item, redaction, [id_key, time_key]);
+    let redacted = redact_and_find(item, redaction, context.rules, [id_key, time_key]);
+    *taken += redacted.taken;
     let broken = context.lossy && redacted.text.contains('\u{fffd}');
     let [id, time] = redacted.members;
     let mut item = Sent {

@@ -6,8 +6,10 @@ use chrono::{DateTime, Utc};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::account::Stream;
+use super::account::{Account, Stream};
+use super::item::Notes;
 use super::progress::SILENCE;
+use super::redact::Taken;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
 use crate::model::{Kind, Status, Transaction};
@@ -16,14 +18,12 @@ use crate::store::window::OpenWindow;
 use crate::telemetry;
 
 impl Reader {
-    /// `why` is what is wrong with the first item that cannot become a row, where that is known
-    /// before PostgreSQL sees it.
     pub(super) fn note_page(
         &self,
         stream: &Stream,
         window: &OpenWindow,
         counts: &PageCounts,
-        why: Option<&str>,
+        notes: &Notes<'_>,
     ) {
         let account = &self.account;
         account.progress.page(&stream.spec.name, counts);
@@ -43,16 +43,17 @@ impl Reader {
             counter!(telemetry::ITEMS, account.0 => account.1, stream.0 => stream.1, "outcome" => outcome)
                 .increment(items);
         }
+        count_redactions(account, notes.taken);
         debug!(
             account.id = %account.id, stream.name = %stream.spec.name, lane, window.id = window.id,
             records.items = counts.items, records.inserted = counts.inserted, records.updated = counts.updated,
-            records.unchanged = counts.unchanged, "page stored"
+            records.unchanged = counts.unchanged, redactions = notes.taken.total(), "page stored"
         );
         let told = (counts.quarantined > 0).then(|| self.notice(stream, "quarantined"));
         if let Some(times) = told.flatten() {
             warn!(
                 account.id = %account.id, stream.name = %stream.spec.name, records.quarantined = counts.quarantined,
-                error = why.unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+                error = notes.why().unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
                 hint = "see the table paysync.quarantine; paysync replay reads it again after an update",
                 "items were put into quarantine"
             );
@@ -182,5 +183,15 @@ impl Reader {
         }
         // A poll without news is no news.
         if changed { line!(info) } else { line!(debug) }
+    }
+}
+
+/// Counts what was taken out of a page's items.
+fn count_redactions(account: &Account, taken: Taken) {
+    for (what, times) in taken.by_kind() {
+        if times > 0 {
+            counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
+                .increment(times);
+        }
     }
 }

@@ -2,21 +2,25 @@
 //!
 //! One pass over the JSON text, which is passed through byte by byte where nothing has to go. Card
 //! numbers are cut to first six and last four; card verification codes and 3-D Secure payloads are
-//! dropped with their keys. Keys that a provider declares exact (identifiers, amounts, times) keep
-//! their digits, as one identifier in ten passes Luhn's check by chance. Takes any nesting without
-//! recursion and checks the structure only as far as dropping needs it: items come from a JSON parser.
+//! dropped with their keys; members that the installation's rules name are masked, hashed or dropped.
+//! Keys that a provider declares exact (identifiers, amounts, times) keep their digits, as one
+//! identifier in ten passes Luhn's check by chance. Takes any nesting without recursion and checks the
+//! structure only as far as dropping needs it: items come from a JSON parser.
 
 mod cards;
 mod keys;
+mod rules;
+mod scan;
 mod strings;
 
 use std::borrow::Cow;
+use std::ops::AddAssign;
 
-use cards::{Rule, SHORTEST, cut};
-use keys::{DroppedKeys, unescaped};
-use strings::{may_hold_card, string_end};
+use cards::{Rule, cut};
+use scan::Scan;
 
 pub use keys::DROPPED;
+pub use rules::Rules;
 
 use crate::provider::Redaction;
 
@@ -25,10 +29,8 @@ use crate::provider::Redaction;
 pub struct Redacted<'a> {
     /// The text: borrowed if nothing had to go.
     pub text: Cow<'a, str>,
-    /// Card numbers cut.
-    pub masked: u32,
-    /// Keys dropped.
-    pub dropped: u32,
+    /// What had to go.
+    pub taken: Taken,
     /// The deepest nesting of objects and arrays; 0 for a scalar.
     pub depth: u32,
     /// Values of the members asked for, as the item writes them: of each key the last one, at its top.
@@ -41,26 +43,73 @@ pub struct Redacted<'a> {
 /// Members that can be asked for on the way.
 pub const MEMBERS: usize = 2;
 
-/// Takes out of an item what must not be stored. Redacting twice gives the same as redacting once.
-pub fn redact<'a>(item: &'a str, rules: &Redaction) -> Redacted<'a> {
-    redact_and_find(item, rules, [""; MEMBERS])
+/// What was taken out of items, in numbers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Card numbers cut.
+    pub cards: u64,
+    /// Members dropped because they always are, for every provider or for this one.
+    pub keys: u64,
+    /// Values masked by the installation's rules.
+    pub masked: u64,
+    /// Values hashed by them.
+    pub hashed: u64,
+    /// Members dropped by them.
+    pub dropped: u64,
 }
 
-/// The same, and finds members by their keys: the item is not read once more for them.
+impl Taken {
+    /// A word and a number each.
+    pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
+        [
+            ("card", self.cards),
+            ("key", self.keys),
+            ("mask", self.masked),
+            ("hash", self.hashed),
+            ("drop", self.dropped),
+        ]
+    }
+
+    /// All together.
+    pub fn total(&self) -> u64 {
+        self.by_kind().iter().map(|(_, number)| number).sum()
+    }
+}
+
+impl AddAssign for Taken {
+    fn add_assign(&mut self, other: Self) {
+        self.cards += other.cards;
+        self.keys += other.keys;
+        self.masked += other.masked;
+        self.hashed += other.hashed;
+        self.dropped += other.dropped;
+    }
+}
+
+/// Takes out of an item what must never be stored. Redacting twice gives the same as redacting once.
+pub fn redact<'a>(item: &'a str, spec: &Redaction) -> Redacted<'a> {
+    redact_and_find(item, spec, &Rules::default(), [""; MEMBERS])
+}
+
+/// The same with the installation's rules; and finds members by their keys, as they were before: the
+/// item is not read once more for them.
 pub fn redact_and_find<'a>(
     item: &'a str,
-    rules: &Redaction,
+    spec: &Redaction,
+    rules: &Rules,
     keys: [&str; MEMBERS],
 ) -> Redacted<'a> {
-    let mut scan = Scan::new(item, rules, keys);
+    let mut scan = Scan::new(item, spec, rules, keys);
     if scan.run().is_some() {
         return scan.finish();
     }
     let plain = cut(item, Rule::Luhn);
     Redacted {
-        masked: plain.as_ref().map_or(0, |cut| cut.numbers),
+        taken: Taken {
+            cards: plain.as_ref().map_or(0, |cut| u64::from(cut.numbers)),
+            ..Taken::default()
+        },
         text: plain.map_or(Cow::Borrowed(item), |cut| Cow::Owned(cut.text)),
-        dropped: 0,
         depth: scan.depth,
         members: [None; MEMBERS],
         valid: false,
@@ -70,322 +119,6 @@ pub fn redact_and_find<'a>(
 /// Cuts the card numbers of a text that is no JSON.
 pub fn redact_text(text: &str) -> String {
     cut(text, Rule::Luhn).map_or_else(|| text.to_owned(), |cut| cut.text)
-}
-
-/// What may come next.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expect {
-    Value,
-    ValueOrEnd,
-    Key,
-    KeyOrEnd,
-    CommaOrEnd,
-}
-
-/// An open object or array.
-#[derive(Clone, Copy)]
-struct Frame {
-    is_array: bool,
-    /// Where the key stands that names the value being read, without its quotes; arrays have their own.
-    key: (usize, usize),
-    /// Whether a member was kept.
-    kept: bool,
-    /// Where the last comma stands.
-    comma: usize,
-}
-
-/// A member being dropped.
-#[derive(Clone, Copy)]
-struct Dropping {
-    /// Frames open at its key.
-    level: usize,
-    /// Where the cut starts.
-    from: usize,
-}
-
-/// A member asked for, being read.
-#[derive(Clone, Copy)]
-struct Finding {
-    place: usize,
-    /// Where its value starts, or the blanks before it.
-    from: usize,
-}
-
-struct Scan<'a, 'r> {
-    item: &'a str,
-    rules: &'r Redaction,
-    keys: [&'r str; MEMBERS],
-    finding: Option<Finding>,
-    members: [Option<&'a str>; MEMBERS],
-    dropped_keys: DroppedKeys,
-    at: usize,
-    frames: Vec<Frame>,
-    dropping: Option<Dropping>,
-    out: String,
-    /// How much of the item is in `out`, or left out of it.
-    copied: usize,
-    masked: u32,
-    dropped: u32,
-    depth: u32,
-}
-
-impl<'a, 'r> Scan<'a, 'r> {
-    fn new(item: &'a str, rules: &'r Redaction, keys: [&'r str; MEMBERS]) -> Self {
-        Self {
-            item,
-            rules,
-            keys,
-            finding: None,
-            members: [None; MEMBERS],
-            dropped_keys: DroppedKeys::new(rules.dropped),
-            at: 0,
-            frames: Vec::with_capacity(8),
-            dropping: None,
-            out: String::new(),
-            copied: 0,
-            masked: 0,
-            dropped: 0,
-            depth: 0,
-        }
-    }
-
-    /// Reads the whole text; `None` if it is not built like JSON.
-    fn run(&mut self) -> Option<()> {
-        let mut expect = Expect::Value;
-        loop {
-            let Some(byte) = self.skip_blanks() else {
-                return (expect == Expect::CommaOrEnd && self.frames.is_empty()).then_some(());
-            };
-            expect = match (expect, byte) {
-                (Expect::Value | Expect::ValueOrEnd, b'{') => self.open(false),
-                (Expect::Value | Expect::ValueOrEnd, b'[') => self.open(true),
-                (Expect::Value | Expect::ValueOrEnd, b'"') => self.string()?,
-                (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') => self.close(true)?,
-                (Expect::Value | Expect::ValueOrEnd, _) => self.scalar(byte)?,
-                (Expect::Key | Expect::KeyOrEnd, b'"') => self.key()?,
-                (Expect::KeyOrEnd | Expect::CommaOrEnd, b'}') => self.close(false)?,
-                (Expect::CommaOrEnd, b',') => self.comma()?,
-                (Expect::Key | Expect::KeyOrEnd | Expect::CommaOrEnd, _) => return None,
-            };
-        }
-    }
-
-    fn finish(mut self) -> Redacted<'a> {
-        let text = if self.masked == 0 && self.dropped == 0 {
-            Cow::Borrowed(self.item)
-        } else {
-            self.out
-                .push_str(self.item.get(self.copied..).unwrap_or_default());
-            Cow::Owned(self.out)
-        };
-        Redacted {
-            text,
-            masked: self.masked,
-            dropped: self.dropped,
-            depth: self.depth,
-            members: self.members,
-            valid: true,
-        }
-    }
-
-    fn byte(&self) -> Option<u8> {
-        self.item.as_bytes().get(self.at).copied()
-    }
-
-    fn skip_blanks(&mut self) -> Option<u8> {
-        loop {
-            match self.byte()? {
-                b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
-                byte => return Some(byte),
-            }
-        }
-    }
-
-    fn open(&mut self, is_array: bool) -> Expect {
-        self.at += 1;
-        let key = self.frames.last().filter(|_| is_array);
-        self.frames.push(Frame {
-            is_array,
-            key: key.map_or((0, 0), |frame| frame.key),
-            kept: false,
-            comma: 0,
-        });
-        self.depth = self
-            .depth
-            .max(u32::try_from(self.frames.len()).unwrap_or(u32::MAX));
-        if is_array {
-            Expect::ValueOrEnd
-        } else {
-            Expect::KeyOrEnd
-        }
-    }
-
-    fn close(&mut self, is_array: bool) -> Option<Expect> {
-        self.frames.pop_if(|frame| frame.is_array == is_array)?;
-        self.at += 1;
-        Some(self.after_value())
-    }
-
-    fn comma(&mut self) -> Option<Expect> {
-        let at = self.at;
-        self.at += 1;
-        let frame = self.frames.last_mut()?;
-        frame.comma = at;
-        if frame.is_array {
-            return Some(Expect::Value);
-        }
-        if !frame.kept && self.dropping.is_none() {
-            // All members so far were dropped: their commas go too.
-            self.replace(at, at + 1, "");
-        }
-        Some(Expect::Key)
-    }
-
-    /// Ends a value: if it belongs to a dropped member, both go.
-    fn after_value(&mut self) -> Expect {
-        if self.frames.len() == 1
-            && let Some(Finding { place, from }) = self.finding.take()
-            && let Some(member) = self.members.get_mut(place)
-        {
-            *member = self.item.get(from..self.at).map(str::trim);
-        }
-        match self.dropping {
-            None => {
-                if let Some(frame) = self.frames.last_mut() {
-                    frame.kept = true;
-                }
-            }
-            Some(dropping) if dropping.level == self.frames.len() => {
-                self.dropping = None;
-                self.dropped += 1;
-                self.replace(dropping.from, self.at, "");
-            }
-            Some(_) => {}
-        }
-        Expect::CommaOrEnd
-    }
-
-    fn key(&mut self) -> Option<Expect> {
-        let quote = self.at;
-        let (end, escape) = string_end(self.item.as_bytes(), quote + 1)?;
-        let key = self.item.get(quote + 1..end)?;
-        self.at = end + 1;
-        let level = self.frames.len();
-        let frame = self.frames.last_mut()?;
-        frame.key = (quote + 1, end);
-        if self.dropping.is_none() {
-            let from = if frame.kept { frame.comma } else { quote };
-            if self.dropped_keys.contain(key, escape) {
-                self.dropping = Some(Dropping { level, from });
-            } else if may_hold_card(key, escape) {
-                self.mask_string(quote + 1, end, Rule::Luhn);
-            }
-        }
-        if self.skip_blanks()? != b':' {
-            return None;
-        }
-        self.at += 1;
-        if level == 1
-            && let Some(place) = self.keys.iter().position(|asked| *asked == key)
-        {
-            let from = self.at;
-            self.finding = Some(Finding { place, from });
-        }
-        Some(Expect::Value)
-    }
-
-    fn string(&mut self) -> Option<Expect> {
-        let start = self.at + 1;
-        let (end, escape) = string_end(self.item.as_bytes(), start)?;
-        self.at = end + 1;
-        if self.dropping.is_none()
-            && may_hold_card(self.item.get(start..end)?, escape)
-            && let Some(rule) = self.rule()
-        {
-            self.mask_string(start, end, rule);
-        }
-        Some(self.after_value())
-    }
-
-    fn scalar(&mut self, first: u8) -> Option<Expect> {
-        let start = self.at;
-        let rest = self.item.as_bytes().get(start..)?;
-        let literal: &[u8] = match first {
-            b't' => b"true",
-            b'f' => b"false",
-            b'n' => b"null",
-            b'-' | b'0'..=b'9' => {
-                let is_part =
-                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-                let length = rest.iter().take_while(|byte| is_part(byte)).count();
-                self.at += length;
-                if length >= SHORTEST && self.dropping.is_none() {
-                    self.mask_number(start);
-                }
-                return Some(self.after_value());
-            }
-            _ => return None,
-        };
-        if !rest.starts_with(literal) {
-            return None;
-        }
-        self.at += literal.len();
-        Some(self.after_value())
-    }
-
-    /// How the digits of the value being read are cut, by its key; `None` if they are exact.
-    fn rule(&self) -> Option<Rule> {
-        let Some(&Frame {
-            key: (start, end), ..
-        }) = self.frames.last()
-        else {
-            return Some(Rule::Luhn);
-        };
-        let written = self.item.get(start..end).unwrap_or_default();
-        let key = unescaped(written);
-        if self.rules.cards.contains(&key.as_ref()) {
-            Some(Rule::Always)
-        } else if self.rules.exact.contains(&key.as_ref()) {
-            None
-        } else {
-            Some(Rule::Luhn)
-        }
-    }
-
-    fn mask_string(&mut self, start: usize, end: usize, rule: Rule) {
-        if let Some(cut) = self.item.get(start..end).and_then(|text| cut(text, rule)) {
-            self.masked += cut.numbers;
-            self.replace(start, end, &cut.text);
-        }
-    }
-
-    /// Cuts a number whose whole part is a card; it becomes a string. Fractions alone are no cards.
-    fn mask_number(&mut self, start: usize) {
-        let Some(token) = self.item.get(start..self.at) else {
-            return;
-        };
-        let whole = token.split(['.', 'e', 'E']).next().unwrap_or_default();
-        if whole.len() < SHORTEST {
-            return;
-        }
-        if let Some(rule) = self.rule()
-            && cut(whole, rule).is_some()
-            && let Some(cut) = cut(token, rule)
-        {
-            self.masked += cut.numbers;
-            self.replace(start, self.at, &format!("\"{}\"", cut.text));
-        }
-    }
-
-    fn replace(&mut self, start: usize, end: usize, with: &str) {
-        if self.copied == 0 {
-            self.out.reserve(self.item.len());
-        }
-        self.out
-            .push_str(self.item.get(self.copied..start).unwrap_or_default());
-        self.out.push_str(with);
-        self.copied = end;
-    }
 }
 
 #[cfg(test)]
@@ -414,10 +147,7 @@ mod tests {
             r#"{"id": 4111111111111111, "note": "ünï 12345", "list": [1, {"a": null}], "t": true}"#;
         let redacted = redact(item, &RULES);
         assert!(matches!(redacted.text, Cow::Borrowed(text) if text == item));
-        assert_eq!(
-            (redacted.masked, redacted.dropped, redacted.depth),
-            (0, 0, 3)
-        );
+        assert_eq!((redacted.taken, redacted.depth), (Taken::default(), 3));
     }
 
     #[test]
@@ -504,7 +234,7 @@ mod tests {
             assert_eq!(redacted(item), left);
         }
         let redacted = redact(r#"{"md":["4111111111111111",{"cvv":1}],"cvv":1}"#, &RULES);
-        assert_eq!((redacted.masked, redacted.dropped), (0, 2));
+        assert_eq!((redacted.taken.cards, redacted.taken.keys), (0, 2));
     }
 
     #[test]
@@ -534,7 +264,7 @@ mod tests {
         let deep = format!("{}{CARD}{}", "[".repeat(100_000), "]".repeat(100_000));
         let redacted = redact(&deep, &RULES);
         assert!(redacted.valid);
-        assert_eq!((redacted.depth, redacted.masked), (100_000, 1));
+        assert_eq!((redacted.depth, redacted.taken.cards), (100_000, 1));
         let open = "{\"a\":".repeat(100_000);
         assert_eq!(redact(&open, &RULES).depth, 100_000);
     }
@@ -613,10 +343,10 @@ mod tests {
             prop_assert!(once.valid);
             let read: Value = serde_json::from_str(&once.text).unwrap();
             prop_assert_eq!(read, model(&value, ""));
-            prop_assert_eq!(once.masked + once.dropped == 0, matches!(once.text, Cow::Borrowed(_)));
+            prop_assert_eq!(once.taken.total() == 0, matches!(once.text, Cow::Borrowed(_)));
             let twice = redact(&once.text, &RULES);
             prop_assert_eq!(&twice.text, &once.text);
-            prop_assert_eq!((twice.masked, twice.dropped), (0, 0));
+            prop_assert_eq!(twice.taken, Taken::default());
         }
 
         #[test]

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::account::Account;
-use super::item::record;
+use super::item::{ItemContext, record};
 use crate::model::{Difference, Transaction, differences};
 use crate::store::emptying::{Emptied, Retried};
 use crate::store::page::{Quarantined, Record};
@@ -187,8 +187,15 @@ fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantine
             hash: kept.hash,
         }
     })?;
-    let lossy = kept.reason == INVALID_UTF8;
-    record(&*account.provider, &account.spec, item.get(), lossy)
+    // What is stored now loses what the rules of today take out.
+    let context = ItemContext {
+        provider: &*account.provider,
+        spec: &account.spec,
+        rules: &account.rules,
+        axis: None,
+        lossy: kept.reason == INVALID_UTF8,
+    };
+    record(context, item.get())
 }
 
 fn not_json(error: &serde_json::Error) -> (&'static str, String) {

@@ -81,6 +81,7 @@ impl Reader {
                     let context = ItemContext {
                         provider,
                         spec: &self.account.spec,
+                        rules: &self.account.rules,
                         axis: None,
                         lossy: response.lossy,
                     };
@@ -89,7 +90,7 @@ impl Reader {
                 None => Sorted::default(),
             };
             let read = |transaction: &_| self.note_words(transaction);
-            let notes = Notes::telling(&read, &sorted.quarantined);
+            let notes = Notes::telling(&read, &sorted);
             let items = sorted.readable(provider, &notes);
             let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
             let others = shown.difference(&all).count();
@@ -121,7 +122,7 @@ impl Reader {
                 ),
             };
             let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts, notes.why());
+            self.note_page(stream, window, &counts, &notes);
             total += counts;
             if !again {
                 if !left.is_empty() {

@@ -193,6 +193,7 @@ impl Reading<'_> {
         let context = ItemContext {
             provider,
             spec: &self.account.spec,
+            rules: &self.account.rules,
             axis: self.stream.spec.axis,
             lossy: opened.fetched().response.lossy,
         };
@@ -234,7 +235,7 @@ impl Reading<'_> {
         let opened = &page.opened;
         let sorted = opened.sorted();
         let read = |transaction: &_| self.reader.note_words(transaction);
-        let notes = Notes::telling(&read, &sorted.quarantined);
+        let notes = Notes::telling(&read, sorted);
         let commit = PageCommit {
             context: PageContext {
                 provider: self.account.spec.code,
@@ -259,7 +260,7 @@ impl Reading<'_> {
         let counts = counts?;
         failpoint("window.stored");
         self.reader
-            .note_page(self.stream, self.window, &counts, notes.why());
+            .note_page(self.stream, self.window, &counts, &notes);
         Ok(counts)
     }
 

@@ -17,6 +17,7 @@ use super::look::{Look, Ready};
 use super::paging::PagingError;
 use super::policy::{Directive, Failure};
 use super::progress::{ACCOUNT, Totals};
+use super::redact::Taken;
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
@@ -196,8 +197,12 @@ fn has_room(busy: usize, concurrency: usize, lane: Lane) -> bool {
 async fn register(reader: &Reader) -> Result<(), StoreError> {
     let account = &reader.account;
     let state = reader.store.account(&account.id).await?;
+    // Zero is told too: an alert cannot be made of what is not there.
+    for (what, none) in Taken::default().by_kind() {
+        counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
+            .increment(none);
+    }
     for stream in &account.streams {
-        // Zero is told too: an alert cannot be made of what is not there.
         counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => stream.spec.name.clone()).increment(0);
         reader
             .store

@@ -288,7 +288,7 @@ fn in_range(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// Text of a JSON string token, with NUL and lone surrogates replaced.
-fn unescape(token: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(token: &str) -> Option<Cow<'_, str>> {
     let inner = token.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));

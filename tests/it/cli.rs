@@ -408,8 +408,14 @@ async fn check_prints_the_settings_in_force_without_secrets() {
         "token = \"simulator-token\"",
         "token = { env = \"SOME_TOKEN\" }",
     );
+    let text = text.replacen(
+        "[[accounts]]",
+        "[redact]\nmask = [\"a.b\"]\nsalt = { env = \"SOME_SALT\" }\n\n[[accounts]]\nredact = { drop = [\"c\"] }",
+        1,
+    );
     let file = bench.file("printed.toml", &text);
     let variables = [
+        ("SOME_SALT", "0123456789abcdef"),
         ("SOME_TOKEN", bench::WRONG_TOKEN),
         ("PAYSYNC__LOG__FILTER", "debug"),
     ];
@@ -418,6 +424,8 @@ async fn check_prints_the_settings_in_force_without_secrets() {
         .await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     let path = file.display();
+    let (_, first) = text.split_once("id = \"").unwrap();
+    let (first, _) = first.split_once('"').unwrap();
     for line in [
         format!("database.url = \"***\"  # file {path}"),
         "database.max_connections = 8  # default".to_owned(),
@@ -427,6 +435,11 @@ async fn check_prints_the_settings_in_force_without_secrets() {
             "account simulated-convergegate: credentials.token = {{\"env\":\"SOME_TOKEN\"}}  # file {path}"
         ),
         format!("account simulated-begateway-dwh: credentials.secret_key = \"***\"  # file {path}"),
+        "redact.hash = []  # default".to_owned(),
+        format!("redact.salt = {{\"env\":\"SOME_SALT\"}}  # file {path}"),
+        format!("account {first}: redact.mask = [\"a.b\"]  # file {path}"),
+        format!("account {first}: redact.drop = [\"c\"]  # file {path}"),
+        "account simulated-convergegate: redact.drop = []  # default".to_owned(),
         format!("account simulated-convergegate: poll_interval = \"1s\"  # file {path}"),
         "account simulated-convergegate: concurrency = 2  # default".to_owned(),
         "account simulated-convergegate: page_size = 1000  # default of the provider".to_owned(),

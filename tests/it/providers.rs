@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{TimeZone, Utc};
 use chrono_tz::Tz;
-use paysync::engine::redact::{redact, redact_and_find};
+use paysync::engine::redact::{Rules, redact, redact_and_find};
 use paysync::model::Window;
 use paysync::provider::{
     self, Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings,
@@ -409,7 +409,12 @@ fn what_is_found_on_the_way_is_what_is_read() {
                 continue;
             };
             let key = stream.axis.map_or("", |shown| shown.key);
-            let found = redact_and_find(item.get(), &spec.redaction, [spec.id_key, key]);
+            let found = redact_and_find(
+                item.get(),
+                &spec.redaction,
+                &Rules::default(),
+                [spec.id_key, key],
+            );
             let [id, time] = found.members.map(|member| member.and_then(wire::text_of));
             assert_eq!(
                 id.as_ref(),

@@ -35,6 +35,22 @@ pub(crate) async fn answering(head: &'static str) -> SocketAddr {
     .await
 }
 
+/// A server that gives everybody this status line and this JSON.
+pub(crate) async fn refusing(status: &'static str, body: String) -> SocketAddr {
+    serve(move |mut client: TcpStream| {
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
+        );
+        async move {
+            hear(&mut client).await;
+            drop(client.write_all(answer.as_bytes()).await);
+        }
+    })
+    .await
+}
+
 /// A server that nobody has a reason to trust.
 pub(crate) async fn untrusted() -> SocketAddr {
     let decode = |text: &str| STANDARD.decode(text).unwrap();

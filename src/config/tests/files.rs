@@ -16,7 +16,8 @@ fn shown() -> String {
 #[test]
 fn the_default_file_shows_every_key_and_the_true_defaults() {
     let (_folder, path) = written(&shown());
-    let config = Config::load(Some(&path), &environment([("ACME_TOKEN", "x")])).unwrap();
+    let variables = [("ACME_TOKEN", "x"), ("PAYSYNC_SALT", "0123456789abcdef")];
+    let config = Config::load(Some(&path), &environment(variables)).unwrap();
     let bare = only(&account("a", ""));
     let full = &config.accounts[0];
     assert_eq!(
@@ -38,6 +39,11 @@ fn the_default_file_shows_every_key_and_the_true_defaults() {
     assert!(full.lag.is_some() && full.overlap.is_some() && full.max_window.is_some());
     assert!(full.timeout.is_some() && full.page_size.is_some() && full.rescan.is_some());
     assert!(full.requests_per_minute.is_some() && config.log.format.is_some());
+    for (action, paths) in config.redact.lists() {
+        assert_eq!(paths.len(), 1, "redact.{action}");
+    }
+    assert!(config.redact.salt.is_some() && full.redact != config.redact);
+    assert_eq!(bare.redact, Redact::default());
 
     let known = complaint(&account("a", "unknown = 1"));
     let (_, known) = known.split_once("expected one of ").unwrap();
@@ -106,6 +112,7 @@ fn the_schema_has_the_keys_that_are_read() {
         ("http", "http.x = 1"),
         ("engine", "engine.x = 1"),
         ("log", "log.x = 1"),
+        ("redact", "redact.x = 1"),
         ("accounts", &account("a", "x = 1")),
         ("", "x = 1"),
     ] {
@@ -152,6 +159,8 @@ fn the_schema_takes_what_is_right_and_refuses_what_is_wrong() {
         ("start_from", "lag = \"soon\"\nstart_from"),
         ("start_from", "rescan = [{ within = \"1d\" }]\nstart_from"),
         ("[[accounts]]", "log.format = \"xml\"\n[[accounts]]"),
+        ("[[accounts]]", "redact.mask = [\"a..b\"]\n[[accounts]]"),
+        ("start_from", "redact = { salt = \"x\" }\nstart_from"),
     ] {
         assert!(bare.contains(right), "{right}");
         let text = bare.replace(right, wrong);

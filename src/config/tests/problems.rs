@@ -90,7 +90,7 @@ fn unknown_keys_are_named_with_their_place() {
     for (text, said) in [
         (
             "[databases]\n",
-            "databases: unknown key, expected one of database, http, engine, retention, log, accounts",
+            "databases: unknown key, expected one of database, http, engine, retention, log, redact, accounts",
         ),
         (
             "[http]\nlisten_on = 1\n",
@@ -328,6 +328,19 @@ fn accounts_are_checked_against_their_provider() {
         said(check("{ token = \"x\" }", "page_size = 1001")),
         "account acme-eur: page_size: 1001 is more than convergegate allows, expected 1 to 1000"
     );
+    for (path, holds) in [("id", true), ("*", true), ("*.id", false), ("id.x", false)] {
+        let checked = check(
+            "{ token = \"x\" }",
+            &format!("redact = {{ drop = [\"{path}\"] }}"),
+        );
+        let expected = format!(
+            "account acme-eur: redact.drop: \"{path}\" takes out id, the id by which convergegate's rows are known"
+        );
+        assert_eq!(
+            checked.err().map(|it| it.to_string()),
+            holds.then_some(expected)
+        );
+    }
     let error = only(&account("acme-eur", "")).provider().err().unwrap();
     assert!(
         error
