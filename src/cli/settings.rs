@@ -87,6 +87,10 @@ fn program(config: &Config) -> Vec<Setting> {
             listen.map_or("off".into(), |at| at.to_string().into()),
         ),
         setting("engine.lease_ttl", length(config.engine.lease_ttl)),
+        setting("retention.windows", kept(config.retention.windows)),
+        setting("retention.history", kept(config.retention.history)),
+        setting("retention.quarantine", kept(config.retention.quarantine)),
+        setting("raw.retention", kept(config.retention.raw)),
         setting(
             "log.format",
             format.map_or(Value::Null, |format| format.as_str().into()),
@@ -186,6 +190,11 @@ fn length(duration: Duration) -> Value {
         (seconds / 86_400, "d"),
         (seconds / 3600 % 24, "h"),
         (seconds / 60 % 60, "m"),
+/// How long something is kept.
+fn kept(age: Option<Duration>) -> Value {
+    age.map_or("forever".into(), length)
+}
+
         (seconds % 60, "s"),
         (u64::from(duration.subsec_nanos()), "ns"),
     ];
