@@ -20,7 +20,7 @@ use ::config::{File, FileFormat};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-pub use account::Account;
+pub use account::{Account, CaFile};
 pub use origin::{Origin, Origins};
 pub use schema::schema;
 use table::{Context, Table};

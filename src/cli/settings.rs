@@ -131,6 +131,13 @@ fn of_account(
         own("poll_interval", length(account.poll_interval)),
         own("concurrency", account.concurrency.into()),
         own("allow_http", account.allow_http.into()),
+        own(
+            "ca_file",
+            account
+                .ca_file
+                .as_ref()
+                .map_or(Value::Null, |file| file.path.as_str().into()),
+        ),
         own("options", account.options.clone()),
         fit("page_size", at_work.page_size.into()),
         fit(
@@ -183,6 +190,11 @@ fn secret(config: &Config, key: &str) -> Value {
     reference.map_or_else(|| SECRET.into(), |reference| json!(reference))
 }
 
+/// How long something is kept.
+fn kept(age: Option<Duration>) -> Value {
+    age.map_or("forever".into(), length)
+}
+
 /// As it can be written in the file, in days at most: nobody thinks of 35 days as a month and a bit.
 fn length(duration: Duration) -> Value {
     let seconds = duration.as_secs();
@@ -190,11 +202,6 @@ fn length(duration: Duration) -> Value {
         (seconds / 86_400, "d"),
         (seconds / 3600 % 24, "h"),
         (seconds / 60 % 60, "m"),
-/// How long something is kept.
-fn kept(age: Option<Duration>) -> Value {
-    age.map_or("forever".into(), length)
-}
-
         (seconds % 60, "s"),
         (u64::from(duration.subsec_nanos()), "ns"),
     ];

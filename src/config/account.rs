@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 use super::ConfigError;
@@ -56,8 +57,19 @@ pub struct Account {
     pub audit: Option<Vec<Tier>>,
     /// Whether plain http is allowed to other machines.
     pub allow_http: bool,
+    /// Who is trusted beside the system's authorities.
+    pub ca_file: Option<CaFile>,
     /// The provider's own options, an object.
     pub options: serde_json::Value,
+}
+
+/// A file of authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// Its path as written.
+    pub path: String,
+    /// The certificates in it.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Account {
@@ -158,6 +170,7 @@ fn read(table: &mut Table<'_>, id: String) -> Result<Account, ConfigError> {
         allow_http: table
             .optional("allow_http", value::boolean)?
             .unwrap_or(false),
+        ca_file: table.optional("ca_file", value::ca_file)?,
         options: table
             .optional("options", value::options)?
             .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),

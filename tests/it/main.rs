@@ -34,6 +34,8 @@ mod store;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod views;
 #[cfg(test)]
 mod zones;

@@ -15,7 +15,9 @@ fn shown() -> String {
 
 #[test]
 fn the_default_file_shows_every_key_and_the_true_defaults() {
-    let (_folder, path) = written(&shown());
+    let (folder, path) = written(&shown());
+    let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(folder.path().join("authority.pem"), authority).unwrap();
     let config = Config::load(Some(&path), &environment([("ACME_TOKEN", "x")])).unwrap();
     let bare = only(&account("a", ""));
     let full = &config.accounts[0];
@@ -38,6 +40,7 @@ fn the_default_file_shows_every_key_and_the_true_defaults() {
     assert!(full.lag.is_some() && full.overlap.is_some() && full.max_window.is_some());
     assert!(full.timeout.is_some() && full.page_size.is_some() && full.rescan.is_some());
     assert!(full.requests_per_minute.is_some() && config.log.format.is_some());
+    assert!(full.ca_file.is_some());
 
     let known = complaint(&account("a", "unknown = 1"));
     let (_, known) = known.split_once("expected one of ").unwrap();
