@@ -22,6 +22,8 @@ mod layers;
 #[cfg(test)]
 mod pooler;
 #[cfg(test)]
+mod port;
+#[cfg(test)]
 mod privileges;
 #[cfg(test)]
 mod providers;
