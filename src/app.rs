@@ -106,11 +106,32 @@ fn accounts(
             .provider()
             .map_err(|error| UsageError(error.to_string()))?;
         if chosen.is_empty() || chosen.contains(&settings.id) {
-            let new = || Arc::new(Account::new(settings, provider, client.clone()));
-            accounts.push(known(settings).unwrap_or_else(new));
+            let account = if let Some(account) = known(settings) {
+                account
+            } else {
+                let client = client_of(settings, &client)?;
+                Arc::new(Account::new(settings, provider, client))
+            };
+            accounts.push(account);
         }
     }
     Ok(accounts)
+}
+
+/// The client of an account: the process's, unless it trusts more than others.
+fn client_of(
+    settings: &config::Account,
+    shared: &reqwest::Client,
+) -> Result<reqwest::Client, UsageError> {
+    let Some(file) = &settings.ca_file else {
+        return Ok(shared.clone());
+    };
+    transport::client_that_trusts(&file.certificates).map_err(|_| {
+        UsageError(format!(
+            "account {}: ca_file: a certificate in the file {} cannot be used",
+            settings.id, file.path
+        ))
+    })
 }
 
 /// This process, for operators: host and process id, and a number that no other start has.

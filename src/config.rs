@@ -21,7 +21,7 @@ use ::config::{File, FileFormat};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-pub use account::Account;
+pub use account::{Account, CaFile};
 pub use origin::{Origin, Origins};
 pub use redact::Redact;
 pub use schema::schema;
@@ -49,6 +49,7 @@ const SETTINGS: &[&str] = &[
     "retention.windows",
     "retention.history",
     "retention.quarantine",
+    "raw.retention",
     "log.format",
     "log.filter",
 ];
@@ -116,6 +117,8 @@ pub struct Retention {
     pub history: Option<Duration>,
     /// Items in quarantine, from when they were last met.
     pub quarantine: Option<Duration>,
+    /// Payloads, from when their transaction last changed.
+    pub raw: Option<Duration>,
 }
 
 /// Logs.
@@ -173,6 +176,7 @@ impl Config {
             ),
             ("http", self.http != other.http),
             ("engine", self.engine != other.engine),
+            ("retention", self.retention != other.retention),
             ("log", self.log != other.log),
         ];
         differs
@@ -242,12 +246,16 @@ impl Config {
                 lease_ttl: table.required("lease_ttl", "", value::interval)?,
             })
         })?;
-        let retention = root.section("retention", |table| {
+        let mut retention = root.section("retention", |table| {
             Ok(Retention {
                 windows: table.required("windows", "", value::retention)?,
                 history: table.required("history", "", value::retention)?,
                 quarantine: table.required("quarantine", "", value::retention)?,
+                raw: None,
             })
+        })?;
+        retention.raw = root.section("raw", |table| {
+            table.required("retention", "", value::retention)
         })?;
         let log = root.section("log", |table| {
             Ok(Log {

@@ -124,6 +124,7 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         page,
         watch::channel(app.engine.clone()).1,
         metrics,
+        http::Limits::default(),
         stop.clone(),
     ));
     let daemon = {
@@ -145,7 +146,7 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         }
     }
     daemon.await?;
-    server.await??;
+    server.await?;
     simulated.stop().await;
     Ok(covered || stop.is_cancelled())
 }

@@ -61,6 +61,13 @@ const EACH: &[(&str, &str)] = &[
   paysync replay --account acme-eur            correct the rows, empty the quarantine",
     ),
     (
+        "erase",
+        "  paysync erase --customer jane@example.com --dry-run
+      which accounts hold rows of this person, and how many
+  paysync erase --customer jane@example.com --yes
+      empty what names this person, without a question",
+    ),
+    (
         "report",
         "  paysync report --account acme-eur --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
       January, beside what the provider counted

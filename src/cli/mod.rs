@@ -4,6 +4,7 @@
 
 mod check;
 mod demo;
+mod erase;
 mod examples;
 mod health;
 mod operate;
@@ -68,6 +69,8 @@ enum Command {
     Resync(ResyncArgs),
     /// Read stored payloads and the quarantine again, as this version and the options do
     Replay(ReplayArgs),
+    /// Erase one person and keep the sums; cannot be undone
+    Erase(erase::Args),
     /// Stop reading an account; survives restarts
     Pause(OneArgs),
     /// Start reading an account again, and lift a suspension
@@ -219,6 +222,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Why(args) => why::why(&load()?, &args).await,
         Command::Resync(args) => operate::resync(&load()?, &args).await,
         Command::Replay(args) => replay::run(&load()?, &args).await,
+        Command::Erase(args) => erase::run(&load()?, &args).await,
         Command::Pause(args) => operate::pause(&load()?, &args).await,
         Command::Resume(args) => operate::resume(&load()?, &args).await,
         Command::Migrate {

@@ -124,9 +124,7 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
     if args.dry_run {
         return Ok(true);
     }
-    // Scripts have nobody to ask.
-    let asks = !args.yes && io::stdin().is_terminal() && io::stdout().is_terminal();
-    if asks && !confirmed()? {
+    if !args.yes && !confirmed("forget this, so that it is read again?")? {
         output::line("nothing was changed");
         return Ok(false);
     }
@@ -169,10 +167,13 @@ fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> 
         .collect()
 }
 
-/// Whether the person at the terminal says yes.
-fn confirmed() -> io::Result<bool> {
+/// Whether the person at the terminal says yes. Scripts have nobody to ask.
+pub(super) fn confirmed(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+        return Ok(true);
+    }
     let mut out = io::stdout().lock();
-    write!(out, "forget this, so that it is read again? [y/N] ")?;
+    write!(out, "{question} [y/N] ")?;
     out.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

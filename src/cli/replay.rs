@@ -72,6 +72,7 @@ fn report(account: &Account, replayed: &Replayed) -> Value {
             "changed": replayed.changed,
             "overtaken": replayed.overtaken,
             "unreadable": replayed.unreadable,
+            "without_payload": replayed.without_payload,
         },
         "quarantine": {
             "read": replayed.retried,
@@ -135,6 +136,10 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     for (rows, what) in [
         (replayed.overtaken, "left to a newer version"),
         (replayed.unreadable, "unreadable now"),
+        (
+            replayed.without_payload,
+            "without a payload any more (let go by retention, or erased)",
+        ),
     ] {
         if rows > 0 {
             text.extend([", ", &grouped(rows), " ", what]);

@@ -31,6 +31,7 @@ pub(crate) async fn run(path: Option<&Path>) -> anyhow::Result<bool> {
                 listener,
                 engines.clone(),
                 metrics,
+                http::Limits::default(),
                 stop.clone(),
             )))
         }
@@ -51,7 +52,7 @@ pub(crate) async fn run(path: Option<&Path>) -> anyhow::Result<bool> {
         Engine::follow(engines, &stop).await;
     }
     if let Some(server) = server {
-        server.await??;
+        server.await?;
     }
     info!("paysync ends");
     Ok(true)

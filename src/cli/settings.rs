@@ -87,6 +87,10 @@ fn program(config: &Config) -> Vec<Setting> {
             listen.map_or("off".into(), |at| at.to_string().into()),
         ),
         setting("engine.lease_ttl", length(config.engine.lease_ttl)),
+        setting("retention.windows", kept(config.retention.windows)),
+        setting("retention.history", kept(config.retention.history)),
+        setting("retention.quarantine", kept(config.retention.quarantine)),
+        setting("raw.retention", kept(config.retention.raw)),
         setting(
             "log.format",
             format.map_or(Value::Null, |format| format.as_str().into()),
@@ -142,6 +146,13 @@ fn of_account(
         own("poll_interval", length(account.poll_interval)),
         own("concurrency", account.concurrency.into()),
         own("allow_http", account.allow_http.into()),
+        own(
+            "ca_file",
+            account
+                .ca_file
+                .as_ref()
+                .map_or(Value::Null, |file| file.path.as_str().into()),
+        ),
         own("options", account.options.clone()),
         fit("page_size", at_work.page_size.into()),
         fit(
@@ -192,6 +203,11 @@ fn tiers(stream: &Stream, lane: Lane) -> Value {
 fn secret(config: &Config, key: &str) -> Value {
     let reference = config.origins.reference(key);
     reference.map_or_else(|| SECRET.into(), |reference| json!(reference))
+}
+
+/// How long something is kept.
+fn kept(age: Option<Duration>) -> Value {
+    age.map_or("forever".into(), length)
 }
 
 /// As it can be written in the file, in days at most: nobody thinks of 35 days as a month and a bit.

@@ -101,6 +101,9 @@ fn show(life: &Life) {
     if let Some(query) = &life.payload {
         output::line(format!("\nits payload:\n  {};", one_line(query)));
     }
+    if let Some(gone) = life.payload_gone {
+        output::line(format!("\nits payload: none; {gone}"));
+    }
 }
 
 /// The columns that tell what it is; JSON has them all.
@@ -120,7 +123,7 @@ fn show_row(name: &str, row: &Map<String, Value>) {
     for columns in [
         &["provider_kind", "provider_status", "paid_amount", "fee"][..],
         &["created_at", "updated_at", "paid_at", "settled_at"],
-        &["first_seen_at", "observed_at", "changed_at"],
+        &["first_seen_at", "observed_at", "changed_at", "erased_at"],
         &[
             "parent_transaction_id",
             "payment_group_id",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 use super::ConfigError;
@@ -59,8 +60,19 @@ pub struct Account {
     pub allow_http: bool,
     /// What is taken out of its items, by the rules for all accounts and its own.
     pub redact: Redact,
+    /// Who is trusted beside the system's authorities.
+    pub ca_file: Option<CaFile>,
     /// The provider's own options, an object.
     pub options: serde_json::Value,
+}
+
+/// A file of authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// Its path as written.
+    pub path: String,
+    /// The certificates in it.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Account {
@@ -168,6 +180,7 @@ fn read(table: &mut Table<'_>, id: String, redact: &Redact) -> Result<Account, C
             .optional("allow_http", value::boolean)?
             .unwrap_or(false),
         redact: table.section("redact", |own| redact.read_more(own))?,
+        ca_file: table.optional("ca_file", value::ca_file)?,
         options: table
             .optional("options", value::options)?
             .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),

@@ -79,6 +79,7 @@ fn defaults_hold_where_nothing_is_set() {
         windows: Some(Duration::from_hours(30 * 24)),
         history: None,
         quarantine: None,
+        raw: None,
     };
     assert_eq!(config.retention, kept, "by default nothing is lost");
     assert!(config.accounts.is_empty());
@@ -94,6 +95,8 @@ fn how_long_something_is_kept_can_be_said() {
     let variables = [("PAYSYNC__RETENTION__WINDOWS", "7d")];
     let config = load_with(&format!("{DATABASE}{text}"), variables).unwrap();
     assert_eq!(config.retention.windows, Some(Duration::from_hours(7 * 24)));
+    let kept = load("[raw]\nretention = \"90d\"\n").retention;
+    assert_eq!(kept.raw, Some(Duration::from_hours(90 * 24)));
     let expected = "expected a duration, like \"30d\" or \"2y\", or \"forever\"";
     for (wrong, said) in [
         ("30", format!("retention.windows: {expected}")),

@@ -9,9 +9,12 @@ use std::time::Duration;
 use ::config::{Value, ValueKind};
 use chrono::{DateTime, SubsecRound, Utc};
 use chrono_tz::Tz;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use super::account::CaFile;
 use super::table::Context;
 use crate::telemetry::{self, LogFormat};
 
@@ -247,9 +250,47 @@ pub(super) fn database_url(value: Value, context: &Context<'_>) -> Result<Secret
         .iter()
         .any(|scheme| url.expose_secret().starts_with(scheme))
     {
+        files_of(url.expose_secret())?;
         return Ok(url);
     }
     Err("not a PostgreSQL URL, write it like \"postgres://user@host/database\"".to_owned())
+}
+
+/// The certificates of a file, in PEM.
+pub(super) fn ca_file(value: Value, context: &Context<'_>) -> Result<CaFile, String> {
+    let path = text(value, context).map_err(|_| "expected the path of a file in quotes")?;
+    let text = from_file(&path, context)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(CaFile { path, certificates }),
+        _ => Err(format!(
+            "the file {path} has no certificate in it, expected PEM (-----BEGIN CERTIFICATE-----)"
+        )),
+    }
+}
+
+/// Fails if a file for TLS that a database's URL names cannot be read: later nobody would say which.
+fn files_of(url: &str) -> Result<(), String> {
+    const NAMES: [&str; 7] = [
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+    ];
+    let Ok(url) = Url::parse(url) else {
+        return Ok(());
+    };
+    for (name, file) in url.query_pairs() {
+        // Certificates may also be written out.
+        let is_file = NAMES.contains(&&*name) && !file.trim_start().starts_with("-----BEGIN");
+        if is_file && let Err(error) = std::fs::File::open(&*file) {
+            return Err(format!("{name}: the file {file} cannot be read: {error}"));
+        }
+    }
+    Ok(())
 }
 
 fn from_environment(name: &str, context: &Context<'_>) -> Result<String, String> {

@@ -29,6 +29,9 @@ const FOLDINGS: u32 = 1000;
 /// Rows looked at by one statement: a few milliseconds of work.
 const BATCH: u32 = 1000;
 
+/// Payloads looked at by one statement: few of them are let go by each round.
+const PAYLOADS: i64 = 5000;
+
 /// Time that the daemon leaves to others between two batches.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,6 +54,8 @@ pub struct Tidied {
     pub windows: u64,
     /// Replaced versions of transactions deleted.
     pub versions: u64,
+    /// Payloads deleted.
+    pub payloads: u64,
     /// Items in quarantine deleted.
     pub quarantined: u64,
 }
@@ -177,6 +182,9 @@ impl Round<'_> {
                     tidied.versions += deleted;
                 }
             }
+            if let Some(age) = self.retention.raw {
+                tidied.payloads += self.drop_payloads(account, age).await?;
+            }
             if let Some(age) = self.retention.quarantine {
                 let mut deleted = u64::from(BATCH);
                 while deleted == u64::from(BATCH) && self.may_go_on().await {
@@ -186,6 +194,28 @@ impl Round<'_> {
             }
         }
         Ok(tidied)
+    }
+
+    async fn drop_payloads(&mut self, account: &str, age: Duration) -> Result<u64, StoreError> {
+        if self.stop.is_cancelled() {
+            return Ok(0);
+        }
+        let Some(before) = self.store.let_payloads_go(account, age).await? else {
+            return Ok(0);
+        };
+        let mut payloads = 0;
+        let mut next = Some(String::new());
+        while let Some(after) = next
+            && self.may_go_on().await
+        {
+            let dropped = self
+                .store
+                .drop_payloads(account, before, &after, PAYLOADS)
+                .await?;
+            payloads += dropped.payloads;
+            next = dropped.next;
+        }
+        Ok(payloads)
     }
 
     /// Leaves others their time, and counts the batches.
@@ -205,6 +235,7 @@ fn note(round: Result<Tidied, StoreError>) {
         Ok(tidied) => info!(
             windows = tidied.windows,
             versions = tidied.versions,
+            payloads = tidied.payloads,
             quarantined = tidied.quarantined,
             "old windows were folded, what retention lets go was deleted"
         ),

@@ -41,8 +41,10 @@ pub struct Life {
     pub windows: Vec<Sighting>,
     /// Items in quarantine that show its id.
     pub quarantine: Vec<Held>,
-    /// How to read its payload; none where there is no row.
+    /// How to read its payload; none where there is none.
     pub payload: Option<String>,
+    /// Why a row has no payload.
+    pub payload_gone: Option<&'static str>,
 }
 
 /// A version that was replaced.
@@ -97,10 +99,20 @@ pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<L
         .last()
         .filter(|version| version.valid_to.is_none())
         .map(|version| told(&version.columns));
+    let has_payload = row.is_some() && store.has_payload(&account.id, id).await?;
+    let erased = |row: &Map<String, Value>| row.get("erased_at").is_some_and(Value::is_string);
+    let gone = |row: &Map<String, Value>| {
+        if erased(row) {
+            "the person was erased from this row, and the payload with it"
+        } else {
+            "it is not stored any more: raw.retention let it go, or somebody deleted it"
+        }
+    };
     Ok(Some(Life {
         account: account.id.clone(),
         id: id.to_owned(),
-        payload: row.is_some().then(|| payload_query(&account.id, id)),
+        payload: has_payload.then(|| payload_query(&account.id, id)),
+        payload_gone: row.as_ref().filter(|_| !has_payload).map(gone),
         row,
         versions: replaced(&versions),
         windows,

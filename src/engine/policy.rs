@@ -10,6 +10,9 @@ use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
 use crate::transport::{LONGEST_PAUSE, TransportError};
 
+/// What is said of a certificate that no authority vouches for.
+const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
+
 const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
 
 /// What kept a window from being read.
@@ -165,6 +168,10 @@ impl Failure {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Transport(error) => match error {
+                TransportError::Connect { cause, .. } if cause.contains(UNTRUSTED) => {
+                    "check base_url, DNS, TLS; if the provider has a certificate of its own authority, name that in the \
+                     account's ca_file; retried for ever"
+                }
                 TransportError::Connect { .. } => {
                     "check base_url, DNS, TLS and the way out to the provider; retried for ever"
                 }

@@ -33,6 +33,8 @@ pub struct Replayed {
     pub overtaken: u64,
     /// Rows whose payload cannot be read any more; they stay as they are.
     pub unreadable: u64,
+    /// Rows without a payload, which cannot be read again: retention let it go, or the row was erased.
+    pub without_payload: u64,
     /// Items in quarantine tried again.
     pub retried: u64,
     /// What became of them.
@@ -93,6 +95,9 @@ pub async fn replay(
         }
         note(&replayed);
     }
+    replayed.without_payload = store
+        .rows_without_payload(&account.id, account.spec.code)
+        .await?;
     let mut after = (String::new(), Uuid::nil());
     loop {
         let batch = store

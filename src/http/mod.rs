@@ -1,6 +1,7 @@
 //! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
 
 mod gauges;
+mod limits;
 mod page;
 mod process;
 
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Engine;
 use gauges::Gauges;
+pub use limits::Limits;
 
 /// How long the database may take to answer, before whoever asks for health gives up.
 const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
@@ -40,15 +42,13 @@ impl Pages {
 }
 
 /// Serves until it is stopped.
-///
-/// # Errors
-/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     engine: watch::Receiver<Engine>,
     metrics: PrometheusHandle,
+    limits: Limits,
     stop: CancellationToken,
-) -> std::io::Result<()> {
+) {
     let pages = Pages {
         engine,
         metrics,
@@ -61,9 +61,7 @@ pub async fn serve(
         .route("/metrics", get(render_metrics))
         .route("/status.json", get(status))
         .with_state(pages);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    limits::serve(listener, router, limits, stop).await;
 }
 
 /// A listener on the configured address.

@@ -66,8 +66,14 @@ impl StoreError {
         }
         let cause = self.cause()?;
         let Some(code) = sqlstate(cause) else {
-            return matches!(cause, sqlx::Error::PoolTimedOut)
-                .then_some("check the database; if it is well, raise database.max_connections");
+            return match cause {
+                sqlx::Error::PoolTimedOut => {
+                    Some("check the database; if it is well, raise database.max_connections")
+                }
+                sqlx::Error::Io(cause) => of_tls(&cause.to_string()),
+                sqlx::Error::Tls(cause) => of_tls(&cause.to_string()).or(Some(TLS)),
+                _ => None,
+            };
         };
         let advice = match code.as_str() {
             "26000" | "42P05" => POOLED,
@@ -111,6 +117,24 @@ impl StoreError {
 
 /// What helps where sessions share servers.
 const POOLED: &str = "set database.prepared_statements = false and database.direct_url, or let the pooler keep prepared statements (PgBouncer 1.21 and later: max_prepared_statements)";
+
+const TLS: &str = "check sslmode and sslrootcert in database.url, and the server's ssl";
+
+/// What helps where the way to the database is not safe.
+fn of_tls(cause: &str) -> Option<&'static str> {
+    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
+        return Some(
+            "the server's certificate is of an authority that is not known here: name its file in database.url, as in \
+             ?sslmode=verify-full&sslrootcert=/path/authority.pem",
+        );
+    }
+    if cause.contains("not valid for name") || cause.contains("NotValidForName") {
+        return Some(
+            "write the host in database.url as the server's certificate names it; another may be answering in its place",
+        );
+    }
+    cause.contains("certificate").then_some(TLS)
+}
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {

@@ -124,6 +124,22 @@ impl Store {
         Ok(versions.collect())
     }
 
+    /// Whether the payload of a row is there.
+    pub async fn has_payload(&self, account_id: &str, id: &str) -> Result<bool, StoreError> {
+        let held = sqlx::query_scalar!(
+            r#"
+            SELECT EXISTS (
+                SELECT FROM paysync.raw_transactions WHERE account_id = $1 AND provider_transaction_id = $2
+            ) AS "held!"
+            "#,
+            account_id,
+            id,
+        )
+        .fetch_one(self.once())
+        .await?;
+        Ok(held)
+    }
+
     /// The windows of the ledger that touch one of these places, newest first, at most `limit`.
     pub async fn sightings(
         &self,

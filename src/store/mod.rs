@@ -14,6 +14,7 @@ mod connections;
 mod copy;
 mod culprits;
 pub mod emptying;
+pub mod erase;
 mod error;
 pub mod health;
 mod item;

@@ -104,7 +104,13 @@ pub(crate) async fn write(
             window_end, observed_at
         )
         -- The same item twice in a page is one row.
-        SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail, payload, $3, $4, $5
+        SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail,
+               -- Nobody who was erased comes back.
+               CASE WHEN EXISTS (
+                   SELECT FROM paysync.transactions AS stored
+                   WHERE stored.account_id = $1 AND stored.provider_transaction_id = id AND stored.erased_at IS NOT NULL
+               ) THEN '{}' ELSE payload END,
+               $3, $4, $5
         FROM UNNEST($6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[]) AS item(hash, id, reason, detail, payload)
         ORDER BY hash
         ON CONFLICT (account_id, stream, payload_hash) DO UPDATE SET

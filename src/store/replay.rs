@@ -53,6 +53,29 @@ pub struct Corrected {
 }
 
 impl Store {
+    /// How many rows that a provider's items were made of have no payload any more.
+    pub async fn rows_without_payload(
+        &self,
+        account_id: &str,
+        provider: &str,
+    ) -> Result<u64, StoreError> {
+        let rows = sqlx::query_scalar!(
+            r#"
+            SELECT count(*) AS "count!"
+            FROM paysync.transactions AS held
+            WHERE account_id = $1 AND provider = $2 AND NOT EXISTS (
+                SELECT FROM paysync.raw_transactions AS raw
+                WHERE raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
+            )
+            "#,
+            account_id,
+            provider,
+        )
+        .fetch_one(self.once())
+        .await?;
+        Ok(u64::try_from(rows).unwrap_or(0))
+    }
+
     /// The next rows that a provider's items were made of, in the order of their ids; empty after the
     /// last.
     ///
@@ -225,6 +248,8 @@ async fn update(
                 ON held.account_id = $1 AND held.provider_transaction_id = correct.provider_transaction_id
             -- Still the version that was read: a newer one wins.
             WHERE (held.payload_hash, held.changed_at) = (correct.payload_hash, correct.changed_at)
+              -- Nobody who was erased since then comes back.
+              AND held.erased_at IS NULL
             ORDER BY correct.place
             FOR NO KEY UPDATE OF held
         )

@@ -1,4 +1,4 @@
-//! What is kept how long: closed windows are folded into sums, old versions and quarantined items let go.
+//! What is kept how long: closed windows are folded into sums, old versions, payloads and quarantined items let go.
 //!
 //! All of it works in small batches beside running lanes and other processes, under no lease.
 
@@ -16,6 +16,15 @@ pub struct Folded {
     pub windows: u64,
     /// The number after which the next batch starts; none after the last.
     pub next: Option<i64>,
+}
+
+/// What deleting a batch of payloads did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Payloads deleted.
+    pub payloads: u64,
+    /// The id after which the next batch starts; none after the last.
+    pub next: Option<String>,
 }
 
 impl Store {
@@ -176,6 +185,76 @@ impl Store {
         .execute(self.once())
         .await?;
         Ok(deleted.rows_affected())
+    }
+
+    /// The instant before which an account's rows lose their payloads, if they are kept for `age` from the
+    /// row's last change. It is written down first: a payload that is missing later is known to have been
+    /// let go.
+    pub async fn let_payloads_go(
+        &self,
+        account_id: &str,
+        age: Duration,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let before = sqlx::query_scalar!(
+            r#"
+            UPDATE paysync.accounts
+            SET payloads_from = greatest(payloads_from, now() - make_interval(secs => $2::bigint / 1000.0))
+            WHERE account_id = $1
+            RETURNING now() - make_interval(secs => $2::bigint / 1000.0) AS "before!"
+            "#,
+            account_id,
+            milliseconds(age),
+        )
+        .fetch_optional(self.once())
+        .await?;
+        Ok(before)
+    }
+
+    /// Deletes those of an account's `limit` payloads after the id `after` whose row was last changed
+    /// before an instant.
+    pub async fn drop_payloads(
+        &self,
+        account_id: &str,
+        before: DateTime<Utc>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Dropped, StoreError> {
+        let row = sqlx::query!(
+            r#"
+            WITH batch AS (
+                SELECT provider_transaction_id
+                FROM paysync.raw_transactions
+                WHERE account_id = $1 AND provider_transaction_id > $3
+                ORDER BY provider_transaction_id
+                LIMIT $4
+            ), old AS (
+                -- A row that is being changed gets a new payload: it is left alone.
+                SELECT held.provider_transaction_id
+                FROM batch
+                JOIN paysync.transactions AS held
+                    ON held.account_id = $1 AND held.provider_transaction_id = batch.provider_transaction_id
+                WHERE held.changed_at < $2
+                FOR NO KEY UPDATE OF held SKIP LOCKED
+            ), dropped AS (
+                DELETE FROM paysync.raw_transactions AS raw
+                USING old
+                WHERE raw.account_id = $1 AND raw.provider_transaction_id = old.provider_transaction_id
+                RETURNING raw.provider_transaction_id
+            )
+            SELECT (SELECT count(*) FROM dropped) AS "payloads!",
+                   (SELECT max(provider_transaction_id) FROM batch HAVING count(*) = $4) AS next
+            "#,
+            account_id,
+            before,
+            after,
+            limit,
+        )
+        .fetch_one(self.once())
+        .await?;
+        Ok(Dropped {
+            payloads: u64::try_from(row.payloads).unwrap_or(0),
+            next: row.next,
+        })
     }
 
     /// Deletes at most `limit` of an account's items in quarantine that were last met longer ago than

@@ -231,6 +231,7 @@ pub(crate) async fn upsert(
                    customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
                    gateway, description, is_test, payload_hash
             FROM incoming
+            -- Of an erased row, the columns that name a person stay empty: those of Store::erase.
             ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET
                 provider = EXCLUDED.provider,
                 observed_at = EXCLUDED.observed_at,
@@ -256,12 +257,12 @@ pub(crate) async fn upsert(
                 settled_at = EXCLUDED.settled_at,
                 payment_method = EXCLUDED.payment_method,
                 card_brand = EXCLUDED.card_brand,
-                card_bin = EXCLUDED.card_bin,
-                card_last4 = EXCLUDED.card_last4,
+                card_bin = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.card_bin END,
+                card_last4 = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.card_last4 END,
                 card_issuer_country = EXCLUDED.card_issuer_country,
-                customer_id = EXCLUDED.customer_id,
-                customer_email = EXCLUDED.customer_email,
-                customer_ip = EXCLUDED.customer_ip,
+                customer_id = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_id END,
+                customer_email = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_email END,
+                customer_ip = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_ip END,
                 error_code = EXCLUDED.error_code,
                 error_message = EXCLUDED.error_message,
                 rrn = EXCLUDED.rrn,
@@ -269,18 +270,19 @@ pub(crate) async fn upsert(
                 auth_code = EXCLUDED.auth_code,
                 provider_reference = EXCLUDED.provider_reference,
                 gateway = EXCLUDED.gateway,
-                description = EXCLUDED.description,
+                description = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.description END,
                 is_test = EXCLUDED.is_test,
                 payload_hash = EXCLUDED.payload_hash
             WHERE held.payload_hash <> EXCLUDED.payload_hash
               AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
             -- No system column tells: distributed and partitioned tables have none to return.
-            RETURNING provider_transaction_id, first_seen_at = now() AS inserted
+            RETURNING provider_transaction_id, first_seen_at = now() AS inserted, held.erased_at IS NOT NULL AS erased
         ), kept AS (
             INSERT INTO paysync.raw_transactions (account_id, provider_transaction_id, payload)
             SELECT $1, incoming.provider_transaction_id, incoming.payload::json
             FROM incoming
             JOIN written USING (provider_transaction_id)
+            WHERE NOT written.erased
             ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET payload = EXCLUDED.payload
         )
         SELECT provider_transaction_id AS "id!", inserted AS "inserted!" FROM written

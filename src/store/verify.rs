@@ -90,8 +90,10 @@ pub struct Payload<'a> {
     pub id: &'a str,
     /// The hash that the row has.
     pub hash: Uuid,
-    /// The payload; none if it is missing.
+    /// The payload; none if there is none.
     pub text: Option<&'a str>,
+    /// Whether it may rightly be missing: let go by retention, or erased.
+    pub is_let_go: bool,
 }
 
 impl Store {
@@ -120,8 +122,10 @@ impl Store {
         let mut work = session.alone().await?;
         let mut rows = sqlx::query!(
             r#"
-            SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text
+            SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text,
+                   held.erased_at IS NOT NULL OR coalesce(held.changed_at < accounts.payloads_from, false) AS "is_let_go!"
             FROM paysync.transactions AS held
+            JOIN paysync.accounts ON accounts.account_id = held.account_id
             LEFT JOIN paysync.raw_transactions AS raw
                 ON raw.account_id = held.account_id AND raw.provider_transaction_id = held.provider_transaction_id
             WHERE held.account_id = $1 AND held.provider_transaction_id > $2
@@ -140,6 +144,7 @@ impl Store {
                 id: &row.id,
                 hash: row.hash,
                 text: row.text.as_deref(),
+                is_let_go: row.is_let_go,
             });
             seen += 1;
             last = Some(row.id);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Certificate;
 use reqwest::redirect::Policy;
+use rustls::pki_types::CertificateDer;
 
 use super::innermost;
 
@@ -19,12 +20,28 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// If neither roots can be used.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    client_that_trusts(&[])
+}
+
+/// A client that trusts more authorities, given in DER, besides.
+///
+/// # Errors
+/// If they cannot be used, or no other roots can.
+pub fn client_that_trusts(
+    authorities: &[CertificateDer<'static>],
+) -> Result<reqwest::Client, reqwest::Error> {
     install_tls();
-    builder().build().or_else(|error| {
+    let more: Result<Vec<Certificate>, _> = authorities
+        .iter()
+        .map(|authority| Certificate::from_der(authority))
+        .collect();
+    let more = more?;
+    let with_system = builder().tls_certs_merge(more.iter().cloned()).build();
+    with_system.or_else(|error| {
         tracing::debug!(error = %innermost(&error), "the system's root certificates cannot be used");
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
-        let roots: Vec<Certificate> = roots.filter_map(|root| Certificate::from_der(root).ok()).collect();
-        builder().tls_certs_only(roots).build()
+        let roots = roots.filter_map(|root| Certificate::from_der(root).ok());
+        builder().tls_certs_only(roots.chain(more)).build()
     })
 }
 

@@ -24,7 +24,7 @@ use url::Url;
 use crate::provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use limiter::Limiter;
 
-pub use client::{USER_AGENT, client, local_client};
+pub use client::{USER_AGENT, client, client_that_trusts, local_client};
 
 /// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod canary;
+mod erase;
 mod input;
 mod lines;
 mod reload;

@@ -1,4 +1,4 @@
-//! The built program as a daemon: its log, its signals, its end.
+//! The built program: a command to its end; a daemon with its log, its signals, its end.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -102,4 +102,23 @@ impl Daemon {
         assert_eq!(code, Some(0), "{log:#?}");
         log
     }
+}
+
+/// Exit code, standard output and standard error of a command.
+pub(crate) async fn paysync(text: &str, arguments: &[&str]) -> (i32, String, String) {
+    let configuration = file_of(text);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paysync"));
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(configuration.path())
+        .env_clear()
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let output = in_time("the program", command.output()).await.unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }

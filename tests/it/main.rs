@@ -22,7 +22,11 @@ mod layers;
 #[cfg(test)]
 mod pooler;
 #[cfg(test)]
+mod port;
+#[cfg(test)]
 mod privacy;
+#[cfg(test)]
+mod privileges;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
@@ -33,6 +37,8 @@ mod servers;
 mod store;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod views;
 #[cfg(test)]

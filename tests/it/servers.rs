@@ -2,8 +2,8 @@
 //! trusts, bodies without end.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -56,18 +56,71 @@ pub(crate) async fn untrusted() -> SocketAddr {
     let decode = |text: &str| STANDARD.decode(text).unwrap();
     let chain = vec![CertificateDer::from(decode(CERTIFICATE))];
     let key = PrivatePkcs8KeyDer::from(decode(KEY));
+    let acceptor = acceptor(chain, key);
+    serve(move |client: TcpStream| {
+        let greeting = acceptor.accept(client);
+        async move { assert!(greeting.await.is_err(), "the certificate was trusted") }
+    })
+    .await
+}
+
+/// A server that redirects everybody to another one; the visitors of that other one, and what the first
+/// was told.
+pub(crate) async fn redirecting() -> (SocketAddr, Arc<AtomicUsize>, Arc<Mutex<String>>) {
+    let visitors = Arc::new(AtomicUsize::new(0));
+    let counter = visitors.clone();
+    let elsewhere = serve(move |client: TcpStream| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async move { drop(client) }
+    })
+    .await;
+    let told = Arc::new(Mutex::new(String::new()));
+    let notes = told.clone();
+    let address = serve(move |mut client: TcpStream| {
+        let notes = notes.clone();
+        async move {
+            let mut request = vec![0; 16 << 10];
+            let length = client.read(&mut request).await.unwrap_or(0);
+            *notes.lock().unwrap() += &String::from_utf8_lossy(&request[..length]);
+            let answer = format!(
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{elsewhere}/\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+            drop(client.write_all(answer.as_bytes()).await);
+        }
+    })
+    .await;
+    (address, visitors, told)
+}
+
+/// A server that speaks TLS with this certificate, in front of another one.
+pub(crate) async fn tls_before(
+    server: SocketAddr,
+    certificate: CertificateDer<'static>,
+    key: PrivatePkcs8KeyDer<'static>,
+) -> SocketAddr {
+    let acceptor = acceptor(vec![certificate], key);
+    serve(move |client: TcpStream| {
+        let greeting = acceptor.accept(client);
+        async move {
+            let Ok(mut client) = greeting.await else {
+                return;
+            };
+            let mut server = TcpStream::connect(server).await.unwrap();
+            drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+        }
+    })
+    .await
+}
+
+fn acceptor(chain: Vec<CertificateDer<'static>>, key: PrivatePkcs8KeyDer<'static>) -> TlsAcceptor {
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(chain, key.into())
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    serve(move |client: TcpStream| {
-        let greeting = acceptor.accept(client);
-        async move { assert!(greeting.await.is_err(), "the certificate was trusted") }
-    })
-    .await
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// A server that sends these headers and the start of a body, and then a piece of it again and again

@@ -2,6 +2,7 @@
 
 mod copies;
 mod cuts;
+mod erase;
 mod gate;
 mod lanes;
 mod replay;

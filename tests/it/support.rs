@@ -287,3 +287,29 @@ pub(crate) async fn versions(pool: &PgPool) -> Vec<String> {
     .await
     .unwrap()
 }
+
+/// The tables of paysync that have a row with this text in any column.
+pub(crate) async fn tables_with(pool: &PgPool, text: &str) -> Vec<String> {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_class WHERE relnamespace = 'paysync'::regnamespace AND relkind = 'r' ORDER BY 1",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap();
+    assert!(tables.len() > 10, "{tables:?}");
+    let mut found = Vec::new();
+    for table in tables {
+        let sql = format!(
+            "SELECT count(*) FROM paysync.{table} AS held WHERE position(lower($1) IN lower(held::text)) > 0"
+        );
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(text)
+            .fetch_one(pool)
+            .await
+            .unwrap();
+        if rows > 0 {
+            found.push(format!("{table}: {text}, {rows} times"));
+        }
+    }
+    found
+}

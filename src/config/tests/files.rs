@@ -15,7 +15,9 @@ fn shown() -> String {
 
 #[test]
 fn the_default_file_shows_every_key_and_the_true_defaults() {
-    let (_folder, path) = written(&shown());
+    let (folder, path) = written(&shown());
+    let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(folder.path().join("authority.pem"), authority).unwrap();
     let variables = [("ACME_TOKEN", "x"), ("PAYSYNC_SALT", "0123456789abcdef")];
     let config = Config::load(Some(&path), &environment(variables)).unwrap();
     let bare = only(&account("a", ""));
@@ -44,6 +46,7 @@ fn the_default_file_shows_every_key_and_the_true_defaults() {
     }
     assert!(config.redact.salt.is_some() && full.redact != config.redact);
     assert_eq!(bare.redact, Redact::default());
+    assert!(full.ca_file.is_some());
 
     let known = complaint(&account("a", "unknown = 1"));
     let (_, known) = known.split_once("expected one of ").unwrap();

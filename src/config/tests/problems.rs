@@ -90,7 +90,7 @@ fn unknown_keys_are_named_with_their_place() {
     for (text, said) in [
         (
             "[databases]\n",
-            "databases: unknown key, expected one of database, http, engine, retention, log, redact, accounts",
+            "databases: unknown key, expected one of database, http, engine, retention, raw, log, redact, accounts",
         ),
         (
             "[http]\nlisten_on = 1\n",

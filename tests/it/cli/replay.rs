@@ -102,7 +102,7 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
     assert_eq!(account["id"], ACCOUNT);
     assert_eq!(
         account["rows"],
-        json!({"read": 299, "unchanged": 298, "changed": 1, "overtaken": 0, "unreadable": 0})
+        json!({"read": 299, "unchanged": 298, "changed": 1, "overtaken": 0, "unreadable": 0, "without_payload": 0})
     );
     assert_eq!(
         account["quarantine"],

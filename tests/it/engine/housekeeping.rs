@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::SMALL;
 use crate::support::{
-    assert_exact, config_text, count, engine_of, history, in_time, start, sync_covers,
+    account_of, assert_exact, config_text, count, differences, engine_of, history, in_time, ledger,
+    start, stored, sync_covers,
 };
 
 const ONE: [Provider; 1] = [Provider::Convergegate];
@@ -70,6 +71,7 @@ async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
     let all = Tidied {
         windows,
         versions: old,
+        payloads: 0,
         quarantined: streams.unsigned_abs(),
     };
     assert_eq!(tidy(&strict, 100, &go_on).await, all);
@@ -144,5 +146,43 @@ async fn housekeeping_that_fails_disturbs_nothing(pool: PgPool) {
     assert!(round.is_err());
     sync_covers(&text).await;
     assert_exact(&pool, &simulator, &ONE).await;
+    simulator.stop().await;
+}
+
+/// Payloads go by their age, and nothing that is proven of the rest gets weaker for it.
+#[sqlx::test(migrations = "./migrations")]
+async fn payloads_that_were_let_go_are_no_loss(pool: PgPool) {
+    let (simulator, text) = bench(&pool).await;
+    let rows = count(&pool, "SELECT count(*) FROM paysync.transactions").await;
+    let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '91 days' WHERE provider_transaction_id < '8'";
+    let old = sqlx::query(old)
+        .execute(&pool)
+        .await
+        .unwrap()
+        .rows_affected();
+    assert!(old > 0 && old < rows.unsigned_abs());
+    let go_on = CancellationToken::new();
+    let kept = text.clone() + "[raw]\nretention = \"90d\"\n";
+    let tidied = tidy(&kept, 100, &go_on).await;
+    assert_eq!((tidied.payloads, tidied.versions), (old, 0));
+    assert_eq!(tidy(&kept, 100, &go_on).await, Tidied::default());
+    let payloads = "SELECT count(*) FROM paysync.raw_transactions";
+    let left = rows - i64::try_from(old).unwrap();
+    assert_eq!(count(&pool, payloads).await, left);
+
+    // By those who keep them for ever, too.
+    for text in [&kept, &text] {
+        let verification = engine_of(text).await.verify().await.unwrap();
+        assert!(verification.proven, "{verification:?}");
+        let mut checks = verification.accounts[0].checks.iter();
+        let check = checks.find(|check| check.check == "payloads").unwrap();
+        let said = format!("{left} are those their rows were made of, {old} were let go");
+        assert!(check.detail.starts_with(&said), "{check:?}");
+    }
+    super::forget_everything(&text).await;
+    sync_covers(&text).await;
+    let held = stored(&pool, &account_of(ONE[0])).await;
+    assert_eq!(differences(&held, &ledger(&simulator, ONE[0])), [""; 0]);
+    assert_eq!(count(&pool, payloads).await, left, "nothing had changed");
     simulator.stop().await;
 }

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use super::{
     ACCOUNT, STREAM, bad, bench, close, hour, more, new_stream, open, open_again, page, planned,
-    record, span, state,
+    record, rows, span, state,
 };
 use crate::support::{count, in_time, url};
 
@@ -388,4 +388,81 @@ async fn one_process_keeps_house(pool: PgPool) {
     .await
     .unwrap();
     assert!(store.comes_first("b").await.unwrap(), "the first is dead");
+}
+
+/// Payloads go by the age of their row's last change; a re-scan does not bring them back, a change does.
+#[sqlx::test(migrations = "./migrations")]
+async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let windows = open(&store, &lease, &[planned(0, 1)]).await;
+    let commit = async |rows| {
+        let commit = page(&windows[0], rows, more(1));
+        store.commit_page(&lease, commit).await.unwrap()
+    };
+    let five = || ["a", "b", "c", "d", "e"].map(|id| record(id, 1)).to_vec();
+    commit(five()).await;
+    let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '31 days' WHERE provider_transaction_id < 'e'";
+    sqlx::query(old).execute(&pool).await.unwrap();
+    let unknown = store.let_payloads_go("other", MONTH).await.unwrap();
+    assert_eq!(unknown, None);
+    let before = store
+        .let_payloads_go(ACCOUNT, MONTH)
+        .await
+        .unwrap()
+        .unwrap();
+
+    // A row that is being written is left for the next round.
+    let mut writer = pool.begin().await.unwrap();
+    sqlx::query(
+        "SELECT FROM paysync.transactions WHERE provider_transaction_id = 'b' FOR NO KEY UPDATE",
+    )
+    .execute(&mut *writer)
+    .await
+    .unwrap();
+    let mut dropped = Vec::new();
+    let mut next = Some(String::new());
+    while let Some(after) = next {
+        let batch = store
+            .drop_payloads(ACCOUNT, before, &after, 2)
+            .await
+            .unwrap();
+        dropped.push(batch.payloads);
+        next = batch.next;
+    }
+    assert_eq!(dropped, [1, 2, 0]);
+    writer.rollback().await.unwrap();
+    assert_eq!(
+        store
+            .drop_payloads(ACCOUNT, before, "", 9)
+            .await
+            .unwrap()
+            .payloads,
+        1
+    );
+    let held = async || {
+        let ids: Vec<String> = rows(&pool).await.into_iter().map(|(id, ..)| id).collect();
+        ids
+    };
+    assert_eq!(held().await, ["e"]);
+    let transactions = "SELECT count(*) FROM paysync.transactions";
+    assert_eq!(count(&pool, transactions).await, 5);
+
+    assert_eq!(commit(five()).await.unchanged, 5);
+    assert_eq!(held().await, ["e"]);
+    assert_eq!(commit(vec![record("b", 2)]).await.updated, 1);
+    assert_eq!(held().await, ["b", "e"]);
+    // What was let go is told from what was lost.
+    let lost = "DELETE FROM paysync.raw_transactions WHERE provider_transaction_id = 'e'";
+    sqlx::query(lost).execute(&pool).await.unwrap();
+    let mut missing = Vec::new();
+    store
+        .each_payload(ACCOUNT, "", 9, |payload| {
+            if payload.text.is_none() {
+                missing.push((payload.id.to_owned(), payload.is_let_go));
+            }
+        })
+        .await
+        .unwrap();
+    let expected = [("a", true), ("c", true), ("d", true), ("e", false)];
+    assert_eq!(missing, expected.map(|(id, go)| (id.to_owned(), go)));
 }

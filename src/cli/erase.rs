@@ -1,0 +1,190 @@
+//! `paysync erase`: one person leaves, the sums stay.
+
+use anyhow::bail;
+use serde_json::json;
+use tracing::info;
+
+use super::operate::confirmed;
+use super::output::{self, grouped};
+use super::start_logging;
+use crate::app::{self, UsageError};
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::erase::Erased;
+
+/// Rows erased by one transaction.
+const BATCH: usize = 500;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The person: the customer's id or e-mail address, exactly as it is stored
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    customer: String,
+    /// Only this account, configured or not
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Do not ask, even on a terminal
+    #[arg(long)]
+    yes: bool,
+    /// Change nothing; show what would be erased
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Print JSON; never asks
+    #[arg(long)]
+    json: bool,
+}
+
+/// What an account holds of a person.
+struct Found {
+    account: String,
+    ids: Vec<String>,
+    counts: Erased,
+    /// Items in quarantine that are left.
+    mentions: u64,
+}
+
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    if args.customer.trim().is_empty() {
+        return Err(UsageError("--customer is empty: name one person".to_owned()).into());
+    }
+    start_logging(config, &config.log.filter)?;
+    let store = app::store(config)?;
+    store.reach().await?;
+    if !args.dry_run {
+        store.migrate().await?;
+    }
+    let mut found = find(&store, args).await?;
+    let nobody = found.iter().all(|found| found.ids.is_empty());
+    if !args.json {
+        for line in found.iter().flat_map(|found| lines(found, args.dry_run)) {
+            output::line(line);
+        }
+        if nobody {
+            bail!(
+                "no transaction has this customer_id or customer_email: write it exactly as it is stored; \
+                 nothing was changed"
+            );
+        }
+        if !args.dry_run && !args.yes && !confirmed("erase this person? it cannot be undone")? {
+            output::line("nothing was changed");
+            return Ok(false);
+        }
+    }
+    if !args.dry_run {
+        for found in &mut found {
+            found.counts = erase(&store, found).await?;
+        }
+    }
+    if args.json {
+        output::json(&json!({
+            "erased": !args.dry_run && !nobody,
+            "accounts": found.iter().map(report).collect::<Vec<_>>(),
+        }))?;
+        return Ok(!nobody);
+    }
+    if !args.dry_run {
+        for found in found.iter().filter(|found| !found.ids.is_empty()) {
+            output::line(format!(
+                "{}: erased: {}",
+                found.account,
+                words(&found.counts)
+            ));
+        }
+    }
+    Ok(true)
+}
+
+async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
+    let known = store.account_ids().await?;
+    if let Some(account) = args.account.as_ref().filter(|id| !known.contains(id)) {
+        let there = if known.is_empty() {
+            "no account at all".to_owned()
+        } else {
+            known.join(", ")
+        };
+        return Err(UsageError(format!(
+            "account {account} is not in the database, there is {there}"
+        ))
+        .into());
+    }
+    let chosen = known
+        .into_iter()
+        .filter(|id| args.account.as_ref().is_none_or(|account| account == id));
+    let mut all = Vec::new();
+    for account in chosen {
+        let ids = store.rows_of_person(&account, &args.customer).await?;
+        all.push(Found {
+            counts: store.foresee_erasing(&account, &ids).await?,
+            mentions: store.other_mentions(&account, &args.customer, &ids).await?,
+            account,
+            ids,
+        });
+    }
+    Ok(all)
+}
+
+async fn erase(store: &Store, found: &Found) -> anyhow::Result<Erased> {
+    let mut erased = Erased::default();
+    for ids in found.ids.chunks(BATCH) {
+        erased += store.erase(&found.account, ids).await?;
+    }
+    if erased != Erased::default() {
+        // Never whom.
+        info!(
+            account.id = found.account,
+            rows = erased.rows,
+            versions = erased.versions,
+            payloads = erased.payloads,
+            quarantined = erased.quarantined,
+            "a person was erased"
+        );
+    }
+    Ok(erased)
+}
+
+fn report(found: &Found) -> serde_json::Value {
+    json!({
+        "id": found.account,
+        "rows": found.counts.rows,
+        "versions": found.counts.versions,
+        "payloads": found.counts.payloads,
+        "quarantined": found.counts.quarantined,
+        "left_in_quarantine": found.mentions,
+    })
+}
+
+/// `acme: 3 rows, 1 replaced versions, 3 payloads, 0 items in quarantine to erase`, and what is not.
+fn lines(found: &Found, dry_run: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !found.ids.is_empty() {
+        let would = if dry_run {
+            "would be erased"
+        } else {
+            "to erase"
+        };
+        lines.push(format!(
+            "{}: {} {would}",
+            found.account,
+            words(&found.counts)
+        ));
+    }
+    if found.mentions > 0 {
+        lines.push(format!(
+            "{}: {} items in quarantine have this text in them and belong to none of these rows: they are left; \
+             erase again once paysync replay has read them, or delete them from paysync.quarantine",
+            found.account,
+            grouped(found.mentions)
+        ));
+    }
+    lines
+}
+
+fn words(counts: &Erased) -> String {
+    format!(
+        "{} rows, {} replaced versions, {} payloads, {} items in quarantine",
+        grouped(counts.rows),
+        grouped(counts.versions),
+        grouped(counts.payloads),
+        grouped(counts.quarantined)
+    )
+}

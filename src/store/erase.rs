@@ -1,0 +1,192 @@
+//! One person leaves: what names a person becomes null and the payloads go, while rows, amounts and times stay.
+//!
+//! Works beside the daemon without a lease: a row that is being written is waited for, and what is
+//! written to it afterwards finds it marked (see `transaction.rs` and `quarantine.rs`).
+
+use std::ops::AddAssign;
+
+use super::transaction::count;
+use super::{Store, StoreError};
+
+/// What names a person was erased from, or would be.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Erased {
+    /// Transactions.
+    pub rows: u64,
+    /// Versions of them that were replaced.
+    pub versions: u64,
+    /// Payloads deleted.
+    pub payloads: u64,
+    /// Items in quarantine deleted.
+    pub quarantined: u64,
+}
+
+impl AddAssign for Erased {
+    fn add_assign(&mut self, batch: Self) {
+        self.rows += batch.rows;
+        self.versions += batch.versions;
+        self.payloads += batch.payloads;
+        self.quarantined += batch.quarantined;
+    }
+}
+
+impl Store {
+    /// All accounts that the database knows, configured or not.
+    pub async fn account_ids(&self) -> Result<Vec<String>, StoreError> {
+        let ids =
+            sqlx::query_scalar!("SELECT account_id FROM paysync.accounts ORDER BY account_id")
+                .fetch_all(self.once())
+                .await?;
+        Ok(ids)
+    }
+
+    /// The ids of an account's rows that show a person as `customer_id` or `customer_email`, now or in a
+    /// version that was replaced; in their order. Reads the whole account.
+    pub async fn rows_of_person(
+        &self,
+        account_id: &str,
+        person: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            r#"
+            SELECT provider_transaction_id AS "id!"
+            FROM paysync.transactions
+            WHERE account_id = $1 AND (customer_id = $2 OR customer_email = $2)
+            UNION
+            SELECT provider_transaction_id
+            FROM paysync.transaction_history
+            WHERE account_id = $1 AND (customer_id = $2 OR customer_email = $2)
+            ORDER BY 1
+            "#,
+            account_id,
+            person,
+        )
+        .fetch_all(self.once())
+        .await?;
+        Ok(ids)
+    }
+
+    /// How many items in quarantine have a person as a JSON string in them and belong to none of these rows.
+    pub async fn other_mentions(
+        &self,
+        account_id: &str,
+        person: &str,
+        ids: &[String],
+    ) -> Result<u64, StoreError> {
+        let quoted = serde_json::Value::from(person).to_string();
+        let items = sqlx::query_scalar!(
+            r#"
+            SELECT count(*) AS "count!"
+            FROM paysync.quarantine
+            WHERE account_id = $1 AND position($2 IN payload) > 0
+              AND (provider_transaction_id = ANY($3)) IS NOT TRUE
+            "#,
+            account_id,
+            quoted,
+            ids,
+        )
+        .fetch_one(self.once())
+        .await?;
+        Ok(u64::try_from(items).unwrap_or(0))
+    }
+
+    /// What [`Store::erase`] would do; writes nothing.
+    pub async fn foresee_erasing(
+        &self,
+        account_id: &str,
+        ids: &[String],
+    ) -> Result<Erased, StoreError> {
+        let row = sqlx::query!(
+            r#"
+            SELECT (
+                SELECT count(*) FROM paysync.transactions WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            ) AS "rows!", (
+                SELECT count(*) FROM paysync.transaction_history WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            ) AS "versions!", (
+                SELECT count(*) FROM paysync.raw_transactions WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            ) AS "payloads!", (
+                SELECT count(*) FROM paysync.quarantine WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            ) AS "quarantined!"
+            "#,
+            account_id,
+            ids,
+        )
+        .fetch_one(self.once())
+        .await?;
+        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
+        Ok(Erased {
+            rows: count(row.rows),
+            versions: count(row.versions),
+            payloads: count(row.payloads),
+            quarantined: count(row.quarantined),
+        })
+    }
+
+    /// Erases the person from these rows, in one transaction. The versions stay as old as they were, so
+    /// that nothing looks like a change of the provider's.
+    pub async fn erase(&self, account_id: &str, ids: &[String]) -> Result<Erased, StoreError> {
+        let mut session = self.session().await?;
+        let mut work = session.begin().await?;
+        // In the order in which pages write them. What others store of these rows is stored by now, and the next
+        // statements see it.
+        let held = sqlx::query_scalar!(
+            r#"
+            SELECT provider_transaction_id
+            FROM paysync.transactions
+            WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            ORDER BY provider_transaction_id
+            FOR NO KEY UPDATE
+            "#,
+            account_id,
+            ids,
+        )
+        .fetch_all(&mut work)
+        .await?;
+        sqlx::query!(
+            r#"
+            UPDATE paysync.transactions
+            SET card_bin = NULL, card_last4 = NULL, customer_id = NULL, customer_email = NULL, customer_ip = NULL,
+                description = NULL, erased_at = now()
+            WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            "#,
+            account_id,
+            &held,
+        )
+        .execute(&mut work)
+        .await?;
+        let versions = sqlx::query!(
+            r#"
+            UPDATE paysync.transaction_history
+            SET card_bin = NULL, card_last4 = NULL, customer_id = NULL, customer_email = NULL, customer_ip = NULL,
+                description = NULL, erased_at = now()
+            WHERE account_id = $1 AND provider_transaction_id = ANY($2)
+            "#,
+            account_id,
+            &held,
+        )
+        .execute(&mut work)
+        .await?;
+        let payloads = sqlx::query!(
+            "DELETE FROM paysync.raw_transactions WHERE account_id = $1 AND provider_transaction_id = ANY($2)",
+            account_id,
+            &held,
+        )
+        .execute(&mut work)
+        .await?;
+        let quarantined = sqlx::query!(
+            "DELETE FROM paysync.quarantine WHERE account_id = $1 AND provider_transaction_id = ANY($2)",
+            account_id,
+            &held,
+        )
+        .execute(&mut work)
+        .await?;
+        work.commit().await?;
+        session.done();
+        Ok(Erased {
+            rows: count(held.len()),
+            versions: versions.rows_affected(),
+            payloads: payloads.rows_affected(),
+            quarantined: quarantined.rows_affected(),
+        })
+    }
+}

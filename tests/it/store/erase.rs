@@ -1,0 +1,259 @@
+//! One person is erased: nothing of them is found in any table, whatever the provider sends later, and no
+//! sum has moved.
+
+use std::borrow::Cow;
+
+use paysync::store::Store;
+use paysync::store::account::Lease;
+use paysync::store::emptying::Retried;
+use paysync::store::erase::Erased;
+use paysync::store::page::{PageCounts, Quarantined, Record};
+use paysync::store::replay::Correction;
+use paysync::store::window::OpenWindow;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::{ACCOUNT, bench, hash, more, open_one, page, record, rows};
+use crate::support::{count, tables_with};
+
+const EMAIL: &str = "jane.planted@example.com";
+
+/// What of a person is planted: none of it may be found afterwards.
+const PLANTED: [&str; 3] = ["planted", "cus-7731", "203.0.113.77"];
+
+/// A row that names a person, in columns and payload.
+fn personal(id: &str, version: i64) -> Record<'static> {
+    let mut record = record(id, version);
+    let person = &mut record.transaction;
+    person.customer_email = Some(EMAIL.to_owned());
+    person.customer_id = Some("cus-7731".to_owned());
+    person.customer_ip = Some("203.0.113.77".to_owned());
+    person.card_bin = Some("planted bin".to_owned());
+    person.card_last4 = Some("planted digits".to_owned());
+    person.description = Some("Order of Jane Planted".to_owned());
+    person.merchant_reference = Some(format!("order-{id}"));
+    let payload = format!(
+        r#"{{"id":"{id}","version":{version},"email":"{EMAIL}","ip":"203.0.113.77","name":"Jane Planted"}}"#
+    );
+    record.hash = hash(&payload);
+    record.payload = Cow::Owned(payload);
+    record
+}
+
+/// The same person's item, which cannot be read.
+fn unreadable(id: Option<&str>, detail: i64) -> Quarantined<'static> {
+    let payload = format!(r#"{{"id":"a","detail":{detail},"email":"{EMAIL}"}}"#);
+    Quarantined {
+        provider_transaction_id: id.map(str::to_owned),
+        reason: "unreadable_item",
+        detail: "for a test".to_owned(),
+        hash: hash(&payload),
+        payload: Cow::Owned(payload),
+    }
+}
+
+async fn store_page(
+    store: &Store,
+    lease: &Lease,
+    window: &OpenWindow,
+    records: Vec<Record<'_>>,
+    quarantined: Vec<Quarantined<'_>>,
+) -> PageCounts {
+    let mut commit = page(window, records, more(1));
+    commit.quarantined = quarantined;
+    store.commit_page(lease, commit).await.unwrap()
+}
+
+/// Tables in which something of the person is left.
+async fn found(pool: &PgPool) -> Vec<String> {
+    let mut found = Vec::new();
+    for text in PLANTED {
+        found.extend(tables_with(pool, text).await);
+    }
+    found
+}
+
+/// What reports are made of.
+async fn sums(pool: &PgPool) -> Vec<String> {
+    let mut sums = Vec::new();
+    for sql in [
+        "SELECT t::text FROM paysync.daily_totals AS t ORDER BY 1",
+        "SELECT concat_ws(' ', provider_transaction_id, kind, status, amount, currency, created_at, updated_at, merchant_reference,
+                payload_hash, observed_at, changed_at) FROM paysync.transactions ORDER BY 1",
+        "SELECT concat_ws(' ', provider_transaction_id, kind, status, amount, valid_from, valid_to)
+         FROM paysync.transaction_history ORDER BY 1",
+    ] {
+        let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_all(pool)
+            .await
+            .unwrap();
+        sums.extend(rows);
+    }
+    sums
+}
+
+async fn erase(store: &Store) -> Erased {
+    let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
+    let foreseen = store.foresee_erasing(ACCOUNT, &ids).await.unwrap();
+    let erased = store.erase(ACCOUNT, &ids).await.unwrap();
+    assert_eq!(foreseen, erased);
+    erased
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn who_is_erased_is_in_no_table_and_no_sum_moves(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let bystander = record("c", 1);
+    let first = vec![personal("a", 1), personal("b", 1), bystander];
+    store_page(
+        &store,
+        &lease,
+        &window,
+        first,
+        vec![unreadable(Some("a"), 1)],
+    )
+    .await;
+    store_page(&store, &lease, &window, vec![personal("a", 2)], vec![]).await;
+    // A version that names nobody any more does not hide those before it.
+    store_page(&store, &lease, &window, vec![record("b", 2)], vec![]).await;
+    assert!(found(&pool).await.len() > 8, "it would be seen");
+
+    let nobody = store.rows_of_person(ACCOUNT, "jane").await.unwrap();
+    assert_eq!(nobody, [""; 0], "a part of a name is no name");
+    let by_id = store.rows_of_person(ACCOUNT, "cus-7731").await.unwrap();
+    assert_eq!(by_id, ["a", "b"]);
+    let elsewhere = store.rows_of_person("other", EMAIL).await.unwrap();
+    assert_eq!(elsewhere, [""; 0]);
+
+    let before = sums(&pool).await;
+    let counts = Erased {
+        rows: 2,
+        versions: 2,
+        payloads: 2,
+        quarantined: 1,
+    };
+    assert_eq!(erase(&store).await, counts);
+    assert_eq!(found(&pool).await, [""; 0]);
+    assert_eq!(sums(&pool).await, before);
+    assert_eq!(rows(&pool).await.len(), 1, "the other payload stays");
+    let marked = "SELECT count(*) FROM paysync.transactions WHERE erased_at IS NOT NULL";
+    assert_eq!(count(&pool, marked).await, 2);
+    assert_eq!(erase(&store).await, Erased::default(), "nobody is left");
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    store_page(&store, &lease, &window, vec![personal("a", 1)], vec![]).await;
+    let read = store
+        .stored_after(ACCOUNT, "convergegate", "")
+        .await
+        .unwrap();
+    let [stored] = read.as_slice() else {
+        panic!("{read:?}")
+    };
+    erase(&store).await;
+
+    // The same again changes nothing.
+    let same = store_page(&store, &lease, &window, vec![personal("a", 1)], vec![]).await;
+    assert_eq!((same.unchanged, same.items), (1, 1));
+    assert_eq!(found(&pool).await, [""; 0]);
+    assert!(rows(&pool).await.is_empty());
+
+    // A replay that had read the row before it was erased is too late.
+    let mut transaction = stored.transaction.clone();
+    transaction.customer_ip = Some("203.0.113.77".to_owned());
+    let correction = Correction {
+        transaction,
+        hash: stored.hash,
+        changed_at: stored.changed_at,
+    };
+    let corrected = store.correct(ACCOUNT, &[correction]).await.unwrap();
+    assert_eq!((corrected.written, corrected.refused.len()), (0, 0));
+    assert_eq!(found(&pool).await, [""; 0]);
+
+    // New versions by the upsert, alone and among rows that are copied.
+    for version in 2..4 {
+        let mut news = vec![personal("a", version)];
+        if version == 3 {
+            news.extend((0..200).map(|id| record(&format!("n{id}"), 1)));
+        }
+        let mut commit = page(&window, news, more(1));
+        commit.likely_new = version == 3;
+        let counts = store.commit_page(&lease, commit).await.unwrap();
+        assert_eq!(counts.updated, 1, "{counts:?}");
+        assert_eq!(found(&pool).await, [""; 0]);
+        let held = "SELECT count(*) FROM paysync.transactions
+                    WHERE provider_transaction_id = 'a' AND erased_at IS NOT NULL AND merchant_reference = 'order-a' AND amount = ";
+        let held = format!("{held}{version}");
+        assert_eq!(
+            count(&pool, held.leak()).await,
+            1,
+            "the rest is kept up to date"
+        );
+    }
+    let versions =
+        "SELECT count(*) FROM paysync.transaction_history WHERE provider_transaction_id = 'a'";
+    assert_eq!(count(&pool, versions).await, 2);
+    let read = store
+        .stored_after(ACCOUNT, "convergegate", "")
+        .await
+        .unwrap();
+    assert_eq!(read.len(), 200, "there is no payload to be read again");
+    assert_eq!(
+        store
+            .rows_without_payload(ACCOUNT, "convergegate")
+            .await
+            .unwrap(),
+        1
+    );
+
+    // What cannot be read is kept without what is in it, once and again.
+    for _ in 0..2 {
+        let items = vec![unreadable(Some("a"), 1)];
+        let counts = store_page(&store, &lease, &window, vec![], items).await;
+        assert_eq!(counts.quarantined, 1);
+        assert_eq!(found(&pool).await, [""; 0]);
+    }
+}
+
+/// An item that names the person, and that is read only after the person was erased.
+#[sqlx::test(migrations = "./migrations")]
+async fn emptying_the_quarantine_brings_nobody_back(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let aside = vec![unreadable(None, 1)];
+    store_page(&store, &lease, &window, vec![personal("a", 1)], aside).await;
+    let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
+    let mentions = store.other_mentions(ACCOUNT, EMAIL, &ids).await.unwrap();
+    assert_eq!(mentions, 1, "it shows no id, and is told of");
+    assert_eq!(
+        store
+            .other_mentions(ACCOUNT, "example.com", &ids)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(erase(&store).await.quarantined, 0);
+
+    let kept = store
+        .quarantined_after(ACCOUNT, ("", uuid::Uuid::nil()))
+        .await
+        .unwrap();
+    let [kept] = kept.as_slice() else {
+        panic!("{kept:?}")
+    };
+    let item = Retried {
+        kept,
+        outcome: Ok(personal("a", 9)),
+    };
+    let emptied = store
+        .empty_quarantine(ACCOUNT, "convergegate", &[item])
+        .await
+        .unwrap();
+    assert_eq!(emptied.fit, 1);
+    assert_eq!(found(&pool).await, [""; 0]);
+    let newest = "SELECT amount::bigint FROM paysync.transactions";
+    assert_eq!(count(&pool, newest).await, 9);
+}
