@@ -1,13 +1,16 @@
-# The program alone on a small base, run by an unprivileged user. Both bases can be replaced, e.g. by a mirror's or a digest:
-#   docker build --build-arg RUNTIME_IMAGE=debian:bookworm-slim@sha256:… .
+# The program alone on a base without shell or package manager, run by an unprivileged user. Both bases can be replaced,
+# e.g. by a mirror's or by a digest:
+#   docker build --build-arg RUNTIME_IMAGE=gcr.io/distroless/cc-debian12@sha256:… .
 ARG BUILD_IMAGE=rust:1.95.0-slim-bookworm
-ARG RUNTIME_IMAGE=debian:bookworm-slim
+# The C library of the same Debian as the build's, root certificates, and nothing that could be run.
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 # Queries are checked against .sqlx: a build needs no database.
 ENV SQLX_OFFLINE=true
-# The dependencies are a layer of their own: a change in src/ does not build them again.
+# The dependencies are a layer of their own: a change in src/ does not build them again. This is the one step that needs
+# the network, and it takes what Cargo.lock names by its checksums.
 COPY Cargo.toml Cargo.lock ./
 COPY vendor vendor
 RUN mkdir src benches \
@@ -15,12 +18,14 @@ RUN mkdir src benches \
     && echo 'fn main() {}' > src/main.rs \
     && echo 'fn main() {}' > benches/parse.rs \
     && echo 'fn main() {}' > benches/table.rs \
-    && cargo build --release --locked \
+    && cargo fetch --locked --target "$(rustc --print host-tuple)"
+# --frozen: nothing is fetched, nothing is resolved anew.
+RUN cargo build --release --frozen \
     && rm -r src benches
 COPY . .
 # Cargo compares times, and the files from the context may be older than the placeholders were.
 RUN touch src/lib.rs src/main.rs \
-    && cargo build --release --locked
+    && cargo build --release --frozen
 
 FROM ${RUNTIME_IMAGE}
 LABEL org.opencontainers.image.title="paysync" \
@@ -30,6 +35,7 @@ COPY --from=build /build/target/release/paysync /usr/local/bin/paysync
 COPY LICENSE /usr/share/doc/paysync/LICENSE
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
+# Nothing is ever written: the root file system can be read-only.
 WORKDIR /etc/paysync
 EXPOSE 8080
 # SIGTERM ends softly: the page in work is finished and the leases are given back.

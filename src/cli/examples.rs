@@ -102,6 +102,10 @@ const EACH: &[(&str, &str)] = &[
         "  paysync completions bash                     a script for ~/.local/share/bash-completion/completions/paysync
   paysync completions fish                     a script for ~/.config/fish/completions/paysync.fish",
     ),
+    (
+        "man",
+        "  paysync man ~/.local/share/man/man1          then man paysync, and man paysync-sync",
+    ),
 ];
 
 /// The commands, each with its examples after its help.

@@ -7,6 +7,7 @@ mod demo;
 mod erase;
 mod examples;
 mod health;
+mod man;
 mod operate;
 mod output;
 mod reload;
@@ -92,6 +93,11 @@ enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+    /// Write the man pages, one for each command
+    Man {
+        /// The folder they go to, such as ~/.local/share/man/man1
+        directory: PathBuf,
     },
     /// Everything at once with no set-up: a PostgreSQL, simulated providers, the daemon
     Demo(demo::Args),
@@ -240,6 +246,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
             output::line(String::from_utf8_lossy(&script).trim_end());
             Ok(true)
         }
+        Command::Man { directory } => man::write(command(), &directory),
         Command::Demo(args) => demo::demo(&args).await,
     }
 }

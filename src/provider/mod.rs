@@ -21,6 +21,9 @@
 //!    `tests/it/providers.rs` fails; with them it checks requests, pages, rows, redaction and
 //!    hostile input. The snapshots it writes are to be read by eye.
 //! 3. `mod acme;` below, and `acme::ENTRY` in [`PROVIDERS`].
+//! 4. What tests then ask for: `fuzz/fuzz_targets/acme_page.rs` and `acme_normalize.rs` with their
+//!    entries in `fuzz/Cargo.toml`, and `config/paysync.schema.json` as `paysync check
+//!    --print-schema` prints it.
 //!
 //! Configuration, paging, retries, storage and the status need nothing more: they go by [`Spec`].
 

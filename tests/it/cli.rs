@@ -476,6 +476,31 @@ async fn check_prints_the_settings_in_force_without_secrets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_a_man_page() {
+    let bench = Bench::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let ran = bench
+        .run_plain(&["man", pages.to_str().unwrap()], &[])
+        .await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
+    for command in paysync::cli::command().get_subcommands() {
+        let name = format!("paysync-{}.1", command.get_name());
+        let page = std::fs::read_to_string(pages.join(&name)).unwrap();
+        assert!(
+            page.contains(".SH SYNOPSIS") && page.contains("Examples"),
+            "{name}: {page}"
+        );
+    }
+    // A file is no folder.
+    let file = pages.join("paysync.1");
+    let ran = bench.run_plain(&["man", file.to_str().unwrap()], &[]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
+    assert!(one_line(&ran).contains("the man pages cannot be written to"));
+    bench.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn completions_know_the_commands() {
     let bench = Bench::new().await;
     for shell in ["bash", "zsh", "fish", "powershell"] {

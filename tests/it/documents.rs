@@ -143,13 +143,37 @@ fn alerts_are_made_of_metrics_that_exist() {
     }
 }
 
+/// Who contributes is told of every step of `scripts/check`, and every script that is named exists.
+#[test]
+fn contributors_are_told_what_is_checked() {
+    let check = read("scripts/check");
+    let told = read("CONTRIBUTING.md");
+    let steps = check.split("step \"").skip(1);
+    let steps: Vec<&str> = steps.filter_map(|rest| rest.split('"').next()).collect();
+    assert!(steps.len() >= 10, "{steps:?}");
+    for step in steps {
+        assert!(told.contains(&format!("| {step} | ")), "{step} is not told");
+    }
+    let documents = [told, read("SECURITY.md"), read("docs/OPERATIONS.md")].concat();
+    let mut scripts = 0;
+    for rest in documents.split("scripts/").skip(1) {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        let name = rest.split_at(end.unwrap_or(rest.len())).0;
+        let is_there = name.is_empty() || root().join("scripts").join(name).exists();
+        assert!(is_there, "there is no scripts/{name}");
+        scripts += 1;
+    }
+    assert!(scripts >= 10, "only {scripts} were found");
+}
+
 /// Links between the documents lead somewhere.
 #[test]
 fn links_lead_somewhere() {
     let mut checked = 0;
     let documents = fs::read_dir(root().join("docs")).unwrap();
     let documents = documents.map(|entry| entry.unwrap().path());
-    for document in documents.chain([root().join("README.md")]) {
+    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
+    for document in documents.chain(others) {
         if document
             .extension()
             .is_none_or(|extension| extension != "md")

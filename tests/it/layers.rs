@@ -516,7 +516,14 @@ fn lib() -> String {
 
 /// The documents, by their paths.
 fn documents() -> Vec<(String, String)> {
-    let mut paths = vec![root().join("README.md"), root().join("CHANGELOG.md")];
+    let names = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "deploy/kubernetes/README.md",
+    ];
+    let mut paths = names.map(|name| root().join(name)).to_vec();
     let docs = fs::read_dir(root().join("docs")).unwrap();
     paths.extend(docs.map(|entry| entry.unwrap().path()));
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));

@@ -88,6 +88,30 @@ fn the_example_loads() {
     }
 }
 
+/// Those of compose.production.yml and of Kubernetes, with their secrets where this machine has them.
+#[test]
+fn the_configurations_for_production_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path().to_str().unwrap();
+    for name in ["database_url", "acme_token", "acme-token"] {
+        std::fs::write(folder.path().join(name), "postgres://x\n").unwrap();
+    }
+    for (text, place, url) in [
+        (PRODUCTION, "/run/secrets", ""),
+        (MIGRATE, "/run/secrets", ""),
+        (KUBERNETES, "/etc/paysync-accounts", "postgres://x"),
+    ] {
+        assert!(text.contains(place), "{text}");
+        let config = load_with(&text.replace(place, at), [("DATABASE_URL", url)]).unwrap();
+        for account in &config.accounts {
+            assert!(account.provider().is_ok(), "{}", account.id);
+        }
+    }
+}
+
+const PRODUCTION: &str = include_str!("../../../config/production.toml");
+const MIGRATE: &str = include_str!("../../../deploy/compose/migrate.toml");
+const KUBERNETES: &str = include_str!("../../../deploy/kubernetes/paysync.toml");
 const SCHEMA: &str = include_str!("../../../config/paysync.schema.json");
 
 fn json_of(toml: &str) -> serde_json::Value {
@@ -144,7 +168,16 @@ fn the_schema_takes_what_is_right_and_refuses_what_is_wrong() {
     let schema = jsonschema::validator_for(&schema()).unwrap();
     let compose = include_str!("../../../config/compose.toml");
     let bare = account("a", "").replace("nowhere", "convergegate");
-    for right in [DEFAULTS, &shown(), EXAMPLE, compose, &bare] {
+    for right in [
+        DEFAULTS,
+        &shown(),
+        EXAMPLE,
+        compose,
+        PRODUCTION,
+        MIGRATE,
+        KUBERNETES,
+        &bare,
+    ] {
         let errors: Vec<String> = schema
             .iter_errors(&json_of(right))
             .map(|error| format!("{}: {error}", error.instance_path()))
