@@ -381,11 +381,17 @@ async fn run(text: &str, pool: &PgPool, patience: Duration) -> (Vec<Outcome>, Wr
     let address = listener.local_addr().unwrap();
     let (_current, engines) = tokio::sync::watch::channel(engine.clone());
     let stop = CancellationToken::new();
-    let server = http::serve(listener, engines, recorder.handle(), stop.clone());
+    let server = http::serve(
+        listener,
+        engines,
+        recorder.handle(),
+        http::Limits::default(),
+        stop.clone(),
+    );
     let server = tokio::spawn(server);
     let pages = pages(address).await;
     stop.cancel();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
     engine.store.pool().close().await;
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     let written = Written {
