@@ -3,9 +3,10 @@
 //! The question which rows are new goes ahead of the transaction: it only spares work, since the
 //! upsert applies the same rule again. What is stored already is not even read. A page without news is
 //! then two round trips and one small update. Nothing is asked where the page before brought nothing
-//! but news, as in the first reading of a history: the copy itself finds a row that is there. The lease is proven by the statement that moves the
-//! window, under a lock that holds a takeover back until the commit; without it everything is rolled
-//! back.
+//! but news, as in the first reading of a history: the copy itself finds a row that is there.
+//!
+//! The lease is proven by the statement that moves the window, under a lock that holds a takeover back
+//! until the commit; without it everything is rolled back.
 
 use std::ops::AddAssign;
 
