@@ -18,6 +18,9 @@ use crate::provider::Tier;
 /// What is younger than this is read in the live lane.
 const LIVE: TimeDelta = TimeDelta::days(1);
 
+/// What is left to read is shared by the windows that are read side by side, in parts of at least this.
+const SHARE: TimeDelta = TimeDelta::hours(1);
+
 /// How much is counted at once.
 const AUDITED: TimeDelta = TimeDelta::days(1);
 
@@ -195,7 +198,7 @@ pub fn plan(
     let gaps = due_gaps(progress, policy, goal);
     let live_from = goal.horizon - LIVE;
     plan.open
-        .extend(cut(&gaps, progress, policy, live_from).take(room));
+        .extend(cut(&gaps, progress, policy, live_from, room).take(room));
 
     for Again { lane, tier } in &policy.again {
         let pass = progress
@@ -319,9 +322,11 @@ fn cut<'a>(
     progress: &'a Progress,
     policy: &'a Policy,
     live_from: DateTime<Utc>,
+    room: usize,
 ) -> impl Iterator<Item = Planned> + 'a {
     let read = read(progress);
-    pieces(gaps, progress.length, policy.unit, policy.max_window)
+    let length = progress.length.min(share(gaps, room).max(SHARE));
+    pieces(gaps, length, policy.unit, policy.max_window)
         .flat_map(move |window| {
             let before = |read: &&Window| read.end() == window.start();
             let Some(before) = read.windows().iter().find(before) else {
@@ -348,6 +353,13 @@ fn cut<'a>(
             },
             tier: None,
         })
+}
+
+/// What each of `room` windows has to read if they share a set evenly.
+fn share(set: &IntervalSet, room: usize) -> TimeDelta {
+    let all: TimeDelta = set.windows().iter().map(Window::length).sum();
+    let room = i32::try_from(room).unwrap_or(i32::MAX).max(1);
+    all / room
 }
 
 /// What is read already, or being read: rows may have been shown there since.

@@ -71,6 +71,29 @@ fn the_newest_gap_comes_first() {
     );
 }
 
+/// A history shorter than a window keeps all who may read busy; an hour is not worth sharing.
+#[test]
+fn the_last_of_a_history_is_shared() {
+    let policy = Policy {
+        max_window: TimeDelta::days(1),
+        ..policy()
+    };
+    let mut progress = progress(0);
+    progress.length = policy.max_window;
+    let spans = |end, room| {
+        let plan = plan(&progress, &policy, goal(end, false), at(end + 30), room);
+        let windows = plan.open.iter();
+        windows
+            .map(|planned| planned.window.length().num_seconds())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(spans(86_400, 2), [43_200, 43_200]);
+    assert_eq!(spans(86_400, 1), [86_400]);
+    assert_eq!(spans(5000, 2), [5000]);
+    assert_eq!(spans(10_000, 4), [3600, 3600, 2800]);
+    assert_eq!(spans(250_000, 2), [86_400, 86_400]);
+}
+
 #[test]
 fn what_is_older_than_a_day_is_backfill() {
     let mut progress = progress(0);
