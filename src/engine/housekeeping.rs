@@ -41,7 +41,7 @@ const BATCHES_OF_A_SYNC: u32 = 100;
 /// What a round may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effort {
-    /// Batches at most; what is left is the next round's.
+    /// Batches at most of each stream or account and each kind of what is kept; what is left is the next round's.
     pub batches: u32,
     /// Time between two of them.
     pub pause: Duration,
@@ -137,6 +137,7 @@ impl Engine {
             store: &self.store,
             retention: self.retention,
             effort,
+            left: effort.batches,
             stop,
         };
         round.run().await
@@ -148,33 +149,25 @@ struct Round<'a> {
     store: &'a Store,
     retention: Retention,
     effort: Effort,
+    left: u32,
     stop: &'a CancellationToken,
 }
 
 impl Round<'_> {
     async fn run(mut self) -> Result<Tidied, StoreError> {
         let mut tidied = Tidied::default();
-        let limit = i64::from(BATCH);
         let streams = self.store.stream_names().await?;
-        if let Some(age) = self.retention.windows {
-            for (account, stream) in &streams {
-                let before = self.store.foldable_before(account, stream, age).await?;
-                let mut next = Some(0);
-                while let Some(after) = next
-                    && self.may_go_on().await
-                {
-                    let folded = self
-                        .store
-                        .fold_windows(account, stream, before, after, limit)
-                        .await?;
-                    tidied.windows += folded.windows;
-                    next = folded.next;
-                }
+        for (account, stream) in &streams {
+            self.left = self.effort.batches;
+            if let Some(age) = self.retention.windows {
+                tidied.windows += self.fold_windows(account, stream, age).await?;
             }
         }
         let mut accounts: Vec<&str> = streams.iter().map(|(account, _)| &**account).collect();
         accounts.dedup();
+        let limit = i64::from(BATCH);
         for account in accounts {
+            self.left = self.effort.batches;
             if let Some(age) = self.retention.history {
                 let mut deleted = u64::from(BATCH);
                 while deleted == u64::from(BATCH) && self.may_go_on().await {
@@ -182,9 +175,11 @@ impl Round<'_> {
                     tidied.versions += deleted;
                 }
             }
+            self.left = self.effort.batches;
             if let Some(age) = self.retention.raw {
                 tidied.payloads += self.drop_payloads(account, age).await?;
             }
+            self.left = self.effort.batches;
             if let Some(age) = self.retention.quarantine {
                 let mut deleted = u64::from(BATCH);
                 while deleted == u64::from(BATCH) && self.may_go_on().await {
@@ -196,21 +191,43 @@ impl Round<'_> {
         Ok(tidied)
     }
 
+    async fn fold_windows(
+        &mut self,
+        account: &str,
+        stream: &str,
+        age: Duration,
+    ) -> Result<u64, StoreError> {
+        let before = self.store.foldable_before(account, stream, age).await?;
+        let mut windows = 0;
+        let mut next = Some(0);
+        while let Some(after) = next
+            && self.may_go_on().await
+        {
+            let folded = self
+                .store
+                .fold_windows(account, stream, before, after, BATCH.into())
+                .await?;
+            windows += folded.windows;
+            next = folded.next;
+        }
+        Ok(windows)
+    }
+
     async fn drop_payloads(&mut self, account: &str, age: Duration) -> Result<u64, StoreError> {
         if self.stop.is_cancelled() {
             return Ok(0);
         }
-        let Some(before) = self.store.let_payloads_go(account, age).await? else {
+        let Some(letting) = self.store.let_payloads_go(account, age).await? else {
             return Ok(0);
         };
         let mut payloads = 0;
-        let mut next = Some(String::new());
+        let mut next = Some(letting.after);
         while let Some(after) = next
             && self.may_go_on().await
         {
             let dropped = self
                 .store
-                .drop_payloads(account, before, &after, PAYLOADS)
+                .drop_payloads(account, letting.before, &after, PAYLOADS)
                 .await?;
             payloads += dropped.payloads;
             next = dropped.next;
@@ -220,10 +237,10 @@ impl Round<'_> {
 
     /// Leaves others their time, and counts the batches.
     async fn may_go_on(&mut self) -> bool {
-        let Some(left) = self.effort.batches.checked_sub(1) else {
+        let Some(left) = self.left.checked_sub(1) else {
             return false;
         };
-        self.effort.batches = left;
+        self.left = left;
         let pause = tokio::time::sleep(self.effort.pause);
         self.stop.run_until_cancelled(pause).await.is_some()
     }

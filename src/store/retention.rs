@@ -18,6 +18,15 @@ pub struct Folded {
     pub next: Option<i64>,
 }
 
+/// Payloads to let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letting {
+    /// Those of rows that last changed before it.
+    pub before: DateTime<Utc>,
+    /// And whose id comes after this one.
+    pub after: String,
+}
+
 /// What deleting a batch of payloads did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
@@ -187,31 +196,40 @@ impl Store {
         Ok(deleted.rows_affected())
     }
 
-    /// The instant before which an account's rows lose their payloads, if they are kept for `age` from the
-    /// row's last change. It is written down first: a payload that is missing later is known to have been
-    /// let go.
+    /// Which of an account's payloads to let go, if they are kept for `age` from their row's last change:
+    /// what is left of the last time, or all of them a day after its beginning; none before that, and none
+    /// of an account that is not known. It is written down first: a payload that is missing later is known
+    /// to have been let go.
     pub async fn let_payloads_go(
         &self,
         account_id: &str,
         age: Duration,
-    ) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let before = sqlx::query_scalar!(
+    ) -> Result<Option<Letting>, StoreError> {
+        let letting = sqlx::query_as!(
+            Letting,
             r#"
+            WITH kept AS (
+                SELECT now() - make_interval(secs => $2::bigint / 1000.0) AS kept_from
+            )
             UPDATE paysync.accounts
-            SET payloads_from = greatest(payloads_from, now() - make_interval(secs => $2::bigint / 1000.0))
+            SET payloads_from = CASE WHEN payloads_after IS NULL THEN kept_from ELSE payloads_from END,
+                payloads_after = coalesce(payloads_after, '')
+            FROM kept
             WHERE account_id = $1
-            RETURNING now() - make_interval(secs => $2::bigint / 1000.0) AS "before!"
+              AND (payloads_after IS NOT NULL OR payloads_from IS NULL OR payloads_from <= kept_from - interval '1 day')
+            -- They may be kept longer since.
+            RETURNING least(payloads_from, kept_from) AS "before!", payloads_after AS "after!"
             "#,
             account_id,
             milliseconds(age),
         )
         .fetch_optional(self.once())
         .await?;
-        Ok(before)
+        Ok(letting)
     }
 
     /// Deletes those of an account's `limit` payloads after the id `after` whose row was last changed
-    /// before an instant.
+    /// before an instant, and remembers where to go on.
     pub async fn drop_payloads(
         &self,
         account_id: &str,
@@ -250,6 +268,14 @@ impl Store {
             limit,
         )
         .fetch_one(self.once())
+        .await?;
+        // Not in the statement that holds rows: who stores a page holds the account and waits for rows.
+        sqlx::query!(
+            "UPDATE paysync.accounts SET payloads_after = $2 WHERE account_id = $1",
+            account_id,
+            row.next,
+        )
+        .execute(self.once())
         .await?;
         Ok(Dropped {
             payloads: u64::try_from(row.payloads).unwrap_or(0),

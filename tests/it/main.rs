@@ -40,6 +40,8 @@ mod support;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod upgrades;
+#[cfg(test)]
 mod views;
 #[cfg(test)]
 mod zones;

@@ -7,7 +7,7 @@ use paysync::plan::Lane;
 use paysync::store::Store;
 use paysync::store::account::Lease;
 use paysync::store::page::{PageContext, Then};
-use paysync::store::retention::Folded;
+use paysync::store::retention::{Folded, Letting};
 use sqlx::PgPool;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::support::{count, in_time, url};
 
+const DAY: Duration = Duration::from_hours(24);
 const MONTH: Duration = Duration::from_hours(30 * 24);
 const LIMIT: i64 = 1000;
 
@@ -405,11 +406,9 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     sqlx::query(old).execute(&pool).await.unwrap();
     let unknown = store.let_payloads_go("other", MONTH).await.unwrap();
     assert_eq!(unknown, None);
-    let before = store
-        .let_payloads_go(ACCOUNT, MONTH)
-        .await
-        .unwrap()
-        .unwrap();
+    let letting = async || store.let_payloads_go(ACCOUNT, MONTH).await.unwrap();
+    let Letting { before, after } = letting().await.unwrap();
+    assert_eq!(after, "");
 
     // A row that is being written is left for the next round.
     let mut writer = pool.begin().await.unwrap();
@@ -420,14 +419,15 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     .await
     .unwrap();
     let mut dropped = Vec::new();
-    let mut next = Some(String::new());
-    while let Some(after) = next {
-        let batch = store
-            .drop_payloads(ACCOUNT, before, &after, 2)
-            .await
-            .unwrap();
-        dropped.push(batch.payloads);
-        next = batch.next;
+    // Each round goes on where the last one stopped.
+    while let Some(Letting {
+        before: same,
+        after,
+    }) = letting().await
+    {
+        assert_eq!(same, before);
+        let batch = store.drop_payloads(ACCOUNT, before, &after, 2);
+        dropped.push(batch.await.unwrap().payloads);
     }
     assert_eq!(dropped, [1, 2, 0]);
     writer.rollback().await.unwrap();
@@ -439,6 +439,15 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
             .payloads,
         1
     );
+    // The next time is a day later, or when less is kept.
+    assert_eq!(letting().await, None);
+    let less = store
+        .let_payloads_go(ACCOUNT, MONTH - DAY * 2)
+        .await
+        .unwrap();
+    assert!(less.unwrap().before > before);
+    // Where more is kept meanwhile, that much is kept.
+    assert!(letting().await.unwrap().before < before + DAY);
     let held = async || {
         let ids: Vec<String> = rows(&pool).await.into_iter().map(|(id, ..)| id).collect();
         ids
