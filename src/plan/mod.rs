@@ -18,7 +18,7 @@ use crate::provider::Tier;
 /// What is younger than this is read in the live lane.
 const LIVE: TimeDelta = TimeDelta::days(1);
 
-/// What is left to read is shared by the windows that are read side by side, in parts of at least this.
+/// The last of a history is shared by all who may read it, in parts of no less than this and a quarter of a window.
 const SHARE: TimeDelta = TimeDelta::hours(1);
 
 /// How much is counted at once.
@@ -197,8 +197,9 @@ pub fn plan(
     let mut plan = Plan::default();
     let gaps = due_gaps(progress, policy, goal);
     let live_from = goal.horizon - LIVE;
+    let length = share(&gaps, progress, room);
     plan.open
-        .extend(cut(&gaps, progress, policy, live_from, room).take(room));
+        .extend(cut(&gaps, progress, policy, live_from, length).take(room));
 
     for Again { lane, tier } in &policy.again {
         let pass = progress
@@ -322,10 +323,9 @@ fn cut<'a>(
     progress: &'a Progress,
     policy: &'a Policy,
     live_from: DateTime<Utc>,
-    room: usize,
+    length: TimeDelta,
 ) -> impl Iterator<Item = Planned> + 'a {
     let read = read(progress);
-    let length = progress.length.min(share(gaps, room).max(SHARE));
     pieces(gaps, length, policy.unit, policy.max_window)
         .flat_map(move |window| {
             let before = |read: &&Window| read.end() == window.start();
@@ -355,11 +355,12 @@ fn cut<'a>(
         })
 }
 
-/// What each of `room` windows has to read if they share a set evenly.
-fn share(set: &IntervalSet, room: usize) -> TimeDelta {
-    let all: TimeDelta = set.windows().iter().map(Window::length).sum();
-    let room = i32::try_from(room).unwrap_or(i32::MAX).max(1);
-    all / room
+/// How long the next windows are: less towards the end of the gaps, so that none is read alone at last.
+fn share(gaps: &IntervalSet, progress: &Progress, room: usize) -> TimeDelta {
+    let left: TimeDelta = gaps.windows().iter().map(Window::length).sum();
+    let readers = i32::try_from(room + progress.open.len()).unwrap_or(i32::MAX);
+    let least = SHARE.max(progress.length / 4);
+    progress.length.min((left / readers.max(1)).max(least))
 }
 
 /// What is read already, or being read: rows may have been shown there since.

@@ -71,27 +71,41 @@ fn the_newest_gap_comes_first() {
     );
 }
 
-/// A history shorter than a window keeps all who may read busy; an hour is not worth sharing.
+/// All who may read have something to read until the end; an hour is not worth sharing.
 #[test]
 fn the_last_of_a_history_is_shared() {
+    let day = TimeDelta::days(1);
     let policy = Policy {
-        max_window: TimeDelta::days(1),
+        max_window: day,
         ..policy()
     };
-    let mut progress = progress(0);
-    progress.length = policy.max_window;
-    let spans = |end, room| {
-        let plan = plan(&progress, &policy, goal(end, false), at(end + 30), room);
+    let hours = |until: TimeDelta, open: &[(i64, i64)], room| {
+        let mut progress = progress(0);
+        progress.length = day;
+        progress.open = open
+            .iter()
+            .map(|(from, to)| Planned {
+                window: window(from * 3600, to * 3600),
+                lane: Lane::Backfill,
+                tier: None,
+            })
+            .collect();
+        let end = until.num_seconds();
+        let plan = plan(&progress, &policy, goal(end, true), at(end + 30), room);
         let windows = plan.open.iter();
         windows
-            .map(|planned| planned.window.length().num_seconds())
+            .map(|planned| planned.window.length().num_hours())
             .collect::<Vec<_>>()
     };
-    assert_eq!(spans(86_400, 2), [43_200, 43_200]);
-    assert_eq!(spans(86_400, 1), [86_400]);
-    assert_eq!(spans(5000, 2), [5000]);
-    assert_eq!(spans(10_000, 4), [3600, 3600, 2800]);
-    assert_eq!(spans(250_000, 2), [86_400, 86_400]);
+    assert_eq!(hours(day, &[], 2), [12, 12]);
+    assert_eq!(hours(day, &[], 1), [24]);
+    assert_eq!(hours(day * 3, &[], 2), [24, 24]);
+    // One of two is still reading.
+    assert_eq!(hours(day * 2, &[(24, 48)], 1), [12]);
+    assert_eq!(hours(day * 2, &[(12, 36)], 1), [12]);
+    // Parts are no less than a quarter of a window.
+    assert_eq!(hours(TimeDelta::hours(7), &[], 2), [7]);
+    assert_eq!(hours(TimeDelta::hours(12), &[], 4), [6, 6]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use paysync::provider::{PROVIDERS, Settings};
+use sqlx::{AssertSqlSafe, PgPool};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -166,37 +167,106 @@ fn contributors_are_told_what_is_checked() {
     assert!(scripts >= 10, "only {scripts} were found");
 }
 
-/// Links between the documents lead somewhere.
+/// The documents and their texts.
+fn documents() -> Vec<(PathBuf, String)> {
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| entry.unwrap().path());
+    let others = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "benches/peers/README.md",
+    ];
+    let documents = docs
+        .chain(others.map(|name| root().join(name)))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    documents
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+/// The blocks of a document in a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("\n```{language}\n");
+    let starts = text.split(fence.as_str()).skip(1);
+    starts
+        .map(|block| block.split("\n```").next().unwrap())
+        .collect()
+}
+
+/// A heading as links name it.
+fn anchor(heading: &str) -> String {
+    let plain = heading.trim_start_matches('#').trim().to_lowercase();
+    plain
+        .chars()
+        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'))
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+/// Links between the documents lead somewhere, and to headings that are there.
 #[test]
 fn links_lead_somewhere() {
     let mut checked = 0;
-    let documents = fs::read_dir(root().join("docs")).unwrap();
-    let documents = documents.map(|entry| entry.unwrap().path());
-    let others = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name));
-    for document in documents.chain(others) {
-        if document
-            .extension()
-            .is_none_or(|extension| extension != "md")
-        {
-            continue;
-        }
-        let text = fs::read_to_string(&document).unwrap();
+    for (document, text) in documents() {
         for link in text.split("](").skip(1) {
-            let target = link.split(')').next().unwrap();
-            let target = target.split('#').next().unwrap();
-            if target.is_empty() || target.contains("://") {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
                 continue;
             }
-            let path = document.parent().unwrap().join(target);
-            assert!(
-                path.exists(),
-                "{}: {target} does not exist",
-                document.display()
-            );
+            let (target, heading) = link.split_once('#').unwrap_or((link, ""));
+            let path = match target {
+                "" => document.clone(),
+                _ => document.parent().unwrap().join(target),
+            };
+            assert!(path.exists(), "{}: {link}", document.display());
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&path).unwrap();
+                let mut headings = text.lines().filter(|line| line.starts_with('#'));
+                let is_there = headings.any(|line| anchor(line) == heading);
+                assert!(is_there, "{}: {link}", document.display());
+            }
             checked += 1;
         }
     }
-    assert!(checked >= 4);
+    assert!(checked >= 30, "only {checked} links were found");
+}
+
+/// Scripts that the documents show are there and know the flags.
+#[test]
+fn scripts_know_the_flags_that_are_shown() {
+    let mut shown = 0;
+    for (document, text) in documents() {
+        let lines = blocks(&text, "sh").into_iter().flat_map(str::lines);
+        for line in lines.filter(|line| line.starts_with("scripts/")) {
+            let mut words = line.split('#').next().unwrap().split_whitespace();
+            let script = read(words.next().unwrap());
+            // What `scripts/with-pg` runs has flags of its own.
+            let words = words.take_while(|word| *word != "cargo");
+            for flag in words.filter(|word| word.starts_with("--")) {
+                assert!(script.contains(flag), "{}: {line}", document.display());
+            }
+            shown += 1;
+        }
+    }
+    assert!(shown >= 10, "only {shown} were found");
+}
+
+/// PostgreSQL takes the statements of the documents.
+#[sqlx::test(migrations = "./migrations")]
+async fn statements_run(pool: PgPool) {
+    let mut ran = 0;
+    for (document, text) in documents() {
+        for block in blocks(&text, "sql") {
+            let done = sqlx::raw_sql(AssertSqlSafe(block)).execute(&pool).await;
+            assert!(done.is_ok(), "{}: {done:?}\n{block}", document.display());
+            ran += 1;
+        }
+    }
+    assert!(ran >= 2);
 }
 
 #[test]

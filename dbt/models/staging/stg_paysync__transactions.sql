@@ -21,6 +21,7 @@ select
     card_bin,
     card_issuer_country,
     error_code,
-    changed_at
+    changed_at,
+    erased_at
 from {{ source('paysync', 'transactions') }}
 where is_test is not true
