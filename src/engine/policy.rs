@@ -102,7 +102,7 @@ impl Failure {
         }
     }
 
-    /// The table of `DESIGN.md` section 6.
+    /// What is done about it.
     pub fn directive(&self) -> Directive {
         match self {
             Self::Transport(error) => match error {

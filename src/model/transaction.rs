@@ -72,7 +72,7 @@ impl fmt::Display for Kind {
 /// How this one step ended, not what became of the whole payment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// Done.
+    /// Done. It stays so when the money is given back: that is a row of its own.
     Succeeded,
     /// Held by the provider itself, waiting for a capture or a void.
     Authorized,
@@ -134,7 +134,8 @@ pub struct Transaction {
     pub provider_transaction_id: String,
     /// The row this one follows from (the payment of a refund).
     pub parent_transaction_id: Option<String>,
-    /// What all rows of one payment share.
+    /// What all rows of one payment share; none where nothing says so. Rows that name no parent are one
+    /// payment if they share it: `docs/ARCHITECTURE.md`, "Views are a contract".
     pub payment_group_id: Option<String>,
     /// The merchant's own reference.
     pub merchant_reference: Option<String>,

@@ -21,7 +21,8 @@ pub struct Position<'a> {
     pub page_size: u32,
 }
 
-/// Where the next page of an open window starts; stored as JSON under these names.
+/// Where the next page of an open window starts; stored as JSON under these names, by which alone the
+/// variants are told apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Checkpoint {

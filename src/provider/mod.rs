@@ -15,15 +15,22 @@
 //!        build: |settings| Ok(Box::new(Acme::new(settings)?)),
 //!    };
 //!    ```
-//! 2. `tests/fixtures/acme/`: `first.json`, `middle.json` and `last.json` of one window,
-//!    `bad-item.json`, `card-like-ids.json`, `refusal-<status>.json`, the page's own example as
-//!    `published.json`, and `documented.json` with the parameters the page names. Without them
-//!    `tests/it/providers.rs` fails; with them it checks requests, pages, rows, redaction and
-//!    hostile input. The snapshots it writes are to be read by eye.
+//!
+//!    It can be made without options: what an account must say is a credential, even if it is no
+//!    secret. What goes into a header of its own is put there by [`Provider::seal`], as `firekassa.rs`
+//!    does. A cursor that no [`Checkpoint`] holds as it came, such as an opaque token, is a further
+//!    variant of it, here and in `fuzz/src/lib.rs`.
+//! 2. `tests/fixtures/acme/`: `first.json`, `middle.json` and `last.json` of one window (1 and 2
+//!    January 2024, three items on a full page), `bad-item.json` (good items beside bad ones),
+//!    `card-like-ids.json`, `refusal-<status>.json`, the page's own example as `published.json`, and
+//!    `documented.json`, a list of the parameters the page names. The head of `tests/it/providers.rs`
+//!    says more. Without them it fails; with them it checks requests, pages, rows, redaction and hostile
+//!    input. The snapshots it writes are to be read by eye.
 //! 3. `mod acme;` below, and `acme::ENTRY` in [`PROVIDERS`].
 //! 4. What tests then ask for: `fuzz/fuzz_targets/acme_page.rs` and `acme_normalize.rs` with their
-//!    entries in `fuzz/Cargo.toml`, and `config/paysync.schema.json` as `paysync check
-//!    --print-schema` prints it.
+//!    entries in `fuzz/Cargo.toml`; its name in `config/default.toml`, then
+//!    `config/paysync.schema.json` as `paysync check --print-schema` prints it; its row in `README.md`,
+//!    its section and columns in `docs/PROVIDERS.md`.
 //!
 //! Configuration, paging, retries, storage and the status need nothing more: they go by [`Spec`].
 

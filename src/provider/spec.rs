@@ -26,7 +26,7 @@ pub struct Spec {
     pub page_size: u32,
     /// The most the API allows.
     pub max_page_size: u32,
-    /// Requests in any 60 s, unless the account says otherwise.
+    /// Requests in any 60 s, unless the account says otherwise; at most 60 where nothing is documented.
     pub requests_per_minute: u32,
     /// Time allowed for one answer, unless the account says otherwise.
     pub timeout: Duration,
@@ -58,11 +58,12 @@ pub struct StreamSpec {
     pub slack: TimeDelta,
     /// The longest window the API takes, or that is wise to ask for.
     pub max_window: TimeDelta,
-    /// How long rows take to become visible.
+    /// How long rows take to become visible; 30 s where nothing is documented.
     pub lag: TimeDelta,
-    /// How far each poll reads back behind what is covered.
+    /// How far each poll reads back behind what is covered; 10 min to 1 h where nothing is documented.
     pub overlap: TimeDelta,
-    /// When to read old windows again.
+    /// When to read old windows again: seldom, where another stream or this one should show every
+    /// change; often, where none does.
     pub rescan: Vec<Tier>,
     /// When to ask again, by id, for rows that are not final; empty where the API cannot.
     pub repoll: Vec<Tier>,
@@ -75,7 +76,7 @@ pub struct StreamSpec {
 /// From when on a stream must be covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// From the account's `start_from`.
+    /// From the account's `start_from`. Its time may be one of change, where the API has no other.
     History,
     /// From the moment the account was first seen: it shows changes to older rows.
     Change,

@@ -272,6 +272,8 @@ async fn statements_run(pool: PgPool) {
 #[test]
 fn every_provider_is_described() {
     let text = read("docs/PROVIDERS.md");
+    let readme = read("README.md");
+    let settings_file = read("config/default.toml");
     for entry in PROVIDERS {
         let (_, section) = text
             .split_once(&format!("\n## {}\n", entry.code))
@@ -287,11 +289,31 @@ fn every_provider_is_described() {
             .map(|name| name.split('/').next().unwrap())
             .chain([spec.documentation]);
         for word in words {
-            assert!(section.contains(word), "{}: {word}", entry.code);
+            assert!(
+                section.contains(word),
+                "docs/PROVIDERS.md, {}: does not say {word}",
+                entry.code
+            );
         }
+        for column in [format!(" `{}` |", entry.code), format!(" {} |", entry.code)] {
+            assert!(
+                text.contains(&column),
+                "docs/PROVIDERS.md: no table has the column{column}"
+            );
+        }
+        let code = format!("`{}`", entry.code);
+        let row = rows(&readme)
+            .find(|cells| cells[0] == code)
+            .unwrap_or_else(|| panic!("README.md has no row for the provider {code}"));
         let keys = spec.credentials.iter().chain(spec.optional_credentials);
         for key in keys {
-            assert!(text.contains(&format!("`{key}`")), "{}: {key}", entry.code);
+            let key = format!("`{key}`");
+            assert!(text.contains(&key), "docs/PROVIDERS.md, {code}: no {key}");
+            assert!(row[2].contains(&key), "README.md, {code}: no {key}");
         }
+        assert!(
+            settings_file.contains(entry.code),
+            "config/default.toml does not name {code}"
+        );
     }
 }
