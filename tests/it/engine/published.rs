@@ -228,7 +228,7 @@ impl Example {
         .unwrap()
     }
 
-    /// The payload of every item of `body` is stored, as section 11 of the design wants it.
+    /// The payload of every item of `body` is stored, and nothing that is always taken out of it.
     async fn assert_payloads(&self, pool: &PgPool, body: &str) {
         let keys = build(self.code(), json!({})).spec().redaction;
         for item in self.items(body) {
