@@ -8,7 +8,7 @@ use tokio::process::Command;
 use super::LauncherError;
 
 /// The oldest major version that paysync is tested with.
-const OLDEST_VERSION: u16 = 15;
+const OLDEST_VERSION: u16 = 14;
 
 /// Finds the directory of `initdb`, `pg_ctl` and `postgres`; of exactly the version that made an existing cluster.
 pub(super) async fn find_binaries(existing: Option<&str>) -> Result<PathBuf, LauncherError> {

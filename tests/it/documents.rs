@@ -167,6 +167,34 @@ fn contributors_are_told_what_is_checked() {
     assert!(scripts >= 10, "only {scripts} were found");
 }
 
+/// Users are promised the versions of PostgreSQL that continuous integration tests, and no others.
+#[test]
+fn everybody_names_the_same_versions_of_postgresql() {
+    let workflow = read(".github/workflows/ci.yml");
+    let (_, matrix) = workflow.split_once("postgres: [").unwrap();
+    let (matrix, _) = matrix.split_once(']').unwrap();
+    let versions: Vec<&str> = matrix.split(", ").map(|v| v.trim_matches('"')).collect();
+    let (oldest, newest) = (versions[0], versions[versions.len() - 1]);
+    let said = [
+        ("README.md", format!("(PostgreSQL {oldest} to {newest})")),
+        (
+            "scripts/test-postgres",
+            format!("set -- {}\n", versions.join(" ")),
+        ),
+        ("scripts/postgres", format!("\noldest={oldest}\n")),
+        (
+            "src/launcher/binaries.rs",
+            format!("OLDEST_VERSION: u16 = {oldest};"),
+        ),
+    ];
+    let pins = versions
+        .iter()
+        .map(|v| ("scripts/postgres", format!("[{v}]={v}.")));
+    for (file, words) in said.into_iter().chain(pins) {
+        assert!(read(file).contains(&words), "{file} does not say {words}");
+    }
+}
+
 /// The documents and their texts.
 fn documents() -> Vec<(PathBuf, String)> {
     let docs = fs::read_dir(root().join("docs")).unwrap();

@@ -153,6 +153,12 @@ async fn a_login_that_may_only_write_does_all_of_the_daemons_work(pool: PgPool) 
          WHERE provider_transaction_id IN (SELECT provider_transaction_id FROM paysync.transactions ORDER BY 1 LIMIT 20)",
     )
     .await;
+    // They are let go once a day.
+    run(
+        &pool,
+        "UPDATE paysync.accounts SET payloads_from = payloads_from - interval '1 day'",
+    )
+    .await;
     done(&format!("{writer}{keeping}"), &["sync"]).await;
     assert_eq!(count(&pool, payloads).await, held - 20);
     done(&writer, &["replay"]).await;

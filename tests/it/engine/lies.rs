@@ -213,12 +213,19 @@ async fn a_cursor_without_uids_never_claims_what_it_cannot_show(pool: PgPool) {
     let dwh = [Provider::BegatewayDwh];
     let text = config_text(&simulator, &pool, &dwh, ONCE);
     let engine = engine_of(&text).await;
-    let outcomes = sync(&engine, Duration::from_secs(3)).await;
-    assert_eq!(outcomes[&account_of(dwh[0])], Outcome::GaveUp);
+    let mut said = Vec::new();
+    // On a busy machine the time may be over before the burst is met.
+    for _ in 0..10 {
+        let outcomes = sync(&engine, Duration::from_secs(3)).await;
+        assert_eq!(outcomes[&account_of(dwh[0])], Outcome::GaveUp);
+        said = told(&pool, dwh[0]).await;
+        if !said.is_empty() {
+            break;
+        }
+    }
     engine.store.pool().close().await;
-    let told = told(&pool, dwh[0]).await;
-    assert!(!told.is_empty());
-    for (error, hint) in told {
+    assert!(!said.is_empty());
+    for (error, hint) in said {
         assert!(error.contains("the provider's cursor repeats"), "{error}");
         assert!(hint.contains("raise page_size"), "{hint}");
     }

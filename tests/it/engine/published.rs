@@ -171,11 +171,12 @@ impl Example {
             }
             _ => "",
         };
+        // One window at a time: the first request is the example's, and all of its time is in it.
         let text = config_text(
             simulator,
             pool,
             &[self.provider],
-            &format!("{SMALL}{options}"),
+            &format!("{SMALL}concurrency = 1\n{options}"),
         );
         let line = |line: &str| match line.split(' ').next() {
             Some("start_from") => format!("start_from = \"{}\"\n", self.from),
