@@ -441,10 +441,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     );
     // The next time is a day later, or when less is kept.
     assert_eq!(letting().await, None);
-    let less = store
-        .let_payloads_go(ACCOUNT, DAY * 28)
-        .await
-        .unwrap();
+    let less = store.let_payloads_go(ACCOUNT, DAY * 28).await.unwrap();
     assert!(less.unwrap().before > before);
     // Where more is kept meanwhile, that much is kept.
     assert!(letting().await.unwrap().before < before + DAY);
