@@ -137,7 +137,6 @@ impl Engine {
             store: &self.store,
             retention: self.retention,
             effort,
-            left: effort.batches,
             stop,
         };
         round.run().await
@@ -149,16 +148,14 @@ struct Round<'a> {
     store: &'a Store,
     retention: Retention,
     effort: Effort,
-    left: u32,
     stop: &'a CancellationToken,
 }
 
 impl Round<'_> {
-    async fn run(mut self) -> Result<Tidied, StoreError> {
+    async fn run(self) -> Result<Tidied, StoreError> {
         let mut tidied = Tidied::default();
         let streams = self.store.stream_names().await?;
         for (account, stream) in &streams {
-            self.left = self.effort.batches;
             if let Some(age) = self.retention.windows {
                 tidied.windows += self.fold_windows(account, stream, age).await?;
             }
@@ -167,22 +164,21 @@ impl Round<'_> {
         accounts.dedup();
         let limit = i64::from(BATCH);
         for account in accounts {
-            self.left = self.effort.batches;
             if let Some(age) = self.retention.history {
+                let mut left = self.effort.batches;
                 let mut deleted = u64::from(BATCH);
-                while deleted == u64::from(BATCH) && self.may_go_on().await {
+                while deleted == u64::from(BATCH) && self.may_go_on(&mut left).await {
                     deleted = self.store.drop_versions(account, age, limit).await?;
                     tidied.versions += deleted;
                 }
             }
-            self.left = self.effort.batches;
             if let Some(age) = self.retention.raw {
                 tidied.payloads += self.drop_payloads(account, age).await?;
             }
-            self.left = self.effort.batches;
             if let Some(age) = self.retention.quarantine {
+                let mut left = self.effort.batches;
                 let mut deleted = u64::from(BATCH);
-                while deleted == u64::from(BATCH) && self.may_go_on().await {
+                while deleted == u64::from(BATCH) && self.may_go_on(&mut left).await {
                     deleted = self.store.drop_quarantined(account, age, limit).await?;
                     tidied.quarantined += deleted;
                 }
@@ -192,16 +188,17 @@ impl Round<'_> {
     }
 
     async fn fold_windows(
-        &mut self,
+        &self,
         account: &str,
         stream: &str,
         age: Duration,
     ) -> Result<u64, StoreError> {
         let before = self.store.foldable_before(account, stream, age).await?;
+        let mut left = self.effort.batches;
         let mut windows = 0;
         let mut next = Some(0);
         while let Some(after) = next
-            && self.may_go_on().await
+            && self.may_go_on(&mut left).await
         {
             let folded = self
                 .store
@@ -213,17 +210,18 @@ impl Round<'_> {
         Ok(windows)
     }
 
-    async fn drop_payloads(&mut self, account: &str, age: Duration) -> Result<u64, StoreError> {
+    async fn drop_payloads(&self, account: &str, age: Duration) -> Result<u64, StoreError> {
         if self.stop.is_cancelled() {
             return Ok(0);
         }
         let Some(letting) = self.store.let_payloads_go(account, age).await? else {
             return Ok(0);
         };
+        let mut left = self.effort.batches;
         let mut payloads = 0;
         let mut next = Some(letting.after);
         while let Some(after) = next
-            && self.may_go_on().await
+            && self.may_go_on(&mut left).await
         {
             let dropped = self
                 .store
@@ -235,12 +233,12 @@ impl Round<'_> {
         Ok(payloads)
     }
 
-    /// Leaves others their time, and counts the batches.
-    async fn may_go_on(&mut self) -> bool {
-        let Some(left) = self.left.checked_sub(1) else {
+    /// Leaves others their time, and counts the batches that are left.
+    async fn may_go_on(&self, left: &mut u32) -> bool {
+        let Some(fewer) = left.checked_sub(1) else {
             return false;
         };
-        self.left = left;
+        *left = fewer;
         let pause = tokio::time::sleep(self.effort.pause);
         self.stop.run_until_cancelled(pause).await.is_some()
     }
