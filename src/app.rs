@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
-use crate::engine::{Account, Engine};
+use crate::engine::{Account, Engine, Rooms};
 use crate::store::Store;
 use crate::transport;
 
@@ -72,6 +72,7 @@ impl App {
             clock: Arc::new(SystemClock),
             accounts,
             lease_ttl: config.engine.lease_ttl,
+            rooms: Rooms::of_mib(config.engine.page_memory_mib),
             retention: config.retention,
             holder: holder(),
         };

@@ -46,6 +46,7 @@ const SETTINGS: &[&str] = &[
     "database.direct_url",
     "http.listen",
     "engine.lease_ttl",
+    "engine.page_memory_mib",
     "retention.windows",
     "retention.history",
     "retention.quarantine",
@@ -106,6 +107,8 @@ pub struct Http {
 pub struct Engine {
     /// Time after a holder's last sign of life until its accounts are taken over.
     pub lease_ttl: Duration,
+    /// Answers of providers in work at once, all accounts together, in MiB.
+    pub page_memory_mib: u32,
 }
 
 /// What is kept how long; none is for ever.
@@ -244,6 +247,7 @@ impl Config {
         let engine = root.section("engine", |table| {
             Ok(Engine {
                 lease_ttl: table.required("lease_ttl", "", value::interval)?,
+                page_memory_mib: table.required("page_memory_mib", "", value::positive)?,
             })
         })?;
         let mut retention = root.section("retention", |table| {

@@ -46,6 +46,8 @@ pub enum Section {
     Providers,
     /// Peak memory by rows.
     Memory,
+    /// Peak memory of many accounts that load at once.
+    Crowd,
     /// Accounts in which nothing happens.
     Idle,
     /// From the provider to a query.

@@ -106,7 +106,7 @@ async fn watch(
 }
 
 /// A further account at a provider, with credentials of its own.
-fn twin(simulator: &Simulator, provider: &str, number: usize) -> String {
+pub fn twin(simulator: &Simulator, provider: &str, number: usize) -> String {
     let names = BTreeMap::from([
         ("begateway_dwh", "psp_id = \"simulator\""),
         ("begateway_report", "shop_id = \"363\""),

@@ -97,6 +97,10 @@ async fn measure(args: &Args, directory: &Path) {
     if args.wants(Section::Memory) {
         report.memory(&memory::measure(&mut server, &place, args.memory_rows, args.rounds).await);
     }
+    if args.wants(Section::Crowd) {
+        let rows = (args.memory_rows / 100).max(1);
+        report.crowd(memory::crowd(&mut server, &place, rows).await, rows);
+    }
     if args.wants(Section::Idle) {
         let round = Duration::from_secs(args.idle_seconds);
         report.idle(&idle::measure(&mut server, &place, round, args.rounds).await);

@@ -1,6 +1,8 @@
-//! Peak memory by the length of the history: the same shop after a day, after nine, after ninety.
+//! Peak memory by the length of the history: the same shop after a day, after nine, after ninety; and of many
+//! shops at once.
 
 use crate::database::Server;
+use crate::idle::{ACCOUNTS, twin};
 use crate::load::{PROVIDER, Place};
 use crate::run::{Run, Sync};
 use crate::spread::Spread;
@@ -56,4 +58,23 @@ pub async fn measure(
         all.push(Memory { rows, runs });
     }
     all
+}
+
+/// Loads a history of each of many accounts at once.
+pub async fn crowd(server: &mut Server, place: &Place<'_>, rows: u64) -> Run {
+    let simulator = place.simulator(rows, &["--days", "9"]);
+    let accounts: String = (1..=ACCOUNTS)
+        .map(|number| twin(&simulator, PROVIDER, number))
+        .collect();
+    let database = server.database().await;
+    let config = place.configuration("crowd", &database, &accounts);
+    let sync = Sync {
+        program: place.program,
+        server,
+        simulator: &simulator,
+    };
+    let run = sync.load(&database, &config).await;
+    server.drop(database).await;
+    eprintln!("crowd: {} rows, peak {:.1} MiB", run.rows, run.peak_mib());
+    run
 }

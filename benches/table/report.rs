@@ -179,6 +179,14 @@ impl Report {
         }
     }
 
+    pub fn crowd(&mut self, run: Run, rows: u64) {
+        let what = format!(
+            "load of {} rows each of {ACCOUNTS} accounts at once",
+            number(rows as f64)
+        );
+        self.line(&what, &[run], "");
+    }
+
     pub fn idle(&mut self, idle: &Idle) {
         self.other(
             &format!("idle, {ACCOUNTS} accounts that look each minute"),

@@ -87,6 +87,10 @@ fn program(config: &Config) -> Vec<Setting> {
             listen.map_or("off".into(), |at| at.to_string().into()),
         ),
         setting("engine.lease_ttl", length(config.engine.lease_ttl)),
+        setting(
+            "engine.page_memory_mib",
+            config.engine.page_memory_mib.into(),
+        ),
         setting("retention.windows", kept(config.retention.windows)),
         setting("retention.history", kept(config.retention.history)),
         setting("retention.quarantine", kept(config.retention.quarantine)),

@@ -107,7 +107,7 @@ fn kind(section: &str, key: &str) -> Value {
         (_, "id") => json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,62}$" }),
         (_, "base_url") => json!({ "type": "string", "pattern": r"^https?://[^?#@]+$" }),
         (_, "concurrency") => json!({ "type": "integer", "minimum": 1, "maximum": 16 }),
-        (_, "max_connections" | "page_size" | "requests_per_minute") => {
+        (_, "max_connections" | "page_memory_mib" | "page_size" | "requests_per_minute") => {
             json!({ "type": "integer", "minimum": 1 })
         }
         (_, "allow_http" | "prepared_statements") => json!({ "type": "boolean" }),

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::progress::AccountProgress;
 use super::redact::{Rules, redact_text};
+use super::room::Sizes;
 use crate::config;
 use crate::model::window::floor;
 use crate::plan::{Again, Lane, Policy};
@@ -44,6 +45,8 @@ pub struct Account {
     pub time_zone: String,
     /// What it has done since the start, for progress bars and pages.
     pub progress: Arc<AccountProgress>,
+    /// How large its pages are of late.
+    pub(crate) sizes: Sizes,
     start_from: DateTime<Utc>,
 }
 
@@ -88,6 +91,7 @@ impl Account {
             concurrency: usize::try_from(settings.concurrency).unwrap_or(1).max(1),
             time_zone: settings.time_zone.name().to_owned(),
             progress: Arc::default(),
+            sizes: Sizes::default(),
             rules: Rules::new(&settings.redact),
             start_from: settings.start_from,
             wire,

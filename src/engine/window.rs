@@ -13,6 +13,7 @@ use super::keeper::Kept;
 use super::opened::Opened;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
+use super::room::{Room, Rooms};
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
@@ -35,6 +36,7 @@ pub(crate) struct Reader {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) account: Arc<Account>,
+    pub(crate) rooms: Rooms,
     pub(crate) lease: Lease,
     /// The lease, as it is kept.
     pub(crate) kept: Kept,
@@ -105,6 +107,7 @@ struct Prepared {
     opened: Opened,
     outside: u64,
     then: Then,
+    _room: Room,
 }
 
 /// One window being read.
@@ -132,8 +135,9 @@ impl Reading<'_> {
         if seen.is_first && self.window.planned.lane == Lane::Backfill {
             checkpoint = self.account.provider.backfill_start();
         }
+        let room = self.room().await?;
         let mut page = self
-            .prepare(&asking, checkpoint.as_ref(), &mut seen)
+            .prepare(&asking, room, checkpoint.as_ref(), &mut seen)
             .await?;
         let mut total = PageCounts::default();
         let mut likely_new = false;
@@ -142,10 +146,13 @@ impl Reading<'_> {
                 Then::More(next) => Some(next),
                 Then::Close { .. } | Then::Split { .. } => None,
             };
+            let room = more.and_then(|_| self.room_ahead());
             let ahead = async {
-                match more.filter(|_| !self.reader.stop.is_cancelled()) {
-                    Some(next) => Some(self.prepare(&asking, Some(next), &mut seen).await),
-                    None => None,
+                match (more, room) {
+                    (Some(next), Some(room)) => {
+                        Some(self.prepare(&asking, room, Some(next), &mut seen).await)
+                    }
+                    _ => None,
                 }
             };
             let (counts, ahead) =
@@ -155,11 +162,16 @@ impl Reading<'_> {
             // Other orders show some rows on two pages.
             let is_keyset = self.stream.spec.paging == Paging::Keyset;
             likely_new = is_keyset && counts.inserted == counts.items;
-            match (more, ahead) {
+            page = match (more, ahead) {
                 (None, _) => break,
-                (Some(_), Some(next)) => page = next?,
-                (Some(_), None) => return Err(Failure::Stopped),
-            }
+                (Some(_), Some(next)) => next?,
+                (Some(next), None) => {
+                    let next = next.clone();
+                    drop(page);
+                    let room = self.room().await?;
+                    self.prepare(&asking, room, Some(&next), &mut seen).await?
+                }
+            };
         }
         self.compare(&seen.tally, &total);
         self.reader
@@ -167,10 +179,36 @@ impl Reading<'_> {
         Ok(())
     }
 
+    /// Waits for room for a page; whoever waits may hold none.
+    async fn room(&self) -> Result<Room, Failure> {
+        let stop = &self.reader.stop;
+        if stop.is_cancelled() {
+            return Err(Failure::Stopped);
+        }
+        let expected = self.account.sizes.expected(self.is_live());
+        stop.run_until_cancelled(self.reader.rooms.wait(expected))
+            .await
+            .ok_or(Failure::Stopped)
+    }
+
+    /// Room for the page after the one in hand, if that may be asked for already.
+    fn room_ahead(&self) -> Option<Room> {
+        if self.reader.stop.is_cancelled() {
+            return None;
+        }
+        let expected = self.account.sizes.expected(self.is_live());
+        self.reader.rooms.at_once(expected)
+    }
+
+    fn is_live(&self) -> bool {
+        self.window.planned.lane == Lane::Live
+    }
+
     /// Fetches a page, sorts out its items, and decides what becomes of the window.
     async fn prepare(
         &self,
         asking: &Asking<'_>,
+        mut room: Room,
         checkpoint: Option<&Checkpoint>,
         seen: &mut Seen,
     ) -> Result<Prepared, Failure> {
@@ -184,6 +222,9 @@ impl Reading<'_> {
                 Err(error) => asking.retry_or_fail(error.into(), &mut delays).await?,
             }
         };
+        let bytes = opened.fetched().response.body.len();
+        self.account.sizes.note(self.is_live(), bytes);
+        self.reader.rooms.fit(&mut room, bytes);
         failpoint("window.fetched");
         let is_first = std::mem::take(&mut seen.is_first);
         if opened.fetched().doubtful && is_first {
@@ -227,6 +268,7 @@ impl Reading<'_> {
             opened,
             outside,
             then: self.then(step, self.read_before() + seen.items),
+            _room: room,
         })
     }
 

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::strings::Escape;
-
 /// Keys dropped for every provider, compared without regard to case: card verification codes and
 /// 3-D Secure payloads.
 pub const DROPPED: &[&str] = &[
@@ -42,27 +40,27 @@ pub const DROPPED: &[&str] = &[
 pub(super) struct DroppedKeys {
     /// The provider's own, compared as they are written.
     own: &'static [&'static str],
-    /// What dropped keys look like: few others are compared with them at all.
-    traits: u128,
+    /// What dropped keys look like: hardly any other is compared with them at all.
+    looks: Looks,
 }
 
 impl DroppedKeys {
     pub(super) const fn new(own: &'static [&'static str]) -> Self {
         Self {
             own,
-            traits: DROPPED_TRAITS | traits(own),
+            looks: DROPPED_LOOKS.and(own),
         }
     }
 
-    /// Whether a key, as written, is one of them.
-    pub(super) fn contain(&self, written: &str, escape: Escape) -> bool {
-        let key = match escape {
-            Escape::None => Cow::Borrowed(written),
-            Escape::Other | Escape::Unicode => unescaped(written),
-        };
-        self.traits & trait_of(key.as_bytes()) != 0
-            && (DROPPED.iter().any(|known| known.eq_ignore_ascii_case(&key))
-                || self.own.contains(&key.as_ref()))
+    /// Whether a key may be one of them; hardly any other is.
+    #[inline]
+    pub(super) fn look_like(&self, key: &[u8]) -> bool {
+        self.looks.may_be(key)
+    }
+
+    /// Whether a key is one of them.
+    pub(super) fn contain(&self, key: &str) -> bool {
+        DROPPED.iter().any(|known| known.eq_ignore_ascii_case(key)) || self.own.contains(&key)
     }
 }
 
@@ -76,30 +74,70 @@ pub(super) fn unescaped(written: &str) -> Cow<'_, str> {
     Cow::Borrowed(written)
 }
 
-/// The traits of the keys dropped for every provider.
-const DROPPED_TRAITS: u128 = traits(DROPPED);
+/// What the keys dropped for every provider look like.
+const DROPPED_LOOKS: Looks = Looks {
+    firsts: [0; LENGTHS],
+    lasts: [0; LENGTHS],
+}
+.and(DROPPED);
 
-/// The traits of all these keys.
-const fn traits(mut keys: &[&str]) -> u128 {
-    let mut bits = 0;
-    while let [key, rest @ ..] = keys {
-        bits |= trait_of(key.as_bytes());
-        keys = rest;
-    }
-    bits
+/// Lengths that are told apart.
+const LENGTHS: usize = 32;
+
+/// The first and the last letters of keys, by their length: a bit for each letter, the same in either
+/// case.
+#[derive(Clone, Copy)]
+struct Looks {
+    firsts: [u32; LENGTHS],
+    lasts: [u32; LENGTHS],
 }
 
-/// A bit drawn from a key's length and its first and last letter, the same in either case.
-const fn trait_of(key: &[u8]) -> u128 {
-    let (first, last) = match key {
-        [first, .., last] => (*first, *last),
-        [only] => (*only, *only),
-        [] => (0, 0),
-    };
-    let [length, ..] = key.len().to_le_bytes();
-    let mixed = (first | 0x20)
-        .wrapping_mul(5)
-        .wrapping_add((last | 0x20).wrapping_mul(3))
-        .wrapping_add(length.wrapping_mul(11));
-    1 << (mixed & 127)
+impl Looks {
+    /// The same with some more keys.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "a remainder is always in range, and constants cannot use get_mut"
+    )]
+    const fn and(mut self, mut keys: &[&str]) -> Self {
+        while let [key, rest @ ..] = keys {
+            if let [first, .., last] | [first @ last] = key.as_bytes() {
+                let length = key.len() % LENGTHS;
+                self.firsts[length] |= 1 << (*first % 32);
+                self.lasts[length] |= 1 << (*last % 32);
+            }
+            keys = rest;
+        }
+        self
+    }
+
+    /// Whether a key may be one of them.
+    fn may_be(&self, key: &[u8]) -> bool {
+        let ([first, .., last] | [first @ last]) = key else {
+            return false;
+        };
+        let length = key.len() % LENGTHS;
+        let is_in = |letters: &[u32; LENGTHS], letter: u8| {
+            letters
+                .get(length)
+                .is_some_and(|bits| bits & (1 << (letter % 32)) != 0)
+        };
+        is_in(&self.firsts, *first) && is_in(&self.lasts, *last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dropped_key_looks_like_one_in_either_case() {
+        let keys = DroppedKeys::new(&["own", "é"]);
+        for key in DROPPED.iter().chain(&["own", "é"]) {
+            for written in [(*key).to_owned(), key.to_ascii_uppercase()] {
+                assert!(keys.look_like(written.as_bytes()), "{written}");
+            }
+            assert!(keys.contain(key));
+        }
+        assert!(!keys.look_like(b"") && !keys.look_like(b"amount") && !keys.contain("amount"));
+    }
 }

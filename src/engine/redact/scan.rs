@@ -232,14 +232,14 @@ impl<'a, 'r> Scan<'a, 'r> {
     fn key(&mut self) -> Option<Expect> {
         let quote = self.at;
         let (end, escape) = string_end(self.item.as_bytes(), quote + 1)?;
-        let key = self.item.get(quote + 1..end)?;
+        let key = self.item.as_bytes().get(quote + 1..end)?;
         self.at = end + 1;
         let level = self.frames.len();
         let frame = self.frames.last_mut()?;
         frame.key = (quote + 1, end);
         let start = if frame.kept { frame.comma } else { quote };
         if self.taking.is_none() {
-            self.taking = self.why(key, escape).map(|by| Taking {
+            self.taking = self.why(quote + 1, end, escape).map(|by| Taking {
                 level,
                 from: start,
                 by,
@@ -259,7 +259,7 @@ impl<'a, 'r> Scan<'a, 'r> {
             taking.from = self.at;
         }
         if level == 1
-            && let Some(place) = self.keys.iter().position(|asked| *asked == key)
+            && let Some(place) = self.keys.iter().position(|asked| asked.as_bytes() == key)
         {
             let from = self.at;
             self.finding = Some(Finding { place, from });
@@ -268,15 +268,20 @@ impl<'a, 'r> Scan<'a, 'r> {
     }
 
     /// Why the member of this key is taken out, if it is.
-    fn why(&mut self, key: &str, escape: Escape) -> Option<Why> {
-        if self.dropped_keys.contain(key, escape) {
-            return Some(Why::Key);
-        }
-        if self.under_way.is_none() {
+    fn why(&mut self, start: usize, end: usize, escape: Escape) -> Option<Why> {
+        let is_suspect = escape != Escape::None
+            || self
+                .dropped_keys
+                .look_like(self.item.as_bytes().get(start..end)?);
+        if !is_suspect && self.under_way.is_none() {
             return None;
         }
+        let key = unescaped(self.item.get(start..end)?);
+        if is_suspect && self.dropped_keys.contain(&key) {
+            return Some(Why::Key);
+        }
         let held = self.frames.last()?.rules;
-        self.under_way.follow(held, &unescaped(key)).map(Why::Rule)
+        self.under_way.follow(held, &key).map(Why::Rule)
     }
 
     /// Takes out the member whose value ends here.
@@ -307,7 +312,7 @@ impl<'a, 'r> Scan<'a, 'r> {
         let (end, escape) = string_end(self.item.as_bytes(), start)?;
         self.at = end + 1;
         if self.taking.is_none()
-            && may_hold_card(self.item.get(start..end)?, escape)
+            && may_hold_card(self.item.as_bytes().get(start..end)?, escape)
             && let Some(rule) = self.rule()
         {
             self.mask_string(start, end, rule);
@@ -318,10 +323,10 @@ impl<'a, 'r> Scan<'a, 'r> {
     fn scalar(&mut self, first: u8) -> Option<Expect> {
         let start = self.at;
         let rest = self.item.as_bytes().get(start..)?;
-        let literal: &[u8] = match first {
-            b't' => b"true",
-            b'f' => b"false",
-            b'n' => b"null",
+        let length = match first {
+            b'n' if rest.first_chunk() == Some(b"null") => 4,
+            b't' if rest.first_chunk() == Some(b"true") => 4,
+            b'f' if rest.first_chunk() == Some(b"false") => 5,
             b'-' | b'0'..=b'9' => {
                 let is_part =
                     |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
@@ -334,10 +339,7 @@ impl<'a, 'r> Scan<'a, 'r> {
             }
             _ => return None,
         };
-        if !rest.starts_with(literal) {
-            return None;
-        }
-        self.at += literal.len();
+        self.at += length;
         Some(self.after_value())
     }
 

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use paysync::engine::{Engine, Rooms};
 use paysync::simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use super::SMALL;
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, in_time, start,
+    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, in_time, providers,
+    start,
 };
 
 const PROVIDER: Provider = Provider::Convergegate;
@@ -54,21 +56,51 @@ async fn an_answer_ten_leases_long_loses_no_lease(pool: PgPool) {
 /// While the database hangs, each window fetches one page ahead and no more.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_database_that_hangs_holds_the_requests_back(pool: PgPool) {
-    let mut settings = history(4_000, 2);
-    settings.latency = Duration::from_millis(5);
-    let simulator = start(settings).await;
+    let simulator = slow_history(4_000).await;
     let text = config_text(&simulator, &pool, &[PROVIDER], SMALL);
     let engine = engine_of(&text).await;
-    let syncing = {
-        let engine = engine.clone();
-        tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await })
-    };
-    let (pages, windows) = (
-        3,
-        u64::try_from(engine.accounts[0].concurrency).unwrap() + 1,
+    let windows = u64::try_from(engine.accounts[0].concurrency).unwrap() + 1;
+    let asked = asked_while_hanging(&pool, &simulator, engine).await;
+    assert!(
+        asked <= windows * 2,
+        "{asked} requests while the database hung"
     );
+    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    simulator.stop().await;
+}
+
+/// Where there is room for one page, one account's window has one in work, and all others wait.
+#[sqlx::test(migrations = "./migrations")]
+async fn all_accounts_share_the_room_for_pages(pool: PgPool) {
+    let simulator = slow_history(600).await;
+    let text = config_text(&simulator, &pool, &providers(), SMALL);
+    let mut engine = engine_of(&text).await;
+    // Less than is kept for a page of which nothing is known.
+    engine.rooms = Rooms::of_mib(1);
+    let asked = asked_while_hanging(&pool, &simulator, engine).await;
+    assert!(asked <= 1, "{asked} requests while the database hung");
+    assert_exact(&pool, &simulator, &providers()).await;
+    simulator.stop().await;
+}
+
+async fn slow_history(rows: u64) -> Handle {
+    let mut settings = history(rows, 2);
+    settings.latency = Duration::from_millis(5);
+    start(settings).await
+}
+
+/// Syncs; after the first pages the database hangs for a while. How many requests are sent meanwhile.
+async fn asked_while_hanging(pool: &PgPool, simulator: &Handle, engine: Engine) -> u64 {
+    let requests = || -> u64 {
+        let all = providers().into_iter();
+        all.map(|provider| simulator.requests(provider).requests)
+            .sum()
+    };
+    let accounts = engine.accounts.clone();
+    let syncing =
+        tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await });
     let begun = async {
-        while engine.accounts[0].progress.pages() < pages {
+        while accounts.iter().map(|a| a.progress.pages()).sum::<u64>() < 3 {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
@@ -78,24 +110,19 @@ async fn a_database_that_hangs_holds_the_requests_back(pool: PgPool) {
         .execute(&mut *lock)
         .await
         .unwrap();
-    let before = requests(&simulator);
+    let before = requests();
     let hanging = "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let hangs = async {
-        while count(&pool, hanging).await == 0 {
+        while count(pool, hanging).await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     in_time("a commit that waits", hangs).await;
     // Long enough for hundreds of requests.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let asked = requests(&simulator) - before;
-    assert!(
-        asked <= windows * 2,
-        "{asked} requests while the database hung"
-    );
+    let asked = requests() - before;
     lock.rollback().await.unwrap();
     in_time("a sync", syncing).await.unwrap().unwrap();
-    assert_exact(&pool, &simulator, &[PROVIDER]).await;
-    simulator.stop().await;
+    asked
 }
