@@ -72,7 +72,7 @@ impl App {
             clock: Arc::new(SystemClock),
             accounts,
             lease_ttl: config.engine.lease_ttl,
-            rooms: Rooms::of_mib(config.engine.page_memory_mib),
+            rooms: Rooms::of_kib(config.engine.page_memory_mib.saturating_mul(1 << 10)),
             retention: config.retention,
             holder: holder(),
         };

@@ -28,9 +28,9 @@ pub struct Rooms {
 pub(crate) struct Room(Option<OwnedSemaphorePermit>);
 
 impl Rooms {
-    /// So much room. A page larger than all of it takes all of it.
-    pub fn of_mib(mib: u32) -> Self {
-        let pieces = mib.saturating_mul(1 << 10).max(1);
+    /// So many KiB of room. A page larger than all of it takes all of it.
+    pub fn of_kib(kib: u32) -> Self {
+        let pieces = kib.max(1);
         let places = usize::try_from(pieces).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             pieces,
@@ -75,34 +75,28 @@ impl Rooms {
     }
 }
 
-/// How large the pages of an account are of late.
-#[derive(Debug)]
+/// How large the pages of an account are of late; 0 while nothing is known.
+#[derive(Debug, Default)]
 pub(crate) struct Sizes {
     live: AtomicUsize,
     others: AtomicUsize,
 }
 
-impl Default for Sizes {
-    fn default() -> Self {
-        Self {
-            live: AtomicUsize::new(UNKNOWN_BYTES),
-            others: AtomicUsize::new(UNKNOWN_BYTES),
-        }
-    }
-}
-
 impl Sizes {
     /// Bytes that the next page of the live lane, or of the others, is expected to have.
     pub(crate) fn expected(&self, live: bool) -> usize {
-        self.of(live).load(Ordering::Relaxed)
+        match self.of(live).load(Ordering::Relaxed) {
+            0 => UNKNOWN_BYTES,
+            bytes => bytes,
+        }
     }
 
     /// Takes note of a page: one that is smaller than expected counts little, as the last page of a
     /// window says nothing about the first of the next.
     pub(crate) fn note(&self, live: bool, bytes: usize) {
         let size = self.of(live);
-        let expected = size.load(Ordering::Relaxed);
-        size.store(bytes.max(expected - expected / 8), Ordering::Relaxed);
+        let before = size.load(Ordering::Relaxed);
+        size.store(bytes.max(before - before / 8), Ordering::Relaxed);
     }
 
     fn of(&self, live: bool) -> &AtomicUsize {
@@ -120,7 +114,7 @@ mod tests {
 
     #[tokio::test]
     async fn room_is_as_large_as_its_page_and_comes_back() {
-        let rooms = Rooms::of_mib(1);
+        let rooms = Rooms::of_kib(1024);
         let mut room = rooms.wait(10_000).await;
         assert_eq!(free(&rooms), 1024 - 10);
         rooms.fit(&mut room, 100_000);
@@ -133,7 +127,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_larger_than_all_takes_all() {
-        let rooms = Rooms::of_mib(1);
+        let rooms = Rooms::of_kib(1024);
         let small = rooms.wait(1).await;
         assert!(rooms.at_once(9 << 20).is_none());
         let mut large = rooms.at_once(1).unwrap();
@@ -148,19 +142,17 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_is_not_overtaken() {
-        let rooms = Rooms::of_mib(1);
+        let rooms = Rooms::of_kib(1024);
         let first = rooms.wait(600 << 10).await;
-        let mut large = tokio_test_task(rooms.clone(), 900 << 10);
+        let waiting = {
+            let rooms = rooms.clone();
+            tokio::spawn(async move { rooms.wait(900 << 10).await })
+        };
         tokio::task::yield_now().await;
         assert!(rooms.at_once(1).is_none());
         drop(first);
-        let large = (&mut large).await.unwrap();
+        let _large = waiting.await.unwrap();
         assert_eq!(free(&rooms), 1024 - 900);
-        drop(large);
-    }
-
-    fn tokio_test_task(rooms: Rooms, bytes: usize) -> tokio::task::JoinHandle<Room> {
-        tokio::spawn(async move { rooms.wait(bytes).await })
     }
 
     #[test]
@@ -175,5 +167,7 @@ mod tests {
         assert_eq!(sizes.expected(false), 7 << 20);
         (0..100).for_each(|_| sizes.note(false, 10));
         assert!(sizes.expected(false) < 100);
+        sizes.note(true, 10);
+        assert_eq!(sizes.expected(true), 10);
     }
 }

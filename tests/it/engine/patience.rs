@@ -75,8 +75,8 @@ async fn all_accounts_share_the_room_for_pages(pool: PgPool) {
     let simulator = slow_history(600).await;
     let text = config_text(&simulator, &pool, &providers(), SMALL);
     let mut engine = engine_of(&text).await;
-    // Less than is kept for a page of which nothing is known.
-    engine.rooms = Rooms::of_mib(1);
+    // Less than any page takes.
+    engine.rooms = Rooms::of_kib(1);
     let asked = asked_while_hanging(&pool, &simulator, engine).await;
     assert!(asked <= 1, "{asked} requests while the database hung");
     assert_exact(&pool, &simulator, &providers()).await;
