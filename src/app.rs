@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
-use crate::engine::{Account, Engine, Rooms};
+use crate::engine::{Account, Engine, PageMemory};
 use crate::store::Store;
 use crate::transport;
 
@@ -72,7 +72,7 @@ impl App {
             clock: Arc::new(SystemClock),
             accounts,
             lease_ttl: config.engine.lease_ttl,
-            rooms: Rooms::of_kib(config.engine.page_memory_mib.saturating_mul(1 << 10)),
+            page_memory: PageMemory::of_kib(config.engine.page_memory_mib.saturating_mul(1 << 10)),
             retention: config.retention,
             holder: holder(),
         };

@@ -5,6 +5,7 @@ use crate::database::Server;
 use crate::idle::{ACCOUNTS, twin};
 use crate::load::{PROVIDER, Place};
 use crate::run::{Run, Sync};
+use crate::simulator::Simulator;
 use crate::spread::Spread;
 
 /// The runs of one length of history.
@@ -42,17 +43,7 @@ pub async fn measure(
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..if part == 1 { 1 } else { rounds } {
             for (runs, accounts) in runs.iter_mut().zip([&one, &two]) {
-                let database = server.database().await;
-                let config = place.configuration("memory", &database, accounts);
-                let sync = Sync {
-                    program: place.program,
-                    server,
-                    simulator: &simulator,
-                };
-                let run = sync.load(&database, &config).await;
-                server.drop(database).await;
-                eprintln!("memory: {} rows, peak {:.1} MiB", run.rows, run.peak_mib());
-                runs.push(run);
+                runs.push(load(server, place, &simulator, accounts).await);
             }
         }
         all.push(Memory { rows, runs });
@@ -66,15 +57,24 @@ pub async fn crowd(server: &mut Server, place: &Place<'_>, rows: u64) -> Run {
     let accounts: String = (1..=ACCOUNTS)
         .map(|number| twin(&simulator, PROVIDER, number))
         .collect();
+    load(server, place, &simulator, &accounts).await
+}
+
+async fn load(
+    server: &mut Server,
+    place: &Place<'_>,
+    simulator: &Simulator,
+    accounts: &str,
+) -> Run {
     let database = server.database().await;
-    let config = place.configuration("crowd", &database, &accounts);
+    let config = place.configuration("memory", &database, accounts);
     let sync = Sync {
         program: place.program,
         server,
-        simulator: &simulator,
+        simulator,
     };
     let run = sync.load(&database, &config).await;
     server.drop(database).await;
-    eprintln!("crowd: {} rows, peak {:.1} MiB", run.rows, run.peak_mib());
+    eprintln!("memory: {} rows, peak {:.1} MiB", run.rows, run.peak_mib());
     run
 }

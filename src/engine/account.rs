@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::memory::Sizes;
 use super::progress::AccountProgress;
 use super::redact::{Rules, redact_text};
-use super::room::Sizes;
 use crate::config;
 use crate::model::window::floor;
 use crate::plan::{Again, Lane, Policy};

@@ -2,7 +2,7 @@
 //!
 //! `supervisor` works on the accounts until it is stopped, `sync` once; `keeper` holds the leases,
 //! `work` one account's loop, `window` the reading of one window, `repoll` and `audit` the other ways
-//! to look at one; `room` how many pages all of them have in work; `paging` and `policy` are the pure decisions, `item` and `redact` what happens to
+//! to look at one; `memory` how many pages all of them have in work; `paging` and `policy` are the pure decisions, `item` and `redact` what happens to
 //! each item. `replay` reads again what is stored, `life` tells of one row.
 
 pub mod account;
@@ -14,6 +14,7 @@ pub(crate) mod item;
 mod keeper;
 pub mod life;
 mod look;
+mod memory;
 mod notes;
 mod opened;
 mod outage;
@@ -23,7 +24,6 @@ pub mod progress;
 pub mod redact;
 pub mod replay;
 mod repoll;
-mod room;
 pub mod status;
 pub mod supervisor;
 mod sync;
@@ -32,7 +32,7 @@ mod window;
 mod work;
 
 pub use account::Account;
+pub use memory::PageMemory;
 pub use progress::AccountProgress;
-pub use room::Rooms;
 pub use supervisor::Engine;
 pub use sync::{Outcome, SyncReport};

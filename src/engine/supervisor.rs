@@ -11,8 +11,8 @@ use tracing::warn;
 
 use super::account::Account;
 use super::keeper::{Keeper, Kept};
+use super::memory::PageMemory;
 use super::outage::Outage;
-use super::room::Rooms;
 use super::window::Reader;
 use super::work::{Ended, Until, work};
 use crate::clock::Clock;
@@ -31,8 +31,8 @@ pub struct Engine {
     pub accounts: Vec<Arc<Account>>,
     /// How long a lease lasts after the last sign of life.
     pub lease_ttl: Duration,
-    /// Room for the pages in work.
-    pub rooms: Rooms,
+    /// Memory for the pages in work.
+    pub page_memory: PageMemory,
     /// What is kept how long.
     pub retention: Retention,
     /// This process, for operators: host and process id.
@@ -172,7 +172,7 @@ impl Engine {
             store: self.store.clone(),
             clock: self.clock.clone(),
             account: account.clone(),
-            rooms: self.rooms.clone(),
+            page_memory: self.page_memory.clone(),
             lease: lease.clone(),
             kept,
             stop,

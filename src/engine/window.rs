@@ -10,10 +10,10 @@ use super::account::{Account, Stream};
 use super::fetch::Asking;
 use super::item::{ItemContext, Notes, Sent, outside};
 use super::keeper::Kept;
+use super::memory::{PageMemory, Reservation};
 use super::opened::Opened;
 use super::paging::{PageFacts, Step, Walk};
 use super::policy::Failure;
-use super::room::{Room, Rooms};
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
@@ -36,7 +36,7 @@ pub(crate) struct Reader {
     pub(crate) store: Store,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) account: Arc<Account>,
-    pub(crate) rooms: Rooms,
+    pub(crate) page_memory: PageMemory,
     pub(crate) lease: Lease,
     /// The lease, as it is kept.
     pub(crate) kept: Kept,
@@ -107,7 +107,7 @@ struct Prepared {
     opened: Opened,
     outside: u64,
     then: Then,
-    _room: Room,
+    _memory: Reservation,
 }
 
 /// One window being read.
@@ -135,9 +135,9 @@ impl Reading<'_> {
         if seen.is_first && self.window.planned.lane == Lane::Backfill {
             checkpoint = self.account.provider.backfill_start();
         }
-        let room = self.room().await?;
+        let memory = self.reserve().await?;
         let mut page = self
-            .prepare(&asking, room, checkpoint.as_ref(), &mut seen)
+            .prepare(&asking, memory, checkpoint.as_ref(), &mut seen)
             .await?;
         let mut total = PageCounts::default();
         let mut likely_new = false;
@@ -146,11 +146,11 @@ impl Reading<'_> {
                 Then::More(next) => Some(next),
                 Then::Close { .. } | Then::Split { .. } => None,
             };
-            let room = more.and_then(|_| self.room_ahead());
+            let memory = more.and_then(|_| self.try_reserve());
             let ahead = async {
-                match (more, room) {
-                    (Some(next), Some(room)) => {
-                        Some(self.prepare(&asking, room, Some(next), &mut seen).await)
+                match (more, memory) {
+                    (Some(next), Some(memory)) => {
+                        Some(self.prepare(&asking, memory, Some(next), &mut seen).await)
                     }
                     _ => None,
                 }
@@ -168,8 +168,9 @@ impl Reading<'_> {
                 (Some(next), None) => {
                     let next = next.clone();
                     drop(page);
-                    let room = self.room().await?;
-                    self.prepare(&asking, room, Some(&next), &mut seen).await?
+                    let memory = self.reserve().await?;
+                    self.prepare(&asking, memory, Some(&next), &mut seen)
+                        .await?
                 }
             };
         }
@@ -179,25 +180,25 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Waits for room for a page; whoever waits may hold none.
-    async fn room(&self) -> Result<Room, Failure> {
+    /// Waits for memory for a page; whoever waits may hold none.
+    async fn reserve(&self) -> Result<Reservation, Failure> {
         let stop = &self.reader.stop;
         if stop.is_cancelled() {
             return Err(Failure::Stopped);
         }
         let expected = self.account.sizes.expected(self.is_live());
-        stop.run_until_cancelled(self.reader.rooms.wait(expected))
+        stop.run_until_cancelled(self.reader.page_memory.reserve(expected))
             .await
             .ok_or(Failure::Stopped)
     }
 
-    /// Room for the page after the one in hand, if that may be asked for already.
-    fn room_ahead(&self) -> Option<Room> {
+    /// Memory for the page after the one in hand, if that may be asked for already.
+    fn try_reserve(&self) -> Option<Reservation> {
         if self.reader.stop.is_cancelled() {
             return None;
         }
         let expected = self.account.sizes.expected(self.is_live());
-        self.reader.rooms.at_once(expected)
+        self.reader.page_memory.try_reserve(expected)
     }
 
     fn is_live(&self) -> bool {
@@ -208,7 +209,7 @@ impl Reading<'_> {
     async fn prepare(
         &self,
         asking: &Asking<'_>,
-        mut room: Room,
+        mut memory: Reservation,
         checkpoint: Option<&Checkpoint>,
         seen: &mut Seen,
     ) -> Result<Prepared, Failure> {
@@ -224,7 +225,7 @@ impl Reading<'_> {
         };
         let bytes = opened.fetched().response.body.len();
         self.account.sizes.note(self.is_live(), bytes);
-        self.reader.rooms.fit(&mut room, bytes);
+        self.reader.page_memory.fit(&mut memory, bytes);
         failpoint("window.fetched");
         let is_first = std::mem::take(&mut seen.is_first);
         if opened.fetched().doubtful && is_first {
@@ -268,7 +269,7 @@ impl Reading<'_> {
             opened,
             outside,
             then: self.then(step, self.read_before() + seen.items),
-            _room: room,
+            _memory: memory,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paysync::engine::{Engine, Rooms};
+use paysync::engine::{Engine, PageMemory};
 use paysync::simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -69,14 +69,14 @@ async fn a_database_that_hangs_holds_the_requests_back(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Where there is room for one page, one account's window has one in work, and all others wait.
+/// Where there is memory for one page, one account's window has one in work, and all others wait.
 #[sqlx::test(migrations = "./migrations")]
-async fn all_accounts_share_the_room_for_pages(pool: PgPool) {
+async fn all_accounts_share_the_memory_for_pages(pool: PgPool) {
     let simulator = slow_history(600).await;
     let text = config_text(&simulator, &pool, &providers(), SMALL);
     let mut engine = engine_of(&text).await;
     // Less than any page takes.
-    engine.rooms = Rooms::of_kib(1);
+    engine.page_memory = PageMemory::of_kib(1);
     let asked = asked_while_hanging(&pool, &simulator, engine).await;
     assert!(asked <= 1, "{asked} requests while the database hung");
     assert_exact(&pool, &simulator, &providers()).await;
