@@ -85,7 +85,7 @@ fn places() -> Vec<String> {
     places.into_iter().collect()
 }
 
-/// Runs a schedule; what it met, or what is wrong.
+/// Runs a schedule; what it met, or what is wrong, in short: all that is known about it is printed.
 async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, String> {
     let mut world = World::new(Schedule::draw(seed, &places), server).await;
     let ran = async {
@@ -101,12 +101,15 @@ async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, St
         .downcast_ref::<String>()
         .cloned()
         .or_else(|| panic.downcast_ref::<&str>().map(|&what| what.to_owned()));
-    Err(format!(
-        "seed {seed}: {}\nagain: PAYSYNC_CHAOS_SEED={seed} PAYSYNC_CHAOS_SCHEDULES=1\n{}\n{}\n{}",
-        what.unwrap_or_default(),
+    println!(
+        "seed {seed}\n{}\n{}\n{}",
         world.schedule.told(),
         world.state().await,
         world.last_words(),
+    );
+    Err(format!(
+        "PAYSYNC_CHAOS_SEED={seed} PAYSYNC_CHAOS_SCHEDULES=1: {}",
+        what.unwrap_or_default(),
     ))
 }
 

@@ -9,14 +9,14 @@ use fastrand::Rng;
 use paysync::model::Window;
 use paysync::simulator::{BetweenPages, Handle};
 use paysync::store::Store;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgPoolOptions, PgQueryResult};
 use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;
 
 use super::process::{Process, died_at_its_place, work_by_a_wrong_clock};
 use super::schedule::{Act, Schedule};
 use super::{Met, books};
-use crate::support::{account_of, assert_exact, config_text, now, start, sync_covers};
+use crate::support::{account_of, assert_exact, config_text, in_time, now, start, sync_covers};
 
 /// Processes at work at once, at most.
 const MOST_PROCESSES: usize = 2;
@@ -43,17 +43,27 @@ pub(super) struct World {
     pub(super) met: Met,
 }
 
-async fn execute(pool: &PgPool, statement: String) {
-    sqlx::raw_sql(AssertSqlSafe(statement))
-        .execute(pool)
+async fn try_execute(pool: &PgPool, statement: &str) -> Result<PgQueryResult, sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(pool).await
+}
+
+async fn execute(pool: &PgPool, statement: &str) {
+    try_execute(pool, statement)
         .await
-        .unwrap();
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+/// Whether two altered the same at once.
+fn is_at_once(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| {
+        error.is_unique_violation() || error.message() == "tuple concurrently updated"
+    })
 }
 
 impl World {
     pub(super) async fn new(schedule: Schedule, server: PgPool) -> Self {
         let name = format!("paysync_chaos_{}_{:08x}", schedule.seed, fastrand::u32(..));
-        execute(&server, format!("CREATE DATABASE {name}")).await;
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
         let options = server.connect_options().as_ref().clone().database(&name);
         let simulator = start(schedule.settings.clone()).await;
         let folder = tempfile::tempdir().unwrap();
@@ -236,7 +246,15 @@ impl World {
     }
 
     async fn set(&self, what: &str) {
-        execute(&self.server, format!("ALTER DATABASE {} {what}", self.name)).await;
+        let statement = format!("ALTER DATABASE {} {what}", self.name);
+        // A migration alters the database, too: whoever comes second is refused, not made to wait.
+        let tries = async {
+            while let Err(error) = try_execute(&self.server, &statement).await {
+                assert!(is_at_once(&error), "{statement}: {error}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        in_time(&statement, tries).await;
     }
 
     async fn cut(&mut self, percent: u32) {
@@ -299,7 +317,7 @@ impl World {
         self.pool.close().await;
         execute(
             &self.server,
-            format!("DROP DATABASE {} WITH (FORCE)", self.name),
+            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
         )
         .await;
     }
