@@ -1,6 +1,7 @@
 //! One item of a page: redacted, hashed, and read if it is news; or put aside with the reason.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
@@ -240,7 +241,7 @@ pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_>]) -
     let Some(shown) = stream.axis else {
         return (0, 0);
     };
-    let right = (window.start() - stream.slack)..=(window.end() + stream.slack);
+    let right = around(stream, window);
     let is_outside = |item: &Sent<'_>| match item.time {
         Some(time) => Some(!right.contains(&time)),
         // A row that was never corrected has no place among corrections.
@@ -252,4 +253,26 @@ pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_>]) -
         .fold((0, 0), |(shown, outside), is_outside| {
             (shown + 1, outside + u64::from(is_outside))
         })
+}
+
+/// Between which times the items were created, as far as the stream shows it and they lie where they
+/// should.
+pub(crate) fn created(
+    stream: &StreamSpec,
+    window: Window,
+    items: &[Sent<'_>],
+) -> Option<RangeInclusive<DateTime<Utc>>> {
+    stream.axis.filter(|shown| shown.axis == Axis::Created)?;
+    let right = around(stream, window);
+    let times = items.iter().filter_map(|item| item.time);
+    times
+        .filter(|time| right.contains(time))
+        .map(|time| (time, time))
+        .reduce(|(first, last), (time, _)| (first.min(time), last.max(time)))
+        .map(|(first, last)| first..=last)
+}
+
+/// The window, widened by what its request may rightly bring.
+fn around(stream: &StreamSpec, window: Window) -> RangeInclusive<DateTime<Utc>> {
+    (window.start() - stream.slack)..=(window.end() + stream.slack)
 }

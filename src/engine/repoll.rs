@@ -112,6 +112,7 @@ impl Reader {
                 },
                 items,
                 quarantined: sorted.quarantined.clone(),
+                created: None,
                 likely_new: false,
                 then: resume.map_or(
                     Then::Close {

@@ -8,7 +8,7 @@ use metrics::histogram;
 
 use super::account::{Account, Stream};
 use super::fetch::Asking;
-use super::item::{ItemContext, Notes, Sent, outside};
+use super::item::{ItemContext, Notes, Sent, created, outside};
 use super::keeper::Kept;
 use super::memory::{PageMemory, Reservation};
 use super::opened::Opened;
@@ -289,6 +289,7 @@ impl Reading<'_> {
             },
             items: sorted.readable(&*self.account.provider, &notes),
             quarantined: sorted.quarantined.clone(),
+            created: created(&self.stream.spec, self.window.planned.window, &sorted.items),
             likely_new,
             then: page.then.clone(),
         };

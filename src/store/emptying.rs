@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
+use super::ask::{Answer, Asked, ask};
 use super::culprits::{refused_data, upsert_but_culprits};
 use super::page::{Quarantined, Record};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
 use super::session::Work;
-use super::transaction::{Answer, Asked, Observed, Written, ask, count};
+use super::transaction::{Observed, Written, count};
 use super::{Store, StoreError};
 
 /// An item in quarantine and what is made of it now.
@@ -175,7 +176,7 @@ impl Store {
         let observed: Vec<Observed<'_, '_>> = fits.iter().map(|(_, row)| *row).collect();
         let asked: Vec<Asked<'_>> = observed.iter().map(Observed::asked).collect();
         let mut question = connection.alone().await?;
-        let answer = match ask(&mut question, account_id, &asked).await {
+        let answer = match ask(&mut question, account_id, &asked, None).await {
             Ok(answer) => {
                 question.commit().await?;
                 answer

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod again;
+mod ask;
 mod connections;
 mod copy;
 mod culprits;

@@ -8,18 +8,19 @@
 //! The lease is proven by the statement that moves the window, under a lock that holds a takeover back
 //! until the commit; without it everything is rolled back.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, RangeInclusive};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::account::Lease;
+use super::ask::{Answer, Asked, ask};
 use super::copy::{self, Of, copy};
 use super::culprits::{refused_data, upsert_but_culprits};
 pub use super::item::{Item, Quarantined, Record};
 use super::item::{Unread, last_of_each};
 use super::quarantine::REFUSED;
 use super::session::{Session, Work};
-use super::transaction::{Answer, Asked, Observed, Written, ask, count, upsert};
+use super::transaction::{Observed, Written, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
 use crate::failpoint::failpoint;
@@ -50,6 +51,9 @@ pub struct PageCommit<'a, I = Record<'a>> {
     pub items: Vec<I>,
     /// Items that cannot become rows.
     pub quarantined: Vec<Quarantined<'a>>,
+    /// Between which times its items were created, where they show that: those that are stored just so
+    /// are found by it at a fifth of the cost, and all others as without it.
+    pub created: Option<RangeInclusive<DateTime<Utc>>>,
     /// Whether all of it is taken for news; if it is not, it is stored as well, at a higher cost.
     pub likely_new: bool,
     /// What becomes of the window.
@@ -152,7 +156,13 @@ impl Store {
         let answer = if page.likely_new && sent.len() >= copy::FEWEST {
             Answer::all_new(sent.len())
         } else {
-            ask_for(&mut connection, &lease.account_id, &sent).await?
+            ask_for(
+                &mut connection,
+                &lease.account_id,
+                &sent,
+                page.created.as_ref(),
+            )
+            .await?
         };
         // Rows of which nothing is stored are copied, and read while PostgreSQL takes those before them.
         let copies = !answer.held && answer.wanted.len() >= copy::FEWEST;
@@ -235,6 +245,7 @@ async fn ask_for<'a>(
     connection: &mut Session,
     account_id: &str,
     items: &[impl Item<'a>],
+    created: Option<&RangeInclusive<DateTime<Utc>>>,
 ) -> Result<Answer, StoreError> {
     if items.is_empty() {
         return Ok(Answer::default());
@@ -247,7 +258,7 @@ async fn ask_for<'a>(
     let asked: Vec<Asked<'_>> = items.iter().map(asked).collect();
     failpoint("page.ask.before");
     let mut question = connection.alone().await?;
-    let answered = ask(&mut question, account_id, &asked).await;
+    let answered = ask(&mut question, account_id, &asked, created).await;
     if answered.is_ok() {
         question.commit().await?;
     } else {

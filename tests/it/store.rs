@@ -5,6 +5,7 @@ mod cuts;
 mod erase;
 mod gate;
 mod lanes;
+mod near;
 mod replay;
 mod retention;
 
@@ -137,6 +138,7 @@ fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> Pag
         },
         items: records,
         quarantined: Vec::new(),
+        created: None,
         likely_new: false,
         then,
     }

@@ -1,0 +1,122 @@
+//! The question which rows are new or different, before anything is written.
+
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::session::Work;
+use super::transaction::count;
+
+/// A row to be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'p> {
+    pub(crate) id: &'p str,
+    pub(crate) hash: Uuid,
+    /// The provider's stamp and when the request was sent, where they are known, of all rows asked for
+    /// or of none: without them no row is stale.
+    pub(crate) version: Option<(Option<DateTime<Utc>>, DateTime<Utc>)>,
+}
+
+/// How the rows of a page compare with what is stored.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Indexes of rows that are new or different, to be written.
+    pub(crate) wanted: Vec<usize>,
+    /// Whether any of them may be stored already.
+    pub(crate) held: bool,
+    /// Rows older than what is stored.
+    pub(crate) stale: u64,
+    /// Rows stored already, just so.
+    pub(crate) unchanged: u64,
+}
+
+impl Answer {
+    /// The answer where nothing was asked and all is taken for new: the copy finds out.
+    pub(crate) fn all_new(records: usize) -> Self {
+        Self {
+            wanted: (0..records).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The answer if nothing could be asked: the upsert applies the same rule by itself.
+    pub(crate) fn all_wanted(records: usize) -> Self {
+        Self {
+            held: true,
+            ..Self::all_new(records)
+        }
+    }
+}
+
+/// Asks which rows are new or different: one round trip that sends keys, hashes and stamps, no
+/// payloads, and writes nothing. `created`: see [`PageCommit`](super::page::PageCommit).
+pub(crate) async fn ask(
+    connection: &mut Work<'_>,
+    account_id: &str,
+    asked: &[Asked<'_>],
+    created: Option<&RangeInclusive<DateTime<Utc>>>,
+) -> Result<Answer, sqlx::Error> {
+    let ids: Vec<&str> = asked.iter().map(|row| row.id).collect();
+    let hashes: Vec<Uuid> = asked.iter().map(|row| row.hash).collect();
+    // Where no version is known, these stay empty, which PostgreSQL takes for nulls.
+    let versions = asked.iter().filter_map(|row| row.version);
+    let (updated, observed): (Vec<_>, Vec<_>) = versions.unzip();
+    let rows = sqlx::query!(
+        r#"
+        SELECT asked.place AS "place!",
+               held.is_held IS TRUE AS "held!",
+               held.is_held AND paysync.is_older(asked.updated_at, asked.observed_at, held.updated_at, held.observed_at)
+                   IS TRUE AS "stale!"
+        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
+            AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
+        LEFT JOIN LATERAL (
+            -- One search of the key for each row asked for, never a scan: OFFSET keeps this from being joined
+            -- in another way, as the statistics of a table that is being filled would have it.
+            SELECT true AS is_held, payload_hash, updated_at, observed_at
+            FROM paysync.transactions
+            WHERE account_id = $1 AND transactions.provider_transaction_id = asked.provider_transaction_id
+            OFFSET 0
+        ) AS held ON true
+        WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
+          -- Rows that were created one after another lie side by side: reading all of a span costs a fifth of
+          -- searching for each. A span that holds many others is not worth more than twice the rows asked for.
+          AND (asked.provider_transaction_id, asked.payload_hash) NOT IN (
+              SELECT provider_transaction_id, payload_hash
+              FROM (
+                  SELECT provider_transaction_id, payload_hash
+                  FROM paysync.transactions
+                  WHERE account_id = $1 AND created_at BETWEEN $6 AND $7
+                  ORDER BY created_at
+                  LIMIT $8
+              ) AS near
+              -- So few are taken to fit into memory, and are hashed, whatever the statistics are.
+              LIMIT 10000
+          )
+        "#,
+        account_id,
+        &ids as &[&str],
+        &hashes,
+        &updated as &[Option<DateTime<Utc>>],
+        &observed as &[DateTime<Utc>],
+        created.map(RangeInclusive::start),
+        created.map(RangeInclusive::end),
+        i64::try_from(2 * asked.len()).unwrap_or(i64::MAX),
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut answer = Answer {
+        unchanged: count(asked.len() - rows.len()),
+        held: rows.iter().any(|row| row.held),
+        ..Answer::default()
+    };
+    for row in rows {
+        match usize::try_from(row.place - 1) {
+            Ok(place) if !row.stale => answer.wanted.push(place),
+            _ => answer.stale += 1,
+        }
+    }
+    // In the order of the keys, so that two lanes never wait for each other in a circle.
+    answer.wanted.sort_unstable();
+    Ok(answer)
+}
