@@ -276,3 +276,63 @@ pub(crate) fn created(
 fn around(stream: &StreamSpec, window: Window) -> RangeInclusive<DateTime<Utc>> {
     (window.start() - stream.slack)..=(window.end() + stream.slack)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use chrono_tz::Tz;
+
+    use super::*;
+    use crate::provider::{Paging, Role};
+
+    fn stream(axis: Option<Axis>) -> StreamSpec {
+        StreamSpec {
+            name: "s".into(),
+            role: Role::History,
+            paging: Paging::Keyset,
+            axis: axis.map(|axis| Shown {
+                axis,
+                key: "at",
+                zone: Tz::UTC,
+            }),
+            unit: TimeDelta::seconds(1),
+            slack: TimeDelta::seconds(2),
+            max_window: TimeDelta::days(1),
+            lag: TimeDelta::zero(),
+            overlap: TimeDelta::zero(),
+            rescan: Vec::new(),
+            repoll: Vec::new(),
+            audit: Vec::new(),
+            short_page_ends: true,
+        }
+    }
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    fn sent(second: Option<i64>) -> Sent<'static> {
+        Sent {
+            id: "1".to_owned(),
+            time: second.map(at),
+            payload: Cow::Borrowed("{}"),
+            hash: Uuid::nil(),
+        }
+    }
+
+    #[test]
+    fn a_page_was_created_between_its_first_and_last_time_within_the_window() {
+        let window = Window::new(at(100), at(200)).unwrap();
+        let items = [None, Some(140), Some(7), Some(98), Some(130), Some(9_000)].map(sent);
+        let by_creation = stream(Some(Axis::Created));
+        assert_eq!(
+            created(&by_creation, window, &items),
+            Some(at(98)..=at(140))
+        );
+        assert_eq!(outside(&by_creation, window, &items), (5, 2));
+        assert_eq!(created(&by_creation, window, &items[..1]), None);
+        assert_eq!(created(&by_creation, window, &items[2..3]), None);
+        assert_eq!(created(&stream(Some(Axis::Updated)), window, &items), None);
+        assert_eq!(created(&stream(None), window, &items), None);
+    }
+}

@@ -90,7 +90,8 @@ pub(crate) async fn ask(
                   ORDER BY created_at
                   LIMIT $8
               ) AS near
-              -- So few are taken to fit into memory, and are hashed, whatever the statistics are.
+              -- So few fit into memory: they are hashed, and not gone through for each row, whatever the
+              -- statistics say.
               LIMIT 10000
           )
         "#,
