@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::supervisor::Engine;
 use crate::config::Retention;
+use crate::store::totals::Fold;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
 
@@ -73,7 +74,7 @@ impl Engine {
             .is_some()
         {
             match self.store.comes_first(&self.holder).await {
-                Ok(true) => note_totals(self.fold_totals(stop).await),
+                Ok(true) => note_totals(self.fold_totals(Fold::Crowded, stop).await),
                 Ok(false) => {}
                 Err(error) => note_totals(Err(error)),
             }
@@ -81,13 +82,13 @@ impl Engine {
     }
 
     /// Folds the daily totals; returns how many entries there were.
-    pub async fn fold_totals(&self, stop: &CancellationToken) -> Result<u64, StoreError> {
+    async fn fold_totals(&self, fold: Fold, stop: &CancellationToken) -> Result<u64, StoreError> {
         let mut folded = 0;
         for _ in 0..FOLDINGS {
             if stop.is_cancelled() {
                 break;
             }
-            match self.store.fold_daily_sums(DAYS).await? {
+            match self.store.fold_daily_sums(fold, DAYS).await? {
                 0 => break,
                 entries => folded += entries,
             }
@@ -109,7 +110,10 @@ impl Engine {
             .is_some()
         {
             match self.store.comes_first(&self.holder).await {
-                Ok(true) => note(self.tidy(effort, stop).await),
+                Ok(true) => {
+                    note_totals(self.fold_totals(Fold::All, stop).await);
+                    note(self.tidy(effort, stop).await);
+                }
                 Ok(false) => debug!("another process keeps house"),
                 Err(error) => note(Err(error)),
             }
@@ -119,7 +123,7 @@ impl Engine {
 
     /// The housekeeping that a sync does.
     pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
-        note_totals(self.fold_totals(stop).await);
+        note_totals(self.fold_totals(Fold::Crowded, stop).await);
         let effort = Effort {
             batches: BATCHES_OF_A_SYNC,
             pause: Duration::ZERO,

@@ -2,15 +2,37 @@
 
 use super::{Store, StoreError};
 
+/// Which days are folded. A day is written anew as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    /// Those whose new entries are as many as the folded ones: a day of many kinds to which a row is added
+    /// now and then is not written anew for each.
+    Crowded,
+    /// All that have new entries.
+    All,
+}
+
 impl Store {
     /// Folds the new entries of at most `days` days of accounts with those of the same day; returns how
     /// many entries there were. Whoever reads meanwhile sees the same sums.
-    pub async fn fold_daily_sums(&self, days: i64) -> Result<u64, StoreError> {
+    pub async fn fold_daily_sums(&self, fold: Fold, days: i64) -> Result<u64, StoreError> {
         let folded = sqlx::query_scalar!(
             r#"
-            WITH crowded AS (
+            WITH fresh AS (
                 -- The entries without a day are few, and stay as they are.
-                SELECT DISTINCT account_id, day FROM paysync.daily_sums WHERE NOT is_folded AND day IS NOT NULL LIMIT $1
+                SELECT account_id, day, count(*) AS entries
+                FROM paysync.daily_sums
+                WHERE NOT is_folded AND day IS NOT NULL
+                GROUP BY account_id, day
+            ), crowded AS (
+                SELECT account_id, day
+                FROM fresh
+                WHERE $2 OR entries >= (
+                    SELECT count(*)
+                    FROM paysync.daily_sums AS folded
+                    WHERE folded.account_id = fresh.account_id AND folded.day = fresh.day AND folded.is_folded
+                )
+                LIMIT $1
             ), taken AS (
                 -- Each entry is taken once: what another process folds now is left to it.
                 SELECT entry.ctid AS place
@@ -33,6 +55,7 @@ impl Store {
             SELECT count(*) AS "folded!" FROM gone
             "#,
             days,
+            fold == Fold::All,
         )
         .fetch_one(self.once())
         .await?;

@@ -1,5 +1,6 @@
 //! Small cases of the views, written by hand: what the simulator's merchants do not do.
 
+use paysync::store::totals::Fold;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Columns that a case tells: id, parent, group, kind, status, amount, currency, minutes after the first.
@@ -671,17 +672,53 @@ async fn folding_loses_no_entry(pool: PgPool) {
     let fold = || async {
         let mut folded = 0;
         for _ in 0..30 {
-            folded += store_of().fold_daily_sums(10).await.unwrap();
+            folded += store_of().fold_daily_sums(Fold::All, 10).await.unwrap();
         }
         folded
     };
     let ((), first, second) = tokio::join!(write, fold(), fold());
-    let last = store_of().fold_daily_sums(10).await.unwrap();
+    let last = store_of().fold_daily_sums(Fold::All, 10).await.unwrap();
     // 60 came as pending, each of which left again for succeeded.
     assert!(first + second + last >= 180, "{first} {second} {last}");
     let totals = "SELECT status, transactions, amount FROM paysync.daily_totals";
     assert_eq!(ask(&pool, totals).await, ["succeeded|60|150.0"]);
     let entries = "SELECT status, transactions, amount, is_folded FROM paysync.daily_sums";
     assert_eq!(ask(&pool, entries).await, ["succeeded|60|150.0|true"]);
-    assert_eq!(store_of().fold_daily_sums(10).await.unwrap(), 0);
+    assert_eq!(store_of().fold_daily_sums(Fold::All, 10).await.unwrap(), 0);
+}
+
+/// A day is not written anew for each row that comes.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_day_is_folded_when_it_is_worth_it(pool: PgPool) {
+    let store = paysync::store::Store::with_pool(pool.clone());
+    account(&pool, "a", "UTC").await;
+    let add = async |ids: std::ops::Range<i32>| {
+        for id in ids {
+            sqlx::query(
+                "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, kind, status, amount, currency,
+                     created_at, payload_hash, observed_at)
+                 VALUES ('a', 'begateway_dwh', $1, 'payment', 'succeeded', 1, (ARRAY['EUR', 'GBP', 'USD'])[$2 % 3 + 1],
+                     '2026-03-01Z', gen_random_uuid(), now())",
+            )
+            .bind(id.to_string())
+            .bind(id)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
+    };
+    let folded = async |fold| store.fold_daily_sums(fold, 10).await.unwrap();
+    add(0..6).await;
+    assert_eq!(folded(Fold::Crowded).await, 6);
+    // Three entries are left, one of each currency.
+    add(6..8).await;
+    assert_eq!(folded(Fold::Crowded).await, 0);
+    add(8..9).await;
+    assert_eq!(folded(Fold::Crowded).await, 3 + 3);
+    add(9..10).await;
+    assert_eq!(folded(Fold::Crowded).await, 0);
+    assert_eq!(folded(Fold::All).await, 3 + 1);
+    assert_eq!(folded(Fold::All).await, 0);
+    let totals = "SELECT currency, transactions FROM paysync.daily_totals ORDER BY currency";
+    assert_eq!(ask(&pool, totals).await, ["EUR|4", "GBP|3", "USD|3"]);
 }
