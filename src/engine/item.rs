@@ -10,8 +10,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::redact::{Rules, Taken, redact_and_find};
-use crate::model::{Transaction, Window};
-use crate::provider::{Axis, Provider, Shown, Spec, StreamSpec, wire};
+use crate::model::Transaction;
+use crate::provider::{Axis, Provider, Shown, Spec, wire};
 use crate::store::page::{Item, Quarantined, Record};
 use crate::store::quarantine::INVALID_UTF8;
 
@@ -235,13 +235,16 @@ impl<'a> Item<'a> for Readable<'a> {
     }
 }
 
-/// How many items show a time on the stream's axis, and how many of these times lie outside the
-/// window, beyond what the widened request may rightly bring.
-pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_>]) -> (u64, u64) {
-    let Some(shown) = stream.axis else {
+/// How many items show a time on the stream's axis, and how many of these times are none of the `right`
+/// ones ([`StreamSpec::right_times`](crate::provider::StreamSpec::right_times)).
+pub(crate) fn outside(
+    axis: Option<Shown>,
+    right: &RangeInclusive<DateTime<Utc>>,
+    items: &[Sent<'_>],
+) -> (u64, u64) {
+    let Some(shown) = axis else {
         return (0, 0);
     };
-    let right = around(stream, window);
     let is_outside = |item: &Sent<'_>| match item.time {
         Some(time) => Some(!right.contains(&time)),
         // A row that was never corrected has no place among corrections.
@@ -255,15 +258,13 @@ pub(crate) fn outside(stream: &StreamSpec, window: Window, items: &[Sent<'_>]) -
         })
 }
 
-/// Between which times the items were created, as far as the stream shows it and they lie where they
-/// should.
+/// Between which times the items were created, as far as they show it and it is one of the `right` times.
 pub(crate) fn created(
-    stream: &StreamSpec,
-    window: Window,
+    axis: Option<Shown>,
+    right: &RangeInclusive<DateTime<Utc>>,
     items: &[Sent<'_>],
 ) -> Option<RangeInclusive<DateTime<Utc>>> {
-    stream.axis.filter(|shown| shown.axis == Axis::Created)?;
-    let right = around(stream, window);
+    axis.filter(|shown| shown.axis == Axis::Created)?;
     let times = items.iter().filter_map(|item| item.time);
     times
         .filter(|time| right.contains(time))
@@ -272,40 +273,9 @@ pub(crate) fn created(
         .map(|(first, last)| first..=last)
 }
 
-/// The window, widened by what its request may rightly bring.
-fn around(stream: &StreamSpec, window: Window) -> RangeInclusive<DateTime<Utc>> {
-    (window.start() - stream.slack)..=(window.end() + stream.slack)
-}
-
 #[cfg(test)]
 mod tests {
-    use chrono::TimeDelta;
-    use chrono_tz::Tz;
-
     use super::*;
-    use crate::provider::{Paging, Role};
-
-    fn stream(axis: Option<Axis>) -> StreamSpec {
-        StreamSpec {
-            name: "s".into(),
-            role: Role::History,
-            paging: Paging::Keyset,
-            axis: axis.map(|axis| Shown {
-                axis,
-                key: "at",
-                zone: Tz::UTC,
-            }),
-            unit: TimeDelta::seconds(1),
-            slack: TimeDelta::seconds(2),
-            max_window: TimeDelta::days(1),
-            lag: TimeDelta::zero(),
-            overlap: TimeDelta::zero(),
-            rescan: Vec::new(),
-            repoll: Vec::new(),
-            audit: Vec::new(),
-            short_page_ends: true,
-        }
-    }
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
@@ -320,19 +290,32 @@ mod tests {
         }
     }
 
+    fn by(axis: Axis) -> Shown {
+        Shown {
+            axis,
+            key: "at",
+            zone: chrono_tz::UTC,
+        }
+    }
+
     #[test]
-    fn a_page_was_created_between_its_first_and_last_time_within_the_window() {
-        let window = Window::new(at(100), at(200)).unwrap();
+    fn a_page_was_created_between_its_first_and_last_right_time() {
+        let right = at(98)..=at(202);
         let items = [None, Some(140), Some(7), Some(98), Some(130), Some(9_000)].map(sent);
-        let by_creation = stream(Some(Axis::Created));
-        assert_eq!(
-            created(&by_creation, window, &items),
-            Some(at(98)..=at(140))
-        );
-        assert_eq!(outside(&by_creation, window, &items), (5, 2));
-        assert_eq!(created(&by_creation, window, &items[..1]), None);
-        assert_eq!(created(&by_creation, window, &items[2..3]), None);
-        assert_eq!(created(&stream(Some(Axis::Updated)), window, &items), None);
-        assert_eq!(created(&stream(None), window, &items), None);
+        let by_creation = Some(by(Axis::Created));
+        assert_eq!(created(by_creation, &right, &items), Some(at(98)..=at(140)));
+        assert_eq!(created(by_creation, &right, &items[..1]), None);
+        assert_eq!(created(by_creation, &right, &items[2..3]), None);
+        assert_eq!(created(Some(by(Axis::Updated)), &right, &items), None);
+        assert_eq!(created(None, &right, &items), None);
+    }
+
+    #[test]
+    fn what_shows_no_time_is_outside_only_among_corrections() {
+        let right = at(98)..=at(202);
+        let items = [None, Some(140), Some(7)].map(sent);
+        assert_eq!(outside(Some(by(Axis::Created)), &right, &items), (2, 1));
+        assert_eq!(outside(Some(by(Axis::Corrected)), &right, &items), (3, 2));
+        assert_eq!(outside(None, &right, &items), (0, 0));
     }
 }

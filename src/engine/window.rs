@@ -257,7 +257,8 @@ impl Reading<'_> {
             next: opened.next().clone(),
         };
         let step = seen.walk.after_page(&self.stream.spec, &facts)?;
-        let (shown, outside) = outside(&self.stream.spec, window, &sorted.items);
+        let right = self.stream.spec.right_times(window);
+        let (shown, outside) = outside(self.stream.spec.axis, &right, &sorted.items);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
@@ -277,6 +278,8 @@ impl Reading<'_> {
     async fn store(&self, page: &Prepared, likely_new: bool) -> Result<PageCounts, Failure> {
         let opened = &page.opened;
         let sorted = opened.sorted();
+        let stream = &self.stream.spec;
+        let right = stream.right_times(self.window.planned.window);
         let read = |transaction: &_| self.reader.note_words(transaction);
         let notes = Notes::telling(&read, sorted);
         let commit = PageCommit {
@@ -289,7 +292,7 @@ impl Reading<'_> {
             },
             items: sorted.readable(&*self.account.provider, &notes),
             quarantined: sorted.quarantined.clone(),
-            created: created(&self.stream.spec, self.window.planned.window, &sorted.items),
+            created: created(stream.axis, &right, &sorted.items),
             likely_new,
             then: page.then.clone(),
         };

@@ -1,11 +1,12 @@
 //! What a provider declares about itself.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::model::Status;
+use crate::model::{Status, Window};
 
 /// What the engine must know of a provider.
 #[derive(Debug, Clone)]
@@ -71,6 +72,13 @@ pub struct StreamSpec {
     pub audit: Vec<Tier>,
     /// Whether a page with fewer items than asked for is the last one.
     pub short_page_ends: bool,
+}
+
+impl StreamSpec {
+    /// The times that an answer for this window may rightly show.
+    pub fn right_times(&self, window: Window) -> RangeInclusive<DateTime<Utc>> {
+        (window.start() - self.slack)..=(window.end() + self.slack)
+    }
 }
 
 /// From when on a stream must be covered.
