@@ -71,11 +71,13 @@ pub(crate) async fn ask(
         FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
             AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
         LEFT JOIN LATERAL (
-            -- One search of the key for each row asked for, never a scan: OFFSET keeps this from being joined
-            -- in another way, as the statistics of a table that is being filled would have it.
+            -- One search of the key for each row asked for, never a scan, whatever the statistics of a table that
+            -- is being filled are: OFFSET keeps this from being joined in another way, and an account that is not
+            -- named here is taken for one like the others. One that is new to the statistics would be taken for
+            -- empty, and read as a whole by any index that begins with it.
             SELECT true AS is_held, payload_hash, updated_at, observed_at
             FROM paysync.transactions
-            WHERE account_id = $1 AND transactions.provider_transaction_id = asked.provider_transaction_id
+            WHERE account_id = (SELECT $1::text) AND transactions.provider_transaction_id = asked.provider_transaction_id
             OFFSET 0
         ) AS held ON true
         WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
@@ -86,7 +88,7 @@ pub(crate) async fn ask(
               FROM (
                   SELECT provider_transaction_id, payload_hash
                   FROM paysync.transactions
-                  WHERE account_id = $1 AND created_at BETWEEN $6 AND $7
+                  WHERE account_id = (SELECT $1::text) AND created_at BETWEEN $6 AND $7
                   ORDER BY created_at
                   LIMIT $8
               ) AS near

@@ -81,3 +81,38 @@ async fn a_page_finds_the_same_whatever_it_says_of_its_times(pool: PgPool) {
         "{met:?}"
     );
 }
+
+/// What was read of all indexes of the transactions.
+const READ: &str = "SELECT coalesce(sum(idx_tup_read), 0)::bigint FROM pg_stat_user_indexes WHERE relname = 'transactions'";
+
+#[sqlx::test(migrations = "./migrations")]
+async fn an_account_that_is_new_to_the_statistics_is_not_gone_through(pool: PgPool) {
+    let apart = Store::new(&url(&pool), 1).unwrap();
+    let (old, everywhere) = window_of(&apart, NEIGHBOUR).await;
+    let rows = |version| (0..1_000).map(move |id| record(&format!("{id:04}"), version));
+    apart
+        .commit_page(&old, page(&everywhere, rows(1).collect(), more(0)))
+        .await
+        .unwrap();
+    sqlx::query("ANALYZE paysync.transactions")
+        .execute(&pool)
+        .await
+        .unwrap();
+    let (lease, window) = window_of(&apart, "a").await;
+    apart
+        .commit_page(&lease, page(&window, rows(1).collect(), more(0)))
+        .await
+        .unwrap();
+    let again = apart.commit_page(&lease, page(&window, rows(1).collect(), more(0)));
+    assert_eq!(again.await.unwrap().unchanged, 1_000);
+    // A connection tells what it has done when it ends.
+    apart.pool().close().await;
+    let told = async {
+        while count(&pool, READ).await == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    in_time("statistics", told).await;
+    let read = count(&pool, READ).await;
+    assert!(read < 20_000, "{read} entries read for three pages");
+}
