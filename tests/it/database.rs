@@ -304,10 +304,18 @@ async fn a_statement_timeout_is_told_and_outlived() {
     server
         .run("ALTER ROLE paysync SET statement_timeout = '1ms'")
         .await;
+    // Once all is read, no statement takes a millisecond that does not have to wait.
+    let mut rival = server.connect().await;
+    let mut locked = rival.begin().await.unwrap();
+    sqlx::query("LOCK TABLE paysync.accounts")
+        .execute(&mut *locked)
+        .await
+        .unwrap();
     cut(&mut admin).await;
     daemon
         .says(&["statement timeout", "raise statement_timeout"])
         .await;
+    locked.rollback().await.unwrap();
     server
         .run("ALTER ROLE paysync RESET statement_timeout")
         .await;
