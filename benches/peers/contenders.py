@@ -30,6 +30,7 @@ CONTENDERS = {
 }
 # Variants, to see that the ones above are the best of their kind.
 OTHERS = {
+    "dlt-jsonb": Contender("dlt, as it comes, `jsonb`", ("dlt_pipeline.py", "objects", "default"), DLT),
     **{
         f"{name}-jsonb": Contender(f"{CONTENDERS[name].label}, `jsonb`", CONTENDERS[name].script, SCRIPT, "jsonb")
         for name in ("executemany", "copy")

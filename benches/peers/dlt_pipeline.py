@@ -1,9 +1,10 @@
 """The same job with dlt: rows with typed columns go to a staging table and are merged on the primary key.
 
-usage: dlt_pipeline.py plain | rows | arrow  default | delete-insert | upsert | changed
+usage: dlt_pipeline.py plain | rows | arrow | objects  default | delete-insert | upsert | changed
   plain  rows as dictionaries, with dlt's own settings
   rows   the same, tuned: CSV for COPY, nothing compressed on the way, as many processes as cores
   arrow  pages as Arrow tables, which dlt hands on as Parquet to ADBC
+  objects  as plain, but the payload is the object that was sent, of dlt's type json, which is jsonb in PostgreSQL
   delete-insert, upsert  dlt's strategies of a merge; changed is upsert with skip_unchanged_rows
 """
 
@@ -36,7 +37,7 @@ MERGES = {
     "upsert": {"disposition": "merge", "strategy": "upsert"},
     "changed": {"disposition": "merge", "strategy": "upsert", "skip_unchanged_rows": True},
 }
-# The payload is text: dlt does not compare columns of type json.
+# The payload is text but for objects: dlt does not compare columns of type json.
 TYPES = {
     **dict.fromkeys(COLUMNS, "text"),
     **dict.fromkeys(AMOUNTS, "decimal"),
@@ -57,6 +58,12 @@ def rows() -> Iterator[list[dict]]:
         yield [dict(zip(COLUMNS, row(item), strict=True)) for item in page]
 
 
+def objects() -> Iterator[list[dict]]:
+    """Pages of rows with the payload as an object."""
+    for page in pages():
+        yield [dict(zip(COLUMNS, row(item), strict=True), payload=item) for item in page]
+
+
 def tables() -> Iterator[pa.Table]:
     """Pages as Arrow tables."""
     for page in pages():
@@ -74,6 +81,7 @@ def array(name: str, values: tuple) -> pa.Array:
 
 VARIANTS = {
     "plain": (rows, None, {}),
+    "objects": (objects, None, {}),
     "rows": (rows, "csv", TUNED),
     "arrow": (tables, "parquet", TUNED),
 }
@@ -83,11 +91,12 @@ def main(variant: str, merge: str) -> None:
     """Reads, normalizes, loads and merges everything as one package."""
     read, file_format, settings = VARIANTS[variant]
     os.environ.update(SETTINGS | settings)
+    types = TYPES | ({"payload": "json"} if read is objects else {})
     transactions = dlt.resource(
         read,
         name="transactions",
         primary_key=KEY,
-        columns={name: {"data_type": kind} for name, kind in TYPES.items()},
+        columns={name: {"data_type": kind} for name, kind in types.items()},
         write_disposition=MERGES[merge],
     )
     pipeline = dlt.pipeline(

@@ -36,7 +36,7 @@ const PAYLOADS: i64 = 5000;
 /// Time that the daemon leaves to others between two batches.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Batches that a sync, which is waited for, does at its end.
+/// Batches that a sync, which is waited for, does at most.
 const BATCHES_OF_A_SYNC: u32 = 100;
 
 /// What a round may take.
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// The housekeeping that a sync does.
+    /// The housekeeping that a sync does beside its reading: of what the syncs before it left.
     pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
         note_totals(self.fold_totals(Fold::Crowded, stop).await);
         let effort = Effort {

@@ -1,12 +1,12 @@
 //! A look at an account's progress: opens what is due and says what can be read now.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::account::Stream;
+use super::hand::Hand;
 use super::window::Reader;
 use super::work::Until;
 use crate::clock::WORST_SKEW;
@@ -53,7 +53,7 @@ impl Look {
     pub(crate) async fn take(
         reader: &Reader,
         until: Until,
-        busy: &BTreeSet<i64>,
+        hand: &Hand,
     ) -> Result<Self, StoreError> {
         let account = &reader.account;
         let state = reader.store.account(&account.id).await?;
@@ -91,7 +91,7 @@ impl Look {
                 look.complete = false;
                 look.wake = look.wake.min(probe_at).min(now + LONGEST_WAIT);
             } else {
-                look.stream(reader, stream, state.clone(), until, busy)
+                look.stream(reader, stream, state.clone(), until, hand)
                     .await?;
             }
             let until = due_until(&state.progress, &stream.policy, goal);
@@ -105,7 +105,7 @@ impl Look {
         });
         if account_waits.is_some() {
             // One request is enough to see whether the account is let in again.
-            look.ready.truncate(usize::from(busy.is_empty()));
+            look.ready.truncate(usize::from(hand.is_empty()));
         }
         account.progress.coverage(seconds.0, seconds.1);
         Ok(look)
@@ -118,11 +118,13 @@ impl Look {
         stream: &Arc<Stream>,
         mut state: StreamState,
         until: Until,
-        busy: &BTreeSet<i64>,
+        hand: &Hand,
     ) -> Result<(), StoreError> {
         let now = self.now;
         let goal = goal(stream, until, now);
-        let room = reader.account.concurrency.saturating_sub(state.open.len());
+        let all_fetched = |window: &&OpenWindow| hand.has_fetched_all(window.id);
+        let fetching = state.open.len() - state.open.iter().filter(all_fetched).count();
+        let room = reader.account.concurrency.saturating_sub(fetching);
         // What becomes due again while a sync goes on is the next one's: else it might never end.
         let due = until.as_of(now);
         let plan = plan(&state.progress, &stream.policy, goal, due, room);
@@ -148,7 +150,7 @@ impl Look {
         }
         for window in state.open {
             match window.retry_at.map(|retry_at| retry_at - self.ahead) {
-                _ if busy.contains(&window.id) => {}
+                _ if hand.holds(window.id) => {}
                 Some(retry_at) if retry_at > now => self.wake = self.wake.min(retry_at),
                 _ => self.ready.push(Ready {
                     stream: stream.clone(),

@@ -9,6 +9,7 @@ pub mod account;
 mod audit;
 mod behind;
 mod fetch;
+mod hand;
 pub mod housekeeping;
 pub(crate) mod item;
 mod keeper;

@@ -75,12 +75,15 @@ impl Engine {
             }
             Ok::<_, StoreError>(report)
         };
-        let mut report = tokio::select! {
-            report = all => report?,
-            () = keeper.run(&self.store, self.lease_ttl, &keeping) => Vec::new(),
+        let reading = async {
+            tokio::select! {
+                report = all => report,
+                () = keeper.run(&self.store, self.lease_ttl, &keeping) => Ok(Vec::new()),
+            }
         };
+        let (report, ()) = tokio::join!(reading, Box::pin(self.keep_house_once(stop)));
+        let mut report = report?;
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        self.keep_house_once(stop).await;
         Ok(report)
     }
 

@@ -17,7 +17,7 @@ use super::policy::Failure;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
-use crate::provider::{Checkpoint, Paging, Position};
+use crate::provider::{Checkpoint, Position};
 use crate::store::Store;
 use crate::store::account::Lease;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
@@ -47,12 +47,13 @@ pub(crate) struct Reader {
 impl Reader {
     /// Reads a window to its end, or to the first failure that a few tries do not mend. What was
     /// stored stays stored; the window goes on at its checkpoint. `length` is the stream's window
-    /// length, to adapt from.
+    /// length, to adapt from. `all_fetched` is told when the last of many pages is there to be stored.
     pub(crate) async fn read(
         &self,
         stream: &Stream,
         window: &OpenWindow,
         length: TimeDelta,
+        all_fetched: &(dyn Fn() + Sync),
     ) -> Result<(), Failure> {
         match window.planned.lane {
             Lane::Repoll => self.repoll(stream, window).await,
@@ -64,6 +65,7 @@ impl Reader {
                     stream,
                     window,
                     length,
+                    all_fetched,
                 };
                 reading.run().await
             }
@@ -117,6 +119,7 @@ struct Reading<'a> {
     stream: &'a Stream,
     window: &'a OpenWindow,
     length: TimeDelta,
+    all_fetched: &'a (dyn Fn() + Sync),
 }
 
 impl Reading<'_> {
@@ -146,6 +149,9 @@ impl Reading<'_> {
                 Then::More(next) => Some(next),
                 Then::Close { .. } | Then::Split { .. } => None,
             };
+            if more.is_none() && !self.is_live() {
+                (self.all_fetched)();
+            }
             let memory = more.and_then(|_| self.try_reserve());
             let ahead = async {
                 match (more, memory) {
@@ -159,9 +165,7 @@ impl Reading<'_> {
                 futures_util::future::join(self.store(&page, likely_new), ahead).await;
             let counts = counts?;
             total += counts;
-            // Other orders show some rows on two pages.
-            let is_keyset = self.stream.spec.paging == Paging::Keyset;
-            likely_new = is_keyset && counts.inserted == counts.items;
+            likely_new = 2 * counts.inserted > counts.items;
             page = match (more, ahead) {
                 (None, _) => break,
                 (Some(_), Some(next)) => next?,

@@ -3,16 +3,17 @@
 //! Nothing is remembered between two looks but which windows are being read: a first run, a resume
 //! and an ordinary poll are the same look at the database.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use metrics::counter;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::account::Stream;
+use super::hand::Hand;
 use super::look::{Look, Ready};
 use super::paging::PagingError;
 use super::policy::{Directive, Failure};
@@ -73,7 +74,8 @@ pub(crate) enum Ended {
 pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreError> {
     register(&reader).await?;
     let mut reading = JoinSet::new();
-    let mut busy = BTreeSet::new();
+    let mut hand = Hand::default();
+    let (fetched, mut all_fetched) = mpsc::unbounded_channel();
     let mut last_success = Instant::now();
     let mut suspended = false;
     // However little patience there is, something is tried.
@@ -87,7 +89,7 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
         }
         let mut wake = None;
         if !reader.stop.is_cancelled() {
-            let look = Look::take(&reader, until, &busy).await?;
+            let look = Look::take(&reader, until, &hand).await?;
             suspended = look.suspended;
             for Ready {
                 stream,
@@ -95,17 +97,25 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                 length,
             } in look.ready
             {
-                if !has_room(busy.len(), reader.account.concurrency, window.planned.lane) {
+                if !has_room(
+                    hand.fetching(),
+                    reader.account.concurrency,
+                    window.planned.lane,
+                ) {
                     break;
                 }
                 if tried && until.is_over(last_success) {
                     break;
                 }
                 tried = true;
-                busy.insert(window.id);
-                let reader = reader.clone();
+                hand.take(window.id);
+                let (reader, fetched) = (reader.clone(), fetched.clone());
                 reading.spawn(async move {
-                    let result = reader.read(&stream, &window, length).await;
+                    let all_fetched = || {
+                        // Once the work has ended nobody wants to know.
+                        let _told: Result<(), _> = fetched.send(window.id);
+                    };
+                    let result = reader.read(&stream, &window, length, &all_fetched).await;
                     (stream, window, result)
                 });
             }
@@ -135,7 +145,7 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                         Err(_) => continue,
                     },
                 };
-                busy.remove(&window.id);
+                hand.put_down(window.id);
                 match result {
                     Ok(()) => {
                         last_success = Instant::now();
@@ -146,6 +156,7 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     Err(failure) => after_failure(&reader, &stream, &window, failure).await?,
                 }
             }
+            Some(id) = all_fetched.recv() => hand.all_fetched(id),
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
             () = reader.stop.cancelled(), if wake.is_some() => {}
         }
@@ -190,8 +201,8 @@ impl Summary {
 }
 
 /// Live windows may use one place more, so that a backfill never fills them all.
-fn has_room(busy: usize, concurrency: usize, lane: Lane) -> bool {
-    busy < concurrency || (lane == Lane::Live && busy == concurrency)
+fn has_room(fetching: usize, concurrency: usize, lane: Lane) -> bool {
+    fetching < concurrency || (lane == Lane::Live && fetching == concurrency)
 }
 
 async fn register(reader: &Reader) -> Result<(), StoreError> {

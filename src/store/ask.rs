@@ -1,5 +1,6 @@
 //! The question which rows are new or different, before anything is written.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
@@ -7,6 +8,9 @@ use uuid::Uuid;
 
 use super::session::Work;
 use super::transaction::count;
+
+/// As many rows, where news are expected, are not hardly any.
+const HARDLY_ANY: i64 = 100;
 
 /// A row to be asked for.
 #[derive(Debug, Clone, Copy)]
@@ -32,21 +36,54 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer where nothing was asked and all is taken for new: the copy finds out.
-    pub(crate) fn all_new(records: usize) -> Self {
-        Self {
-            wanted: (0..records).collect(),
-            ..Self::default()
-        }
-    }
-
     /// The answer if nothing could be asked: the upsert applies the same rule by itself.
     pub(crate) fn all_wanted(records: usize) -> Self {
         Self {
+            wanted: (0..records).collect(),
             held: true,
-            ..Self::all_new(records)
+            ..Self::default()
         }
     }
+}
+
+/// Looks which rows are stored just so, among those created in a span of time: a fraction of the work
+/// of [`ask`], where hardly any are stored. None: so many are, or in another version, that it is for
+/// [`ask`] to say. What is stored with another time is not seen; whoever writes finds out.
+pub(crate) async fn peek(
+    connection: &mut Work<'_>,
+    account_id: &str,
+    asked: &[Asked<'_>],
+    created: &RangeInclusive<DateTime<Utc>>,
+) -> Result<Option<Answer>, sqlx::Error> {
+    let held = sqlx::query!(
+        r#"
+        SELECT provider_transaction_id AS id, payload_hash AS hash
+        FROM paysync.transactions
+        -- As in the question below.
+        WHERE account_id = (SELECT $1::text) AND created_at BETWEEN $2 AND $3
+        ORDER BY created_at
+        LIMIT $4
+        "#,
+        account_id,
+        created.start(),
+        created.end(),
+        HARDLY_ANY,
+    )
+    .fetch_all(connection)
+    .await?;
+    if count(held.len()) == HARDLY_ANY.unsigned_abs() {
+        return Ok(None);
+    }
+    let held: BTreeMap<String, Uuid> = held.into_iter().map(|row| (row.id, row.hash)).collect();
+    let mut answer = Answer::default();
+    for (place, row) in asked.iter().enumerate() {
+        match held.get(row.id) {
+            None => answer.wanted.push(place),
+            Some(hash) if *hash == row.hash => answer.unchanged += 1,
+            Some(_) => return Ok(None),
+        }
+    }
+    Ok(Some(answer))
 }
 
 /// Asks which rows are new or different: one round trip that sends keys, hashes and stamps, no

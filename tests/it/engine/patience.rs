@@ -83,6 +83,45 @@ async fn all_accounts_share_the_memory_for_pages(pool: PgPool) {
     simulator.stop().await;
 }
 
+/// The last page of a window asks the provider for nothing: while it is stored the next window is
+/// begun, and no other before that.
+#[sqlx::test(migrations = "./migrations")]
+async fn while_a_window_is_stored_the_next_is_begun(pool: PgPool) {
+    let simulator = slow_history(600).await;
+    // Windows of one page, read one by one.
+    let one_by_one = "concurrency = 1\nmax_window = \"1h\"\nlag = \"0s\"\noverlap = \"5s\"\n";
+    let text = config_text(&simulator, &pool, &[PROVIDER], one_by_one);
+    let engine = engine_of(&text).await;
+    let syncing =
+        tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await });
+    let backfill = "SELECT count(*) FROM paysync.windows WHERE lane = 'backfill'";
+    let begun = async {
+        while count(&pool, backfill).await < 5 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    in_time("the first windows", begun).await;
+    let mut lock = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE paysync.transactions IN SHARE MODE")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let open = "SELECT count(*) FROM paysync.windows WHERE outcome IS NULL";
+    let two = async {
+        while count(&pool, open).await < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    in_time("a second window", two).await;
+    // Long enough for hundreds of windows.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(count(&pool, open).await, 2);
+    lock.rollback().await.unwrap();
+    in_time("a sync", syncing).await.unwrap().unwrap();
+    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    simulator.stop().await;
+}
+
 async fn slow_history(rows: u64) -> Handle {
     let mut settings = history(rows, 2);
     settings.latency = Duration::from_millis(5);

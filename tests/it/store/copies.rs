@@ -217,6 +217,8 @@ async fn a_page_that_is_not_as_new_as_it_seems_is_stored_as_well(pool: PgPool) {
     rows[60].transaction.description = Some("a\0b".to_owned());
     let mut page = page(&windows[1], rows, close());
     page.likely_new = true;
+    // Nothing is found there: the copy fails.
+    page.created = Some(hour(50)..=hour(51));
     let counts = store.commit_page(&lease, page).await.unwrap();
     assert_adds_up(&counts);
     assert_eq!((counts.inserted, counts.updated), (116, 1));

@@ -12,7 +12,7 @@ use paysync::store::replay::Correction;
 use paysync::store::window::OpenWindow;
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{ACCOUNT, bench, hash, more, open_one, page, record, rows};
+use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};
 use crate::support::{count, tables_with};
 
 const EMAIL: &str = "jane.planted@example.com";
@@ -181,6 +181,7 @@ async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
         }
         let mut commit = page(&window, news, more(1));
         commit.likely_new = version == 3;
+        commit.created = Some(hour(50)..=hour(51));
         let counts = store.commit_page(&lease, commit).await.unwrap();
         assert_eq!(counts.updated, 1, "{counts:?}");
         assert_eq!(found(&pool).await, [""; 0]);
