@@ -36,7 +36,7 @@ const PAYLOADS: i64 = 5000;
 /// Time that the daemon leaves to others between two batches.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Batches that a sync, which is waited for, does at most.
+/// Batches that a sync, which is waited for, does at its end.
 const BATCHES_OF_A_SYNC: u32 = 100;
 
 /// What a round may take.
@@ -121,9 +121,13 @@ impl Engine {
         }
     }
 
-    /// The housekeeping that a sync does beside its reading: of what the syncs before it left.
-    pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
+    /// The folding that a sync does beside its reading: of what the syncs before it left.
+    pub(super) async fn fold_totals_once(&self, stop: &CancellationToken) {
         note_totals(self.fold_totals(Fold::Crowded, stop).await);
+    }
+
+    /// The round that a sync does at its end.
+    pub(super) async fn tidy_once(&self, stop: &CancellationToken) {
         let effort = Effort {
             batches: BATCHES_OF_A_SYNC,
             pause: Duration::ZERO,

@@ -81,9 +81,10 @@ impl Engine {
                 () = keeper.run(&self.store, self.lease_ttl, &keeping) => Ok(Vec::new()),
             }
         };
-        let (report, ()) = tokio::join!(reading, Box::pin(self.keep_house_once(stop)));
+        let (report, ()) = tokio::join!(reading, Box::pin(self.fold_totals_once(stop)));
         let mut report = report?;
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
+        self.tidy_once(stop).await;
         Ok(report)
     }
 
