@@ -121,13 +121,9 @@ impl Engine {
         }
     }
 
-    /// The folding that a sync does beside its reading: of what the syncs before it left.
-    pub(super) async fn fold_totals_once(&self, stop: &CancellationToken) {
+    /// The housekeeping that a sync does.
+    pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
         note_totals(self.fold_totals(Fold::Crowded, stop).await);
-    }
-
-    /// The round that a sync does at its end.
-    pub(super) async fn tidy_once(&self, stop: &CancellationToken) {
         let effort = Effort {
             batches: BATCHES_OF_A_SYNC,
             pause: Duration::ZERO,

@@ -75,16 +75,12 @@ impl Engine {
             }
             Ok::<_, StoreError>(report)
         };
-        let reading = async {
-            tokio::select! {
-                report = all => report,
-                () = keeper.run(&self.store, self.lease_ttl, &keeping) => Ok(Vec::new()),
-            }
+        let mut report = tokio::select! {
+            report = all => report?,
+            () = keeper.run(&self.store, self.lease_ttl, &keeping) => Vec::new(),
         };
-        let (report, ()) = tokio::join!(reading, Box::pin(self.fold_totals_once(stop)));
-        let mut report = report?;
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        self.tidy_once(stop).await;
+        self.keep_house_once(stop).await;
         Ok(report)
     }
 
