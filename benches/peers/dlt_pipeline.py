@@ -80,18 +80,17 @@ def array(name: str, values: tuple) -> pa.Array:
 
 
 VARIANTS = {
-    "plain": (rows, None, {}),
-    "objects": (objects, None, {}),
-    "rows": (rows, "csv", TUNED),
-    "arrow": (tables, "parquet", TUNED),
+    "plain": (rows, TYPES, None, {}),
+    "objects": (objects, TYPES | {"payload": "json"}, None, {}),
+    "rows": (rows, TYPES, "csv", TUNED),
+    "arrow": (tables, TYPES, "parquet", TUNED),
 }
 
 
 def main(variant: str, merge: str) -> None:
     """Reads, normalizes, loads and merges everything as one package."""
-    read, file_format, settings = VARIANTS[variant]
+    read, types, file_format, settings = VARIANTS[variant]
     os.environ.update(SETTINGS | settings)
-    types = TYPES | ({"payload": "json"} if read is objects else {})
     transactions = dlt.resource(
         read,
         name="transactions",

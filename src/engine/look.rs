@@ -122,9 +122,9 @@ impl Look {
     ) -> Result<(), StoreError> {
         let now = self.now;
         let goal = goal(stream, until, now);
-        let all_fetched = |window: &&OpenWindow| hand.has_fetched_all(window.id);
-        let fetching = state.open.len() - state.open.iter().filter(all_fetched).count();
-        let room = reader.account.concurrency.saturating_sub(fetching);
+        let to_fetch = |window: &&OpenWindow| !hand.has_fetched_all(window.id);
+        let taken = state.open.iter().filter(to_fetch).count();
+        let room = reader.account.concurrency.saturating_sub(taken);
         // What becomes due again while a sync goes on is the next one's: else it might never end.
         let due = until.as_of(now);
         let plan = plan(&state.progress, &stream.policy, goal, due, room);

@@ -1,9 +1,10 @@
 //! The engine: leases accounts, reads their windows page by page, stores what they hold.
 //!
 //! `supervisor` works on the accounts until it is stopped, `sync` once; `keeper` holds the leases,
-//! `work` one account's loop, `window` the reading of one window, `repoll` and `audit` the other ways
-//! to look at one; `memory` how many pages all of them have in work; `paging` and `policy` are the pure decisions, `item` and `redact` what happens to
-//! each item. `replay` reads again what is stored, `life` tells of one row.
+//! `work` one account's loop, `hand` which windows it has in hand, `window` the reading of one window,
+//! `repoll` and `audit` the other ways to look at one; `memory` how many pages all of them have in work;
+//! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item. `replay`
+//! reads again what is stored, `life` tells of one row.
 
 pub mod account;
 mod audit;

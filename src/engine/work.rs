@@ -136,6 +136,9 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
             });
         }
         tokio::select! {
+            // What a window told is heard before its end: it may be taken up again at once.
+            biased;
+            Some(id) = all_fetched.recv() => hand.all_fetched(id),
             Some(read) = reading.join_next(), if !reading.is_empty() => {
                 let (stream, window, result) = match read {
                     Ok(read) => read,
@@ -156,7 +159,6 @@ pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreErr
                     Err(failure) => after_failure(&reader, &stream, &window, failure).await?,
                 }
             }
-            Some(id) = all_fetched.recv() => hand.all_fetched(id),
             () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
             () = reader.stop.cancelled(), if wake.is_some() => {}
         }

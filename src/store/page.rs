@@ -55,7 +55,8 @@ pub struct PageCommit<'a, I = Record<'a>> {
     /// Between which times its items were created, where they show that: those that are stored just so
     /// are found by it at a fifth of the cost, and all others as without it.
     pub created: Option<RangeInclusive<DateTime<Utc>>>,
-    /// Whether most of it is taken for news; if it is not, it is stored as well, at a higher cost.
+    /// Whether most of it is taken for news: then it is only looked what is stored between these times. If
+    /// it is not, it is stored as well, at a higher cost.
     pub likely_new: bool,
     /// What becomes of the window.
     pub then: Then,
