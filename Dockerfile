@@ -9,11 +9,14 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /build
 # Queries are checked against .sqlx: a build needs no database.
 ENV SQLX_OFFLINE=true
-# The dependencies are a layer of their own: a change in src/ does not build them again. This is the one step that needs
+# The dependencies are a layer of their own: a change in the sources does not build them again. This is the one step that needs
 # the network, and it takes what Cargo.lock names by its checksums.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/paysync-provider/Cargo.toml crates/paysync-provider/
+COPY crates/paysync-simulator/Cargo.toml crates/paysync-simulator/
 COPY vendor vendor
-RUN mkdir src benches \
+RUN mkdir src benches crates/paysync-provider/src crates/paysync-simulator/src \
+    && touch crates/paysync-provider/src/lib.rs crates/paysync-simulator/src/lib.rs \
     && echo '//! Nothing yet.' > src/lib.rs \
     && echo 'fn main() {}' > src/main.rs \
     && echo 'fn main() {}' > benches/parse.rs \
@@ -21,10 +24,10 @@ RUN mkdir src benches \
     && cargo fetch --locked --target "$(rustc --print host-tuple)"
 # --frozen: nothing is fetched, nothing is resolved anew.
 RUN cargo build --release --frozen \
-    && rm -r src benches
+    && rm -r src benches crates/*/src
 COPY . .
 # Cargo compares times, and the files from the context may be older than the placeholders were.
-RUN touch src/lib.rs src/main.rs \
+RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
     && cargo build --release --frozen
 
 FROM ${RUNTIME_IMAGE}

@@ -18,10 +18,9 @@ use criterion::{Criterion, Throughput};
 use paysync::app::App;
 use paysync::config::Config;
 use paysync::engine::Account;
-use paysync::engine::redact::redact;
-use paysync::model::{Transaction, Window};
-use paysync::provider::{Auth, Credential, Position, Provider, Redaction, Response};
-use paysync::simulator;
+use paysync_provider::model::{Transaction, Window};
+use paysync_provider::redact::redact;
+use paysync_provider::{Auth, Credential, Position, Provider, Redaction, Response};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -126,13 +125,13 @@ fn samples() -> Vec<Sample> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let now: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
-        let settings = simulator::Settings {
+        let settings = paysync_simulator::Settings {
             rows: ROWS,
             now: Some(now),
-            ..simulator::Settings::new(now, 1)
+            ..paysync_simulator::Settings::new(now, 1)
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let simulator = simulator::start(settings, listener).await.unwrap();
+        let simulator = paysync_simulator::start(settings, listener).await.unwrap();
         let config = simulator.config_toml("postgres://nobody@localhost/nothing");
         let config = Config::of_text(&config, &BTreeMap::new()).unwrap();
         let app = App::new(&config, &[]).unwrap();

@@ -23,7 +23,7 @@ use thiserror::Error;
 
 pub use account::{Account, CaFile};
 pub use origin::{Origin, Origins};
-pub use redact::Redact;
+pub use paysync_provider::redact::RulePaths;
 pub use schema::schema;
 use table::{Context, Table};
 
@@ -74,7 +74,7 @@ pub struct Config {
     /// Logs.
     pub log: Log,
     /// What is taken out of the items of all accounts; each has it among its own.
-    pub redact: Redact,
+    pub redact: RulePaths,
     /// The accounts, in the file's order.
     pub accounts: Vec<Account>,
     /// Where each setting comes from.
@@ -267,7 +267,7 @@ impl Config {
                 filter: table.required("filter", "", value::log_filter)?,
             })
         })?;
-        let redact = root.section("redact", Redact::read)?;
+        let redact = root.section("redact", redact::read)?;
         let accounts = account::read_all(&mut root, &redact)?;
         root.finish()?;
         Ok(Self {

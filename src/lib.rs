@@ -2,8 +2,8 @@
 //! date, and proves that nothing is missing.
 //!
 //! Layers, strictly downwards (a test checks it):
-//! `model · clock · telemetry · failpoint → provider · config → plan → transport · store → engine → http → app
-//! → cli → main`. See `docs/ARCHITECTURE.md`.
+//! `clock · telemetry · failpoint → config → plan → transport · store → engine → http → app → cli → main`. What is
+//! pure is a crate of its own, `paysync-provider`; the providers' side of the APIs is `paysync-simulator`. See `docs/ARCHITECTURE.md`.
 
 pub mod app;
 pub mod cli;
@@ -13,10 +13,9 @@ pub mod engine;
 pub mod failpoint;
 pub mod http;
 pub mod launcher;
-pub mod model;
+
 pub mod plan;
-pub mod provider;
-pub mod simulator;
+
 pub mod store;
 pub mod telemetry;
 pub mod transport;

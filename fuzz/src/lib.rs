@@ -1,10 +1,10 @@
 //! What must hold for any answer of a provider, however broken or hostile.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use paysync::engine::redact::redact;
-use paysync::model::{Transaction, Window};
-use paysync::provider::{
-    self, Checkpoint, Next, Position, Provider, Response, Settings, StreamSpec,
+use paysync_provider::redact::redact;
+use paysync_provider::model::{Transaction, Window};
+use paysync_provider::{
+    Checkpoint, Next, Position, Provider, Response, Settings, StreamSpec,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -23,7 +23,7 @@ fn build(code: &str) -> Box<dyn Provider> {
         time_zone: chrono_tz::Tz::UTC,
         options: json!({}),
     };
-    provider::build(code, &settings).expect(code)
+    paysync_provider::build(code, &settings).expect(code)
 }
 
 /// An answer is read, its items are read, and the next page is asked for. The last byte chooses the

@@ -14,8 +14,8 @@ use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::item::{ItemContext, Sorted, outside};
 use crate::engine::policy::Failure;
-use crate::model::Window;
-use crate::provider::Position;
+use paysync_provider::Position;
+use paysync_provider::model::Window;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

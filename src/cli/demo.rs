@@ -16,8 +16,9 @@ use super::signals;
 use crate::app::App;
 use crate::config::{Config, environment};
 use crate::launcher::{Cluster, Options};
-use crate::provider::PROVIDERS;
-use crate::{http, simulator, telemetry};
+use paysync_provider::PROVIDERS;
+
+use crate::{http, telemetry};
 
 /// Arguments of the demonstration.
 #[derive(Debug, ClapArgs)]
@@ -90,8 +91,8 @@ async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
 
 async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Result<bool> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let settings = simulator::Args::demo(args.rows, args.rate).settings_now();
-    let simulated = simulator::start(settings, listener).await?;
+    let settings = paysync_simulator::Args::demo(args.rows, args.rate).settings_now();
+    let simulated = paysync_simulator::start(settings, listener).await?;
     output::line(format!(
         "simulated providers run: http://{}",
         simulated.addr()

@@ -33,7 +33,8 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::app::UsageError;
 use crate::config::{Config, ConfigError, environment};
 use crate::store::StoreError;
-use crate::{simulator, telemetry};
+
+use crate::telemetry;
 
 /// Copies payment transactions from payment providers into PostgreSQL, and proves that nothing is missing.
 #[derive(Debug, Parser)]
@@ -88,7 +89,7 @@ enum Command {
     /// What is held of a time, by day, currency, kind and status, beside what the provider counts
     Report(report::Args),
     /// Serve the providers' APIs locally, with generated merchants
-    Simulate(simulator::Args),
+    Simulate(paysync_simulator::Args),
     /// Print a script that completes commands and flags in a shell
     Completions {
         /// The shell
@@ -298,7 +299,7 @@ fn line(error: &anyhow::Error) -> String {
         // Some libraries repeat their cause.
         if !line.ends_with(&cause) {
             line.push_str(if line.is_empty() { "" } else { ": " });
-            line.push_str(&crate::provider::wire::one_line(&cause));
+            line.push_str(&paysync_provider::wire::one_line(&cause));
         }
     }
     if let Some(advice) = error.downcast_ref().and_then(advice) {

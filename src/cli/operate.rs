@@ -9,8 +9,8 @@ use super::output::{duration, grouped};
 use super::{OneArgs, ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
-use crate::model::Window;
 use crate::store::stream::Forgotten;
+use paysync_provider::model::Window;
 
 pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool> {
     let store = app::store(config)?;

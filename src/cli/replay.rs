@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::engine::Account;
 use crate::engine::replay::{Replayed, replay};
-use crate::provider::wire::one_line;
+use paysync_provider::wire::one_line;
 
 pub(crate) async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool> {
     start_logging(config, &config.log.filter)?;

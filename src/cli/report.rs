@@ -6,8 +6,8 @@ use serde::Serialize;
 use super::output;
 use crate::app::{App, UsageError};
 use crate::config::Config;
-use crate::model::Window;
 use crate::store::report::{Evidence, Gap, Total};
+use paysync_provider::model::Window;
 
 /// Windows that only were read: the table shows so many, JSON all.
 const SHOWN: usize = 10;

@@ -15,7 +15,7 @@ use crate::config::{self, Config, Origin};
 use crate::engine::Account;
 use crate::engine::account::Stream;
 use crate::plan::{Again, Lane};
-use crate::provider::wire::one_line;
+use paysync_provider::wire::one_line;
 
 /// What stands in the place of a secret.
 const SECRET: &str = "***";

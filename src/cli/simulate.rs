@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use super::{output, signals};
-use crate::simulator::{self, Args};
+use paysync_simulator::Args;
 
 pub(crate) async fn simulate(args: &Args) -> anyhow::Result<bool> {
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
@@ -14,7 +14,7 @@ pub(crate) async fn simulate(args: &Args) -> anyhow::Result<bool> {
         )
     })?;
     let stop = signals::stop_token()?;
-    let handle = simulator::start(args.settings_now(), listener).await?;
+    let handle = paysync_simulator::start(args.settings_now(), listener).await?;
     output::line(format!(
         "# simulated providers on http://{}; a configuration for them:\n",
         handle.addr()

@@ -7,8 +7,8 @@ use super::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::life::{Life, Replaced, life};
-use crate::provider::wire::one_line;
 use crate::store::life::Sighting;
+use paysync_provider::wire::one_line;
 
 /// Windows shown; JSON has them all.
 const SHOWN: usize = 20;

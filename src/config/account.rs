@@ -9,10 +9,12 @@ use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 use super::ConfigError;
-use super::redact::Redact;
+use paysync_provider::redact::RulePaths;
+
+use super::redact;
 use super::table::Table;
 use super::value;
-use crate::provider::{self, Credential, Provider, Settings, Spec, Tier};
+use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
 
 /// Requests under way at once, at most.
 const MAX_CONCURRENCY: u32 = 16;
@@ -59,7 +61,7 @@ pub struct Account {
     /// Whether plain http is allowed to other machines.
     pub allow_http: bool,
     /// What is taken out of its items, by the rules for all accounts and its own.
-    pub redact: Redact,
+    pub redact: RulePaths,
     /// Who is trusted beside the system's authorities.
     pub ca_file: Option<CaFile>,
     /// The provider's own options, an object.
@@ -82,7 +84,7 @@ impl Account {
             time_zone: self.time_zone,
             options: self.options.clone(),
         };
-        let provider = provider::build(&self.provider, &settings)
+        let provider = paysync_provider::build(&self.provider, &settings)
             .map_err(|error| self.error(&error.to_string()))?;
         self.check(&provider.spec())?;
         Ok(provider)
@@ -134,7 +136,10 @@ impl Account {
 }
 
 /// Reads the list of accounts.
-pub(super) fn read_all(root: &mut Table<'_>, redact: &Redact) -> Result<Vec<Account>, ConfigError> {
+pub(super) fn read_all(
+    root: &mut Table<'_>,
+    redact: &RulePaths,
+) -> Result<Vec<Account>, ConfigError> {
     let mut ids = BTreeSet::new();
     let accounts = root.sections("accounts", |table| {
         let id = table.required("id", "", value::slug)?;
@@ -147,7 +152,7 @@ pub(super) fn read_all(root: &mut Table<'_>, redact: &Redact) -> Result<Vec<Acco
     Ok(accounts.unwrap_or_default())
 }
 
-fn read(table: &mut Table<'_>, id: String, redact: &Redact) -> Result<Account, ConfigError> {
+fn read(table: &mut Table<'_>, id: String, redact: &RulePaths) -> Result<Account, ConfigError> {
     let account = Account {
         id,
         provider: table.required("provider", "", value::text)?,
@@ -179,7 +184,7 @@ fn read(table: &mut Table<'_>, id: String, redact: &Redact) -> Result<Account, C
         allow_http: table
             .optional("allow_http", value::boolean)?
             .unwrap_or(false),
-        redact: table.section("redact", |own| redact.read_more(own))?,
+        redact: table.section("redact", |own| redact::read_more(redact, own))?,
         ca_file: table.optional("ca_file", value::ca_file)?,
         options: table
             .optional("options", value::options)?

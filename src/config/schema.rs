@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::DEFAULTS;
-use crate::provider::{PROVIDERS, Settings, build};
+use paysync_provider::{PROVIDERS, Settings, build};
 
 /// A table of `config/default.toml` with its keys: each with what the comments say of it.
 struct Section {

@@ -10,7 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::provider::{Auth, Redaction, Spec, Tier};
+use paysync_provider::{Auth, Redaction, Spec, Tier};
 
 const EXAMPLE: &str = include_str!("../../config/example.toml");
 

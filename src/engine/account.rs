@@ -8,14 +8,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::memory::Sizes;
 use super::progress::AccountProgress;
-use super::redact::{Rules, redact_text};
 use crate::config;
-use crate::model::window::floor;
 use crate::plan::{Again, Lane, Policy};
-use crate::provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;
 use crate::transport::Wire;
+use paysync_provider::model::window::floor;
+use paysync_provider::redact::{Rules, redact_text};
+use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
 
 /// Rows that a window should hold, in parts of ten of a page, where paging is stable.
 const STABLE_TARGET_TENTHS: u64 = 200;
@@ -133,7 +133,7 @@ impl Account {
     /// Rows that a window of the stream should hold.
     pub fn target_rows(&self, stream: &Stream) -> u64 {
         let tenths = match stream.spec.paging {
-            crate::provider::Paging::Shifting => SHIFTING_TARGET_TENTHS,
+            paysync_provider::Paging::Shifting => SHIFTING_TARGET_TENTHS,
             _ => STABLE_TARGET_TENTHS,
         };
         (u64::from(self.page_size) * tenths / 10).max(1)

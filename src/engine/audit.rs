@@ -6,9 +6,9 @@ use super::account::Stream;
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
-use crate::provider::Position;
 use crate::store::page::PageContext;
 use crate::store::window::OpenWindow;
+use paysync_provider::Position;
 
 impl Reader {
     /// Counts a window. If the provider has more than is held, the window becomes a gap again.

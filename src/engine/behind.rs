@@ -11,9 +11,9 @@ use tracing::warn;
 use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
-use crate::model::Window;
 use crate::store::StoreError;
 use crate::store::stream::StreamState;
+use paysync_provider::model::Window;
 
 /// A date that is older than this is a proxy's mistake: waiting for it would help nobody.
 const OLDEST: TimeDelta = TimeDelta::hours(6);

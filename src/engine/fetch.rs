@@ -9,10 +9,10 @@ use tracing::debug;
 use super::policy::{Directive, Failure};
 use super::window::Reader;
 use crate::plan::Lane;
-use crate::provider::{Authenticity, PageError, Request, Response};
 use crate::store::StoreError;
 use crate::telemetry;
 use crate::transport::{Urgency, retry};
+use paysync_provider::{Authenticity, PageError, Request, Response};
 
 /// An answer with when it was asked for.
 pub(super) struct Fetched {

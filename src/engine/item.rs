@@ -9,11 +9,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::redact::{Rules, Taken, redact_and_find};
-use crate::model::Transaction;
-use crate::provider::{Axis, Provider, Shown, Spec, wire};
 use crate::store::page::{Item, Quarantined, Record};
 use crate::store::quarantine::INVALID_UTF8;
+use paysync_provider::model::Transaction;
+use paysync_provider::redact::{Rules, Taken, redact_and_find};
+use paysync_provider::{Axis, Provider, Shown, Spec, wire};
 
 /// Deeper nesting is an attack or a defect.
 const MAX_DEPTH: u32 = 128;
@@ -236,7 +236,7 @@ impl<'a> Item<'a> for Readable<'a> {
 }
 
 /// How many items show a time on the stream's axis, and how many of these times are none of the `right`
-/// ones ([`StreamSpec::right_times`](crate::provider::StreamSpec::right_times)).
+/// ones ([`StreamSpec::right_times`](paysync_provider::StreamSpec::right_times)).
 pub(crate) fn outside(
     axis: Option<Shown>,
     right: &RangeInclusive<DateTime<Utc>>,

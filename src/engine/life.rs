@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::account::{Account, Stream};
-use crate::provider::Axis;
 use crate::store::life::{Held, Place, Sighting, Version};
 use crate::store::{Store, StoreError};
+use paysync_provider::Axis;
 
 /// Windows told, at most: a row of the busiest stream meets far fewer.
 const MOST_WINDOWS: i64 = 1000;

@@ -23,7 +23,6 @@ mod outage;
 mod paging;
 pub mod policy;
 pub mod progress;
-pub mod redact;
 pub mod replay;
 mod repoll;
 pub mod status;

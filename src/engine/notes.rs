@@ -9,13 +9,13 @@ use tracing::{debug, info, warn};
 use super::account::{Account, Stream};
 use super::item::Notes;
 use super::progress::SILENCE;
-use super::redact::Taken;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
-use crate::model::{Kind, Status, Transaction};
 use crate::store::page::PageCounts;
 use crate::store::window::OpenWindow;
 use crate::telemetry;
+use paysync_provider::model::{Kind, Status, Transaction};
+use paysync_provider::redact::Taken;
 
 impl Reader {
     pub(super) fn note_page(

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::fetch::Fetched;
 use super::item::{ItemContext, Sorted};
-use crate::provider::{Next, Page, PageError, Response};
+use paysync_provider::{Next, Page, PageError, Response};
 
 /// Items sorted at one go; in between, others have their turn.
 const AT_ONE_GO: usize = 100;

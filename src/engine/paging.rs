@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::Window;
-use crate::provider::{Checkpoint, Next, Paging, StreamSpec};
+use paysync_provider::model::Window;
+use paysync_provider::{Checkpoint, Next, Paging, StreamSpec};
 
 /// Rows read twice where an order that moves must be paged, to see that nothing slipped.
 const OVERLAP_ROWS: u64 = 50;
@@ -209,7 +209,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
 
     use super::*;
-    use crate::provider::Role;
+    use paysync_provider::Role;
 
     fn stream(paging: Paging, short_page_ends: bool) -> StreamSpec {
         StreamSpec {

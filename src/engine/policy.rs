@@ -6,9 +6,9 @@ use thiserror::Error;
 
 use super::paging::PagingError;
 use crate::plan::Lane;
-use crate::provider::{PageError, Refusal, RefusalKind};
 use crate::store::StoreError;
 use crate::transport::{LONGEST_PAUSE, TransportError};
+use paysync_provider::{PageError, Refusal, RefusalKind};
 
 /// What is said of a certificate that no authority vouches for.
 const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
@@ -254,7 +254,7 @@ fn store_message(error: &StoreError) -> String {
     error.cause().map_or_else(
         || error.to_string(),
         |cause| {
-            let cause = crate::provider::wire::one_line(&cause.to_string());
+            let cause = paysync_provider::wire::one_line(&cause.to_string());
             format!("{error}: {cause}")
         },
     )

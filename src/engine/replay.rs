@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use super::account::Account;
 use super::item::{ItemContext, record};
-use crate::model::{Difference, Transaction, differences};
 use crate::store::emptying::{Emptied, Retried};
 use crate::store::page::{Quarantined, Record};
 use crate::store::quarantine::{INVALID_UTF8, Kept};
 use crate::store::replay::{Correction, Stored};
 use crate::store::{Store, StoreError};
+use paysync_provider::model::{Difference, Transaction, differences};
 
 /// Changed rows, and unreadable ones, that a report tells of one by one.
 const EXAMPLES: usize = 20;

@@ -13,10 +13,10 @@ use super::item::{ItemContext, Notes, Sorted};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
-use crate::provider::{Checkpoint, PageError};
 use crate::store::again::OpenRow;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
+use paysync_provider::{Checkpoint, PageError};
 
 impl Reader {
     /// Asks for the open rows of a window, some at a time.

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::supervisor::Engine;
-use crate::model::words::duration;
-use crate::model::{IntervalSet, Window};
 use crate::store::StoreError;
 use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
+use paysync_provider::model::words::duration;
+use paysync_provider::model::{IntervalSet, Window};
 
 /// The time over which the pace of a backfill is taken.
 const PACE_SECONDS: i64 = 600;

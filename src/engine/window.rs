@@ -17,13 +17,13 @@ use super::policy::Failure;
 use crate::clock::Clock;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
-use crate::provider::{Checkpoint, Position};
 use crate::store::Store;
 use crate::store::account::Lease;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
+use paysync_provider::{Checkpoint, Position};
 use tokio_util::sync::CancellationToken;
 
 /// Rows all outside their window that show that a filter is ignored; a few may be a rounding.

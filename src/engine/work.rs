@@ -18,13 +18,13 @@ use super::look::{Look, Ready};
 use super::paging::PagingError;
 use super::policy::{Directive, Failure};
 use super::progress::{ACCOUNT, Totals};
-use super::redact::Taken;
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::store::window::{OpenWindow, Trouble};
 use crate::telemetry;
 use crate::transport::retry;
+use paysync_provider::redact::Taken;
 
 /// How long the work goes on.
 #[derive(Debug, Clone, Copy)]

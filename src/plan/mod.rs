@@ -11,9 +11,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 pub use length::next_length;
 
-use crate::model::window::{ceil, floor};
-use crate::model::{IntervalSet, Window};
-use crate::provider::Tier;
+use paysync_provider::Tier;
+use paysync_provider::model::window::{ceil, floor};
+use paysync_provider::model::{IntervalSet, Window};
 
 /// What is younger than this is read in the live lane.
 const LIVE: TimeDelta = TimeDelta::days(1);

@@ -7,7 +7,7 @@ use super::page::{PageContext, PageCounts, Then};
 use super::window::{OpenWindow, Trouble, move_window};
 use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
-use crate::model::{Status, Window};
+use paysync_provider::model::{Status, Window};
 
 /// A row that may still change.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::item::Record;
 use super::session::Work;
-use crate::model::Transaction;
+use paysync_provider::model::Transaction;
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
 pub(super) const FEWEST: usize = 50;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 
 use super::{Store, StoreError, range};
-use crate::model::IntervalSet;
+use paysync_provider::model::IntervalSet;
 
 /// A row of the view `sync_health`, with the account's own state.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::model::Transaction;
+use paysync_provider::model::Transaction;
 
 /// An item and the transaction made of it.
 #[derive(Debug, Clone)]

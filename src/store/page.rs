@@ -25,8 +25,8 @@ use super::transaction::{Observed, Written, count, upsert};
 use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
 use crate::failpoint::failpoint;
-use crate::model::Window;
-use crate::provider::Checkpoint;
+use paysync_provider::Checkpoint;
+use paysync_provider::model::Window;
 
 /// Where a page comes from.
 #[derive(Debug, Clone, Copy)]

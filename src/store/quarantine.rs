@@ -10,7 +10,7 @@ use super::page::Quarantined;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
 use super::session::Work;
 use super::{Store, StoreError};
-use crate::model::Window;
+use paysync_provider::model::Window;
 
 /// The reason of what PostgreSQL refuses.
 pub(crate) const REFUSED: &str = "refused_by_database";

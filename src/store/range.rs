@@ -5,7 +5,7 @@ use std::ops::Bound;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 
-use crate::model::{IntervalSet, Window};
+use paysync_provider::model::{IntervalSet, Window};
 
 /// The range of a window.
 pub(crate) fn of_window(window: Window) -> PgRange<DateTime<Utc>> {

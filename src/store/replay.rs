@@ -11,7 +11,7 @@ use super::culprits::{Parts, refused_data};
 use super::session::Work;
 use super::transaction::Columns;
 use super::{Store, StoreError};
-use crate::model::{Kind, Status, Transaction};
+use paysync_provider::model::{Kind, Status, Transaction};
 
 /// Rows read at once, at most.
 pub(super) const BATCH_ROWS: i64 = 1000;

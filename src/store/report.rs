@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
 use super::{Store, StoreError};
-use crate::model::Window;
+use paysync_provider::model::Window;
 
 /// Rows of one day, currency, kind and status.
 #[derive(Debug, Clone, Serialize)]

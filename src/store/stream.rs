@@ -9,8 +9,8 @@ use super::range;
 use super::window::OpenWindow;
 use super::{Store, StoreError};
 use crate::failpoint::failpoint;
-use crate::model::Window;
 use crate::plan::{Lane, Pass, Plan, Progress};
+use paysync_provider::model::Window;
 
 /// A stream as the database holds it.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::ask::Asked;
 use super::page::Record;
 use super::session::Work;
-use crate::model::Transaction;
+use paysync_provider::model::Transaction;
 
 /// A record, and when the request was sent that brought it: with the provider's stamp, this is its
 /// version.

@@ -10,9 +10,9 @@ use super::page::{PageContext, PageCounts, Then};
 use super::session::Work;
 use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
-use crate::model::Window;
 use crate::plan::{Lane, Planned};
-use crate::provider::Checkpoint;
+use paysync_provider::Checkpoint;
+use paysync_provider::model::Window;
 
 /// A window being read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -21,8 +21,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use limiter::Limiter;
+use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 
 pub use client::{USER_AGENT, client, client_that_trusts, local_client};
 

@@ -14,7 +14,7 @@ mod why;
 
 use std::collections::BTreeSet;
 
-use paysync::simulator::Provider;
+use paysync_simulator::Provider;
 use serde_json::Value;
 
 use bench::{Bench, Ran};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use paysync::launcher::{Cluster, Options};
-use paysync::simulator::{Handle, Provider};
+use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
 

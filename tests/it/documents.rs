@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use paysync::provider::{PROVIDERS, Settings};
+use paysync_provider::{PROVIDERS, Settings};
 use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::support::SOURCES;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -50,7 +52,9 @@ pub(crate) fn metrics() -> BTreeSet<String> {
 /// The program's text, with every run of blanks as one.
 fn program() -> String {
     let mut program = String::new();
-    sources(root().join("src"), &mut program);
+    for folder in SOURCES {
+        sources(root().join(folder), &mut program);
+    }
     program.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -76,7 +80,7 @@ fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
 /// Names of the functions that are tests, in `tests/it` and beside the code.
 fn tests() -> BTreeSet<String> {
     let mut text = String::new();
-    for folder in ["src", "tests/it"] {
+    for folder in SOURCES.into_iter().chain(["tests/it"]) {
         sources(root().join(folder), &mut text);
     }
     let mut names = BTreeSet::new();

@@ -18,7 +18,7 @@ mod verify;
 use std::time::Duration;
 
 use paysync::engine::Outcome;
-use paysync::model::Window;
+use paysync_provider::model::Window;
 use sqlx::PgPool;
 
 use crate::support::{

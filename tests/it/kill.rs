@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use paysync::simulator::Handle;
+use paysync_simulator::Handle;
 use sqlx::PgPool;
 
 use crate::support::{

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use paysync::simulator::Provider;
 use paysync::store::{Store, StoreError};
+use paysync_simulator::Provider;
 use sqlx::PgPool;
 use tempfile::TempDir;
 use tokio::net::TcpStream;

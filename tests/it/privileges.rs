@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use paysync::simulator::Provider;
 use paysync::store::ROLES;
+use paysync_simulator::Provider;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgPool};
 

@@ -15,11 +15,10 @@ use std::path::{Path, PathBuf};
 
 use chrono::{TimeZone, Utc};
 use chrono_tz::Tz;
-use paysync::engine::redact::{Rules, redact, redact_and_find};
-use paysync::model::Window;
-use paysync::provider::{
-    self, Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings,
-    wire,
+use paysync_provider::model::Window;
+use paysync_provider::redact::{Rules, redact, redact_and_find};
+use paysync_provider::{
+    Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -114,7 +113,7 @@ pub(crate) fn build(code: &str, options: Value) -> Box<dyn Provider> {
         time_zone: Tz::UTC,
         options,
     };
-    provider::build(code, &settings)
+    paysync_provider::build(code, &settings)
         .unwrap_or_else(|error| panic!("{code} cannot do with these options: {error}"))
 }
 
@@ -500,7 +499,7 @@ fn unknown_options_are_named() {
             time_zone: Tz::UTC,
             options: json!({"colour": "red"}),
         };
-        let Err(error) = provider::build(entry.code, &settings) else {
+        let Err(error) = paysync_provider::build(entry.code, &settings) else {
             panic!("{} takes any option", entry.code);
         };
         assert!(error.0.contains("colour"), "{error}");
@@ -523,7 +522,7 @@ fn the_dwh_asks_for_what_its_page_documents() {
                 time_zone: Tz::UTC,
                 options: json!({"filter": {filter: value}}),
             };
-            provider::build(code, &settings).is_ok()
+            paysync_provider::build(code, &settings).is_ok()
         };
         let taken = accepts(json!("1")) || accepts(json!(1));
         assert_eq!(taken, !own.contains(&filter), "{filter}");

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use paysync::engine::Outcome;
-use paysync::simulator::{Handle, Provider, Settings};
+use paysync_simulator::{Handle, Provider, Settings};
 use sqlx::PgPool;
 
 use crate::providers::fixture;

@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
-use paysync::model::{Kind, Status, Transaction, Window};
 use paysync::plan::{Lane, Pass, Plan, Planned};
-use paysync::provider::Checkpoint;
 use paysync::store::account::Lease;
 use paysync::store::page::{PageCommit, PageContext, PageCounts, Quarantined, Record, Then};
 use paysync::store::stream::{NewStream, StreamState};
 use paysync::store::window::{OpenWindow, Trouble};
 use paysync::store::{Store, StoreError};
+use paysync_provider::Checkpoint;
+use paysync_provider::model::{Kind, Status, Transaction, Window};
 use sqlx::PgPool;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;

@@ -11,11 +11,18 @@ use paysync::app::App;
 use paysync::clock::{Clock as _, SystemClock};
 use paysync::config::Config;
 use paysync::engine::{Engine, Outcome};
-use paysync::provider::PROVIDERS;
-use paysync::simulator::{self, Handle, Provider, Settings};
+use paysync_provider::PROVIDERS;
+use paysync_simulator::{Handle, Provider, Settings};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
 use tokio_util::sync::CancellationToken;
+
+/// Folders with the workspace's code.
+pub(crate) const SOURCES: [&str; 3] = [
+    "src",
+    "crates/paysync-provider/src",
+    "crates/paysync-simulator/src",
+];
 
 /// Longer than anything here takes on a slow machine: whoever waits this long hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -99,7 +106,7 @@ pub(crate) fn history(rows: u64, days: u32) -> Settings {
 
 pub(crate) async fn start(settings: Settings) -> Handle {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    simulator::start(settings, listener).await.unwrap()
+    paysync_simulator::start(settings, listener).await.unwrap()
 }
 
 /// A configuration file's text: the simulated accounts of these providers, each with more settings.

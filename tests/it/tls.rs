@@ -8,8 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use paysync::launcher::{Cluster, Options};
-use paysync::simulator::Provider;
 use paysync::store::Store;
+use paysync_simulator::Provider;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::TimeDelta;
 use paysync::app::App;
-use paysync::simulator::{Handle, Settings};
+use paysync_simulator::{Handle, Settings};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::engine::forget_everything;

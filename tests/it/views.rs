@@ -7,7 +7,7 @@ mod roles;
 
 use std::collections::BTreeMap;
 
-use paysync::simulator::{Handle, Provider, Settings};
+use paysync_simulator::{Handle, Provider, Settings};
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgPool};
 

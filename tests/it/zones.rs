@@ -14,9 +14,9 @@ use chrono::{
 use chrono_tz::{TZ_VARIANTS, Tz};
 use paysync::clock::ShiftedClock;
 use paysync::engine::Outcome;
-use paysync::model::Window;
-use paysync::provider::wire::parse_instant;
-use paysync::provider::{PROVIDERS, Position, Provider, Request, Settings, build};
+use paysync_provider::model::Window;
+use paysync_provider::wire::parse_instant;
+use paysync_provider::{PROVIDERS, Position, Provider, Request, Settings, build};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -303,10 +303,10 @@ async fn days_on_which_clocks_change_are_read_exactly(pool: PgPool) {
             .execute(&pool)
             .await
             .unwrap();
-        let settings = paysync::simulator::Settings {
+        let settings = paysync_simulator::Settings {
             rows: 300,
             now: Some(ends),
-            ..paysync::simulator::Settings::new(ends, 3)
+            ..paysync_simulator::Settings::new(ends, 3)
         };
         let simulator = start(settings).await;
         let settings = format!(

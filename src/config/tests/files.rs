@@ -45,7 +45,7 @@ fn the_default_file_shows_every_key_and_the_true_defaults() {
         assert_eq!(paths.len(), 1, "redact.{action}");
     }
     assert!(config.redact.salt.is_some() && full.redact != config.redact);
-    assert_eq!(bare.redact, Redact::default());
+    assert_eq!(bare.redact, RulePaths::default());
     assert!(full.ca_file.is_some());
 
     let known = complaint(&account("a", "unknown = 1"));
@@ -81,7 +81,7 @@ fn the_example_loads() {
         .collect();
     assert_eq!(ids, ["acme-cards", "acme-eur"]);
     for account in &config.accounts {
-        let known = crate::provider::PROVIDERS
+        let known = paysync_provider::PROVIDERS
             .iter()
             .any(|entry| entry.code == account.provider);
         assert!(!known || account.provider().is_ok());

@@ -7,7 +7,7 @@ fn an_account_adds_to_what_is_taken_out_for_all() {
     let all = "[redact]\nmask = [\"a.b\"]\nhash = [\"ip\"]\nsalt = \"0123456789abcdef\"\n";
     let own = account("own", "redact = { mask = [\"*.c\"], drop = [\"d\"] }");
     let config = load(&format!("{all}{own}{}", account("other", "")));
-    let lists = |redact: &Redact| redact.lists().map(|(_, paths)| paths.join(" "));
+    let lists = |redact: &RulePaths| redact.lists().map(|(_, paths)| paths.join(" "));
     assert_eq!(lists(&config.redact), ["a.b", "ip", ""]);
     assert_eq!(lists(&config.accounts[0].redact), ["a.b *.c", "ip", "d"]);
     assert_eq!(config.accounts[1].redact, config.redact);

@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::model::words::grouped;
 use crate::store::health::Minute;
+use paysync_provider::model::words::grouped;
 
 const HEIGHT: i64 = 60;
 /// Width of a minute in the chart's own units.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use paysync::clock::{Clock, ShiftedClock, SystemClock};
 use paysync::engine::{Engine, Outcome};
-use paysync::simulator::{Handle, Provider};
+use paysync_simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;

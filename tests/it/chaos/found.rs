@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use paysync::engine::Outcome;
-use paysync::simulator::Provider;
 use paysync::store::{Store, StoreError};
+use paysync_simulator::Provider;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::process::WrongClock;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
-use paysync::simulator::{Call, Handle, Provider};
+use paysync_simulator::{Call, Handle, Provider};
 use sqlx::PgPool;
 use tempfile::TempDir;
 

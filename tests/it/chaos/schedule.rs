@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use paysync::simulator::{BetweenPages, Fault, Provider, Settings};
+use paysync_simulator::{BetweenPages, Fault, Provider, Settings};
 
 use crate::support::{history, providers};
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use fastrand::Rng;
-use paysync::model::Window;
-use paysync::simulator::{BetweenPages, Handle};
 use paysync::store::Store;
+use paysync_provider::model::Window;
+use paysync_simulator::{BetweenPages, Handle};
 use sqlx::postgres::{PgPoolOptions, PgQueryResult};
 use sqlx::{AssertSqlSafe, PgPool};
 use tempfile::TempDir;

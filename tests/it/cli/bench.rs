@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use paysync::clock::{Clock as _, SystemClock};
-use paysync::provider::PROVIDERS;
-use paysync::simulator::{self, Handle, Provider, Settings};
+use paysync_provider::PROVIDERS;
+use paysync_simulator::{Handle, Provider, Settings};
 use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
@@ -166,7 +166,7 @@ impl Bench {
             rows: ROWS,
             ..Settings::new(SystemClock.now(), 10)
         };
-        let simulator = simulator::start(settings, listener).await.unwrap();
+        let simulator = paysync_simulator::start(settings, listener).await.unwrap();
         let database = Database::create().await;
         let folder = tempfile::tempdir().unwrap();
         let mut bench = Self {

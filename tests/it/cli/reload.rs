@@ -1,6 +1,6 @@
 //! SIGHUP: accounts come, change and go; work in hand and what is wrong change nothing.
 
-use paysync::simulator::Provider;
+use paysync_simulator::Provider;
 use serde_json::Value;
 
 use super::bench::{ACCOUNTS, Bench, Running, get, until};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chrono::TimeDelta;
 use paysync::clock::{Clock as _, SystemClock};
-use paysync::simulator::{Fault, Provider};
+use paysync_simulator::{Fault, Provider};
 use serde_json::Value;
 
 use super::bench::{Bench, Gate, Ran, WRONG_TOKEN, get, until};

@@ -1,6 +1,6 @@
 //! Looking again at what is covered, by id and by count, and the walk backwards.
 
-use paysync::simulator::Provider;
+use paysync_simulator::Provider;
 use sqlx::PgPool;
 
 use super::SMALL;

@@ -9,9 +9,9 @@ use chrono::TimeDelta;
 use paysync::engine::policy::{Directive, Failure};
 use paysync::engine::status::State;
 use paysync::engine::{Engine, Outcome};
-use paysync::provider::Request;
-use paysync::simulator::{Fault, Provider};
 use paysync::transport::MAX_BODY_BYTES;
+use paysync_provider::Request;
+use paysync_simulator::{Fault, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use paysync::clock::ShiftedClock;
 use paysync::engine::Outcome;
-use paysync::model::Window;
-use paysync::simulator::{Fault, Handle, Provider};
+use paysync_provider::model::Window;
+use paysync_simulator::{Fault, Handle, Provider};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use paysync::engine::housekeeping::{Effort, Tidied};
-use paysync::simulator::{Handle, Provider};
+use paysync_simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 

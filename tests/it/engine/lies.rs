@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paysync::engine::Outcome;
-use paysync::model::Window;
-use paysync::provider::{Position, Response};
-use paysync::simulator::{Fault, Handle, Provider};
+use paysync_provider::model::Window;
+use paysync_provider::{Position, Response};
+use paysync_simulator::{Fault, Handle, Provider};
 use sqlx::PgPool;
 
 use super::SMALL;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use paysync::clock::ShiftedClock;
 use paysync::engine::{Account, Engine, Outcome};
-use paysync::provider::{
+use paysync::transport;
+use paysync_provider::model;
+use paysync_provider::{
     Page, PageError, Paging, Position, Provider, RecordError, Refusal, Request, Response, Spec,
 };
-use paysync::simulator::{self, BetweenPages, Handle};
-use paysync::{model, transport};
+use paysync_simulator::{BetweenPages, Handle};
 use sqlx::PgPool;
 
 use super::SMALL;
@@ -87,7 +88,7 @@ async fn covers(engine: Engine) {
 async fn read_what_moves(
     simulator: &Handle,
     text: &str,
-    providers: &[simulator::Provider],
+    providers: &[paysync_simulator::Provider],
     plain: bool,
 ) {
     covers(later(text, TimeDelta::zero(), plain).await).await;
@@ -136,8 +137,8 @@ async fn nothing_is_lost_while_rows_move(pool: PgPool) {
     let text = config_text(&simulator, &pool, &providers(), &format!("{SMALL}{ONCE}"));
     // Their streams show every change as it happens.
     let shown = [
-        simulator::Provider::Convergegate,
-        simulator::Provider::BegatewayDwh,
+        paysync_simulator::Provider::Convergegate,
+        paysync_simulator::Provider::BegatewayDwh,
     ];
     read_what_moves(&simulator, &text, &providers(), false).await;
     assert_exact(&pool, &simulator, &shown).await;
@@ -156,7 +157,7 @@ async fn nothing_is_lost_while_rows_move(pool: PgPool) {
 /// shows that the test above would notice.
 #[sqlx::test(migrations = "./migrations")]
 async fn plain_offsets_lose_what_moves(pool: PgPool) {
-    let only = [simulator::Provider::Convergegate];
+    let only = [paysync_simulator::Provider::Convergegate];
     let simulator = start(history(600, 5)).await;
     let text = config_text(&simulator, &pool, &only, &format!("{SMALL}{ONCE}"));
     read_what_moves(&simulator, &text, &only, true).await;
@@ -173,8 +174,8 @@ async fn rows_of_one_second_in_changing_order_are_all_met(pool: PgPool) {
     settings.burst = 900;
     let simulator = start(settings).await;
     let shifting = [
-        simulator::Provider::Convergegate,
-        simulator::Provider::Ecommpay,
+        paysync_simulator::Provider::Convergegate,
+        paysync_simulator::Provider::Ecommpay,
     ];
     let settings = format!("{ONCE}page_size = 300\n");
     let text = config_text(&simulator, &pool, &shifting, &settings);

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use paysync::engine::redact::redact;
 use paysync::engine::replay::{Replayed, replay};
 use paysync::engine::{Account, Outcome};
-use paysync::model::Window;
-use paysync::provider::{Position, Response};
-use paysync::simulator::{Fault, Handle, Provider};
+use paysync_provider::model::Window;
+use paysync_provider::redact::redact;
+use paysync_provider::{Position, Response};
+use paysync_simulator::{Fault, Handle, Provider};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sqlx::PgPool;

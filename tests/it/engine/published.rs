@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use paysync::clock::ShiftedClock;
 use paysync::engine::Outcome;
-use paysync::simulator::{Fault, Handle, Provider};
+use paysync_simulator::{Fault, Handle, Provider};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sqlx::PgPool;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use paysync::engine::replay::{Replayed, replay};
-use paysync::simulator::Provider;
+use paysync_simulator::Provider;
 use sqlx::PgPool;
 
 use super::SMALL;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use paysync::engine::{Account, Outcome};
-use paysync::model::Window;
-use paysync::provider::{Position, Response};
-use paysync::simulator::{Fault, Provider};
+use paysync_provider::model::Window;
+use paysync_provider::{Position, Response};
+use paysync_simulator::{Fault, Provider};
 use sqlx::PgPool;
 
 use super::{SMALL, forget_everything};

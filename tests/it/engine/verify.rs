@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use paysync::engine::housekeeping::Effort;
 use paysync::engine::verify::{AccountProof, State};
-use paysync::simulator::{Handle, Provider};
+use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use paysync::provider::Redaction;
+use paysync_provider::Redaction;
 use serde_json::value::RawValue;
 
 /// Keys that are dropped for every provider.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, SecondsFormat, Utc};
-use paysync::model::Transaction;
-use paysync::provider::{Page, RecordError, Request, Spec};
+use paysync_provider::model::Transaction;
+use paysync_provider::{Page, RecordError, Request, Spec};
 use serde_json::Value;
 
 /// A spec, a line per stream.

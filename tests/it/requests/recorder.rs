@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CONTENT_LENGTH, HOST};
 use axum::http::{HeaderMap, Response};
-use paysync::simulator::Handle;
+use paysync_simulator::Handle;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
-use paysync::simulator::Provider;
+use paysync_simulator::Provider;
 use serde_json::{Value, json};
 
 use super::recorder::Seen;

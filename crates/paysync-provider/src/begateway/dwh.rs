@@ -1,0 +1,442 @@
+//! beGateway DWH v2: `POST /api/v2/transactions/list`, everything a PSP's merchants processed.
+//!
+//! Page: "Get the list of processed transactions",
+//! <https://help.ecomcharge.com/en/knowledge-base/api-get-the-list-of-processed-transactions-v2>.
+//! - The cursor names the first row not yet sent, in microseconds: it goes back as the exact text.
+//! - Whether the bounds are inclusive is not documented: both are widened by a second.
+//! - Times are asked for in UTC; `options.time_zone` must match the offset of the dates.
+//! - `pagination.date_from` and `date_to` are not the request's, against the table: not used.
+//! - Test transactions come only when asked for, so they have streams of their own.
+//! - The siblings `count` and `uids_export` prove what is held and ask again for open rows.
+//! - `paid_at` is also set on failed payments.
+
+mod item;
+mod options;
+mod siblings;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use self::options::Options;
+use crate::model::{Status, Transaction, window};
+use crate::wire::{self, Raw};
+use crate::{
+    Auth, Axis, ById, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider,
+    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec,
+    StreamSpec, Tier,
+};
+
+/// The line of the table of providers.
+pub const ENTRY: Entry = Entry {
+    code: "begateway_dwh",
+    build: |settings| Ok(Box::new(Dwh::new(settings)?)),
+};
+
+/// The API allows 90 days; a week keeps an answer quick.
+const MAX_WINDOW: TimeDelta = TimeDelta::days(7);
+const MAX_PAGE_SIZE: u32 = 1000;
+/// Ids in one request.
+const BATCH: u32 = 100;
+const SECOND: TimeDelta = TimeDelta::seconds(1);
+/// Ends the name of a stream that reads test transactions.
+const TEST_SUFFIX: &str = "/test";
+
+/// One account's settings.
+#[derive(Debug)]
+struct Dwh {
+    filter: BTreeMap<String, Value>,
+    response_parameters: String,
+    /// Fields that every row has, as the response parameters ask for them.
+    fields: Vec<String>,
+    include_test: bool,
+}
+
+impl Dwh {
+    fn new(settings: &Settings) -> Result<Self, SettingsError> {
+        let options: Options = settings.options()?;
+        let response_parameters = options.response_parameters()?;
+        Ok(Self {
+            filter: options.filter()?,
+            fields: options::transaction_fields(&response_parameters).unwrap_or_default(),
+            response_parameters,
+            include_test: options.include_test,
+        })
+    }
+
+    /// The `date_type` of a stream, and whether it reads test transactions.
+    fn stream(&self, name: &str) -> Result<(&'static str, bool), PageError> {
+        let (axis, test) = match name.strip_suffix(TEST_SUFFIX) {
+            Some(axis) => (axis, true),
+            None => (name, false),
+        };
+        match axis {
+            "created_at" if !test || self.include_test => Ok(("created_at", test)),
+            "updated_at" if !test || self.include_test => Ok(("updated_at", test)),
+            _ => Err(PageError::Position("no such stream")),
+        }
+    }
+}
+
+impl Provider for Dwh {
+    fn spec(&self) -> Spec {
+        let stream = |suffix: &str, axis: Axis| StreamSpec {
+            name: match axis {
+                Axis::Updated => format!("updated_at{suffix}"),
+                _ => format!("created_at{suffix}"),
+            },
+            role: match axis {
+                Axis::Updated => Role::Change,
+                _ => Role::History,
+            },
+            paging: Paging::Keyset,
+            axis: Some(Shown {
+                axis,
+                key: match axis {
+                    Axis::Updated => "updated_at",
+                    _ => "created_at",
+                },
+                zone: Tz::UTC,
+            }),
+            unit: SECOND,
+            slack: SECOND,
+            max_window: MAX_WINDOW,
+            lag: TimeDelta::seconds(30),
+            overlap: TimeDelta::minutes(10),
+            // Whether a settlement moves updated_at is not documented.
+            rescan: match axis {
+                Axis::Updated => Vec::new(),
+                _ => vec![tier(35, 7)],
+            },
+            // What is named and counted is not told apart by kind of stream: the first does it.
+            repoll: match (axis, suffix) {
+                (Axis::Created, "") => vec![tier(35, 1)],
+                _ => Vec::new(),
+            },
+            audit: match (axis, suffix) {
+                (Axis::Created, "") => vec![tier(90, 1)],
+                _ => Vec::new(),
+            },
+            short_page_ends: false,
+        };
+        let suffixes: &[&str] = if self.include_test {
+            &["", TEST_SUFFIX]
+        } else {
+            &[""]
+        };
+        Spec {
+            code: ENTRY.code,
+            documentation: "https://help.ecomcharge.com/en/knowledge-base/api-get-the-list-of-processed-transactions-v2",
+            streams: suffixes
+                .iter()
+                .flat_map(|suffix| [Axis::Created, Axis::Updated].map(|axis| stream(suffix, axis)))
+                .collect(),
+            auth: Auth::Basic {
+                user: "psp_id",
+                password: "secret_key",
+            },
+            credentials: &["psp_id", "secret_key"],
+            optional_credentials: &[],
+            page_size: MAX_PAGE_SIZE,
+            max_page_size: MAX_PAGE_SIZE,
+            requests_per_minute: 60,
+            timeout: Duration::from_mins(1),
+            retry_after_floor: Duration::from_secs(1),
+            by_id: Some(ById {
+                batch: BATCH,
+                statuses: &[Status::Pending, Status::Unknown],
+            }),
+            id_key: "uid",
+            redaction: item::REDACTION,
+        }
+    }
+
+    fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
+        let (date_type, test) = self.stream(at.stream)?;
+        let (date_from, uid_from) = match at.checkpoint {
+            None => (
+                date(window::floor(at.window.start(), SECOND) - SECOND),
+                None,
+            ),
+            Some(Checkpoint::Date {
+                next_date,
+                next_uid,
+            }) => (next_date.clone(), next_uid.clone()),
+            Some(_) => return Err(PageError::Position("not a checkpoint of dates")),
+        };
+        let date_to = date(window::ceil(at.window.end(), SECOND) + SECOND);
+        let body = Body {
+            options: BodyOptions {
+                limit: Some(at.page_size.clamp(1, MAX_PAGE_SIZE)),
+                time_zone: "Etc/UTC",
+            },
+            filter: self.filter(date_type, test, (date_from, uid_from), date_to),
+            response_parameters: Some(&self.response_parameters),
+        };
+        post("/api/v2/transactions/list", &body)
+    }
+
+    fn page<'r>(&self, _at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
+        let envelope: Envelope<'_> = wire::envelope(response)?;
+        let data = envelope.data.ok_or(PageError::Missing("data"))?;
+        let items = wire::items(data.transactions, "data.transactions")?;
+        let pagination = data
+            .pagination
+            .ok_or(PageError::Missing("data.pagination"))?;
+        let more = wire::flag(pagination.has_next_page)
+            .ok_or(PageError::Missing("data.pagination.has_next_page"))?;
+        let next = if more {
+            Next::More(Checkpoint::Date {
+                next_date: wire::text(pagination.next_date).ok_or(PageError::Cursor(
+                    "has_next_page is true, but there is no next_date",
+                ))?,
+                // Installations of 2023 page by next_date alone.
+                next_uid: wire::text(pagination.next_uid),
+            })
+        } else {
+            Next::End
+        };
+        Ok(Page {
+            items,
+            next,
+            count: None,
+        })
+    }
+
+    fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
+        siblings::request_by_id(ids, &self.response_parameters)
+    }
+
+    fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
+        siblings::items_by_id(response, &self.fields)
+    }
+
+    fn request_count(&self, at: &Position<'_>) -> Result<Request, PageError> {
+        let (date_type, test) = self.stream(at.stream)?;
+        let from = (date(at.window.start()), None);
+        let body = Body {
+            options: BodyOptions {
+                limit: None,
+                time_zone: "Etc/UTC",
+            },
+            filter: self.filter(date_type, test, from, date(at.window.end())),
+            response_parameters: None,
+        };
+        post("/api/v2/transactions/count", &body)
+    }
+
+    fn count(&self, response: &Response) -> Result<u64, PageError> {
+        siblings::count(response)
+    }
+
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
+        item::normalize(item)
+    }
+
+    fn refusal(&self, response: &Response) -> Refusal {
+        super::refusal(response)
+    }
+}
+
+impl Dwh {
+    fn filter(
+        &self,
+        date_type: &'static str,
+        test: bool,
+        (date_from, uid_from): (String, Option<String>),
+        date_to: String,
+    ) -> BodyFilter<'_> {
+        BodyFilter {
+            date_from,
+            uid_from,
+            date_to,
+            date_type,
+            test: test.then_some(true),
+            further: &self.filter,
+        }
+    }
+}
+
+fn post(path: &'static str, body: &impl Serialize) -> Result<Request, PageError> {
+    let body = serde_json::to_string(body)
+        .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
+    Ok(Request::post(path, body).header("Accept", "application/json"))
+}
+
+/// Days of age, and days between two readings.
+const fn tier(within: i64, every: i64) -> Tier {
+    Tier {
+        within: TimeDelta::days(within),
+        every: TimeDelta::days(every),
+    }
+}
+
+/// The offset must match `options.time_zone`, so it is always the one of UTC.
+fn date(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    options: BodyOptions,
+    filter: BodyFilter<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_parameters: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct BodyOptions {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+    time_zone: &'static str,
+}
+
+#[derive(Serialize)]
+struct BodyFilter<'a> {
+    date_from: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid_from: Option<String>,
+    date_to: String,
+    date_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    test: Option<bool>,
+    #[serde(flatten)]
+    further: &'a BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    data: Option<Data<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    transactions: Option<wire::Items<'a>>,
+    #[serde(borrow)]
+    pagination: Option<Pagination<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Pagination<'a> {
+    #[serde(borrow)]
+    has_next_page: Raw<'a>,
+    next_date: Raw<'a>,
+    next_uid: Raw<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Window;
+
+    fn dwh() -> Dwh {
+        Dwh::new(&Settings {
+            time_zone: chrono_tz::Europe::Vilnius,
+            options: json!({"filter": {"currency": ["EUR", "USD"]}}),
+        })
+        .unwrap()
+    }
+
+    fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {
+        let instant = |micros| DateTime::from_timestamp_micros(micros).unwrap();
+        Position {
+            stream,
+            window: Window::new(
+                instant(1_704_067_200_000_000),
+                instant(1_704_067_260_000_000),
+            )
+            .unwrap(),
+            checkpoint,
+            page_size: 5000,
+        }
+    }
+
+    fn body(checkpoint: Option<&Checkpoint>) -> Value {
+        let request = dwh().request(&at("created_at", checkpoint)).unwrap();
+        serde_json::from_str(&request.body.unwrap()).unwrap()
+    }
+
+    fn page(pagination: &Value) -> Result<Next, PageError> {
+        let response = Response {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: json!({"data": {"transactions": [], "pagination": pagination}}).to_string(),
+            lossy: false,
+        };
+        dwh()
+            .page(&at("created_at", None), &response)
+            .map(|page| page.next)
+    }
+
+    #[test]
+    fn both_bounds_are_widened_and_the_limit_is_kept() {
+        let body = body(None);
+        assert_eq!(
+            body["filter"],
+            json!({
+                "date_from": "2023-12-31T23:59:59+00:00",
+                "date_to": "2024-01-01T00:01:01+00:00",
+                "date_type": "created_at",
+                "currency": "EUR,USD",
+            })
+        );
+        assert_eq!(
+            body["options"],
+            json!({"limit": 1000, "time_zone": "Etc/UTC"})
+        );
+    }
+
+    #[test]
+    fn the_cursor_goes_back_as_it_came() {
+        for (next_date, next_uid) in [
+            ("2024-01-01T07:30:24.978000+02:00", json!("f1cb7674")),
+            ("2024-01-01T05:30:24.9780009Z", Value::Null),
+        ] {
+            let pagination =
+                json!({"has_next_page": true, "next_date": next_date, "next_uid": next_uid});
+            let Ok(Next::More(checkpoint)) = page(&pagination) else {
+                panic!("no next page");
+            };
+            let stored = serde_json::to_string(&checkpoint).unwrap();
+            let loaded: Checkpoint = serde_json::from_str(&stored).unwrap();
+            let filter = &body(Some(&loaded))["filter"];
+            assert_eq!(filter["date_from"], next_date);
+            assert_eq!(filter["uid_from"], next_uid);
+            assert_eq!(filter["date_to"], "2024-01-01T00:01:01+00:00");
+        }
+    }
+
+    #[test]
+    fn a_next_page_needs_a_date() {
+        assert_eq!(page(&json!({"has_next_page": false})), Ok(Next::End));
+        assert!(matches!(
+            page(&json!({"has_next_page": true, "next_uid": "f1cb7674", "next_date": ""})),
+            Err(PageError::Cursor(_))
+        ));
+        assert_eq!(
+            page(&json!({"next_date": "2024-01-01T05:30:24Z"})),
+            Err(PageError::Missing("data.pagination.has_next_page"))
+        );
+    }
+
+    #[test]
+    fn test_streams_exist_only_when_asked_for() {
+        assert!(dwh().request(&at("created_at/test", None)).is_err());
+        assert_eq!(dwh().spec().streams.len(), 2);
+        let page = Checkpoint::Page {
+            page: 2,
+            size: None,
+        };
+        assert!(dwh().request(&at("created_at", Some(&page))).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! What an account may ask of the report besides times: payment methods, time axes, one status.
+
+use serde::Deserialize;
+
+use crate::SettingsError;
+
+/// The statuses that can be asked for; fewer than rows have.
+const STATUSES: &[&str] = &["all", "successful", "failed", "pending", "incomplete"];
+
+/// A time that a report goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum DateType {
+    #[serde(rename = "created_at")]
+    Created,
+    #[serde(rename = "paid_at")]
+    Paid,
+    #[serde(rename = "settled_at")]
+    Settled,
+}
+
+impl DateType {
+    /// The `date_type` of a request.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created_at",
+            Self::Paid => "paid_at",
+            Self::Settled => "settled_at",
+        }
+    }
+}
+
+/// The `options` of an account, as they are written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    payment_method_types: Option<Vec<String>>,
+    date_types: Option<Vec<DateType>>,
+    /// Whether rows that were corrected by hand are looked for.
+    #[serde(default = "yes")]
+    pub(super) manual_corrections: bool,
+    status: Option<String>,
+    backfill_before: Option<u64>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Options {
+    /// The payment methods, one pass each; brands add `alternative` and others to the page's own.
+    pub(super) fn payment_method_types(&self) -> Result<Vec<String>, SettingsError> {
+        let methods = match &self.payment_method_types {
+            None => vec!["credit_card".to_owned()],
+            Some(methods) => methods.clone(),
+        };
+        if methods.is_empty() || methods.iter().any(|method| method.trim().is_empty()) {
+            return error("payment_method_types", "a payment method is expected");
+        }
+        distinct("payment_method_types", &methods)?;
+        Ok(methods)
+    }
+
+    /// The time axes, creation among them.
+    pub(super) fn date_types(&self) -> Result<Vec<DateType>, SettingsError> {
+        let all = [DateType::Created, DateType::Paid, DateType::Settled];
+        let date_types = self.date_types.clone().unwrap_or_else(|| all.to_vec());
+        if !date_types.contains(&DateType::Created) {
+            return error(
+                "date_types",
+                "created_at is missing, and the history is read by it",
+            );
+        }
+        distinct("date_types", &date_types)?;
+        Ok(date_types)
+    }
+
+    /// The id before which the backfill starts to walk backwards; none for a walk forwards.
+    pub(super) fn backfill_before(&self) -> Result<Option<String>, SettingsError> {
+        match self.backfill_before {
+            Some(0) => error("backfill_before", "an id above every row's is expected"),
+            before => Ok(before.map(|id| id.to_string())),
+        }
+    }
+
+    /// The status asked for; all by default, as rows have more statuses than can be named.
+    pub(super) fn status(&self) -> Result<&'static str, SettingsError> {
+        let wanted = self.status.as_deref().unwrap_or("all");
+        match STATUSES.iter().find(|status| **status == wanted) {
+            Some(status) => Ok(status),
+            None => error(
+                "status",
+                &format!("expected one of {}", STATUSES.join(", ")),
+            ),
+        }
+    }
+}
+
+fn distinct<T: PartialEq>(option: &str, values: &[T]) -> Result<(), SettingsError> {
+    let is_again = |(index, value): (usize, &T)| values.iter().take(index).any(|v| v == value);
+    if values.iter().enumerate().any(is_again) {
+        return error(option, "a value stands there twice");
+    }
+    Ok(())
+}
+
+fn error<T>(option: &str, reason: &str) -> Result<T, SettingsError> {
+    Err(SettingsError(format!("options.{option}: {reason}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(value: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), String> {
+        let options: Options = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let read = || {
+            Ok((
+                options.payment_method_types()?,
+                options.date_types()?,
+                options.status()?,
+            ))
+        };
+        read().map_err(|error: SettingsError| error.0)
+    }
+
+    #[test]
+    fn the_defaults_read_cards_along_every_axis() {
+        let (methods, date_types, status) = read(json!({})).unwrap();
+        assert_eq!(methods, ["credit_card"]);
+        assert_eq!(date_types.len(), 3);
+        assert_eq!(status, "all");
+        let options: Options = serde_json::from_value(json!({})).unwrap();
+        assert!(options.manual_corrections);
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        for (value, expected) in [
+            (
+                json!({"payment_method_types": []}),
+                "options.payment_method_types: a payment method",
+            ),
+            (
+                json!({"payment_method_types": [""]}),
+                "options.payment_method_types: a payment method",
+            ),
+            (
+                json!({"payment_method_types": ["erip", "erip"]}),
+                "options.payment_method_types: a value stands there twice",
+            ),
+            (
+                json!({"date_types": ["paid_at"]}),
+                "options.date_types: created_at is missing",
+            ),
+            (
+                json!({"date_types": ["created_at", "created_at"]}),
+                "options.date_types: a value stands there twice",
+            ),
+            (
+                json!({"date_types": ["updated_at"]}),
+                "unknown variant `updated_at`",
+            ),
+            (
+                json!({"status": "error"}),
+                "options.status: expected one of all, successful",
+            ),
+            (json!({"manual_corrections": "no"}), "expected a boolean"),
+            (json!({"backfill_before": "x"}), "invalid type: string"),
+        ] {
+            let error = read(value).unwrap_err();
+            assert!(
+                error.starts_with(expected) || error.contains(expected),
+                "{error}"
+            );
+        }
+    }
+}

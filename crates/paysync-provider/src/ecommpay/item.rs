@@ -1,0 +1,372 @@
+//! One operation of ECommPay: one step of a payment.
+
+use bigdecimal::BigDecimal;
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use crate::model::money::{AmountError, iso_4217_exponent};
+use crate::model::{Kind, Status, Transaction};
+use crate::wire::{self, Raw};
+use crate::{RecordError, Redaction};
+
+/// Keys of an item that the redaction must know.
+pub(super) const REDACTION: Redaction = Redaction {
+    exact: &[
+        "amount",
+        "arn",
+        "auth_code",
+        "balance_id",
+        "completed_refund",
+        "currency_rate",
+        "customer_id",
+        "merchant_id",
+        "operation_completed_at",
+        "operation_created_at",
+        "operation_id",
+        "payment_id",
+        "project_id",
+        "provider_date",
+        "provider_payment_id",
+        "recurring_id",
+        "remaining_refund",
+        "rrn",
+        "shipment_date",
+        "transaction_completed_at",
+        "transaction_created_at",
+    ],
+    cards: &["account_number"],
+    // Whoever holds one can charge the card.
+    dropped: &["card_token"],
+};
+
+/// Makes a transaction of an operation; times without offset are read in `zone`. Any field but the
+/// id may be missing: which of them come is the account's choice.
+pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
+    let item: Item<'_> = wire::item(item)?;
+    let provider_kind = wire::text(item.operation_type);
+    let provider_status = wire::text(item.operation_status);
+    let status = status(provider_status.as_deref());
+    let project = wire::text(item.project_id);
+    let payment = wire::text(item.payment_id);
+    let (amount, currency) = sum(item.sum_initial, "sum_initial")?;
+    let (converted_amount, converted_currency) = sum(item.sum_converted, "sum_converted")?;
+    let account = wire::text(item.account_number);
+    let (first_digits, card_last4) = account.as_deref().map_or((None, None), wire::card_digits);
+    let bin = wire::text(item.bin);
+    let is_card = bin.is_some() || card_last4.is_some();
+    let instant = |raw, field| wire::instant(raw, field, zone);
+    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let paid_at = if status == Status::Succeeded {
+        instant(item.provider_date, "provider_date")?
+    } else {
+        None
+    };
+
+    Ok(Transaction {
+        provider_transaction_id: wire::required_id(item.operation_id, "operation_id")?,
+        // Payments are counted in each project for itself.
+        payment_group_id: project
+            .as_ref()
+            .zip(payment.as_ref())
+            .map(|(project, payment)| format!("{project}:{payment}")),
+        merchant_reference: payment,
+        shop_id: project,
+        kind: kind(provider_kind.as_deref()),
+        provider_kind,
+        status,
+        provider_status,
+        amount,
+        currency,
+        converted_amount,
+        converted_currency,
+        created_at: instant(item.operation_created_at, "operation_created_at")?,
+        updated_at: instant(item.operation_completed_at, "operation_completed_at")?,
+        paid_at,
+        settled_at: instant(item.shipment_date, "shipment_date")?,
+        payment_method: wire::text(item.payment_method_name),
+        card_brand: wire::text(item.payment_method_type).filter(|_| is_card),
+        card_bin: bin.or(first_digits),
+        card_last4,
+        card_issuer_country: wire::text(item.country_by_bin),
+        customer_id: wire::text(item.customer_id),
+        customer_email: wire::text(item.customer_email),
+        customer_ip: wire::text(item.customer_ip),
+        error_code: reason(item.payment_provider_code),
+        error_message: reason(item.payment_provider_message),
+        rrn: wire::text(item.rrn),
+        arn: wire::text(item.arn),
+        auth_code: wire::text(item.auth_code),
+        provider_reference: wire::text(item.provider_payment_id),
+        description: wire::text(item.payment_description),
+        // Not in this API: tests are told by their project, fees by another endpoint.
+        parent_transaction_id: None,
+        paid_amount: None,
+        fee: None,
+        fee_currency: None,
+        gateway: None,
+        is_test: None,
+    })
+}
+
+/// `{"amount":1200,"currency":"USD"}`, whole minor units by ISO 4217.
+fn sum(
+    raw: Raw<'_>,
+    field: &'static str,
+) -> Result<(Option<BigDecimal>, Option<String>), RecordError> {
+    // Money of a shape that is not known is not dropped in silence.
+    if !wire::is_object(raw) && raw.is_some_and(|raw| raw.get() != "\"\"") {
+        return Err(RecordError::Amount {
+            field,
+            cause: AmountError::NotANumber,
+        });
+    }
+    let sum: Sum<'_> = wire::object(raw);
+    let currency = wire::text(sum.currency);
+    let amount = wire::minor_amount(sum.amount, field, currency.as_deref(), |code| {
+        iso_4217_exponent(&code.to_ascii_uppercase())
+    })?;
+    Ok((amount, currency))
+}
+
+fn kind(text: Option<&str>) -> Kind {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "sale" | "recurring" | "invoice" | "payment confirmation" | "create cash voucher" => {
+            Kind::Payment
+        }
+        "auth" | "incremental" => Kind::Authorization,
+        "capture" | "capture settlement" => Kind::Capture,
+        "cancel" | "reversal" => Kind::Void,
+        "refund" => Kind::Refund,
+        "payout" => Kind::Payout,
+        "account verification" => Kind::Verification,
+        _ => Kind::Other,
+    }
+}
+
+fn status(text: Option<&str>) -> Status {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "success" => Status::Succeeded,
+        "decline" | "error" | "internal error" | "external error" => Status::Failed,
+        "expired" | "invoice cancelled" | "cancelled" => Status::Canceled,
+        "processing" | "external processing" | "invoice sent" => Status::Pending,
+        word if word.starts_with("awaiting ") => Status::Pending,
+        _ => Status::Unknown,
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Item<'a> {
+    #[serde(borrow)]
+    operation_id: Raw<'a>,
+    project_id: Raw<'a>,
+    payment_id: Raw<'a>,
+    operation_type: Raw<'a>,
+    operation_status: Raw<'a>,
+    operation_created_at: Raw<'a>,
+    operation_completed_at: Raw<'a>,
+    provider_date: Raw<'a>,
+    shipment_date: Raw<'a>,
+    sum_initial: Raw<'a>,
+    sum_converted: Raw<'a>,
+    account_number: Raw<'a>,
+    bin: Raw<'a>,
+    country_by_bin: Raw<'a>,
+    customer_id: Raw<'a>,
+    customer_email: Raw<'a>,
+    customer_ip: Raw<'a>,
+    payment_method_name: Raw<'a>,
+    payment_method_type: Raw<'a>,
+    payment_description: Raw<'a>,
+    payment_provider_code: Raw<'a>,
+    payment_provider_message: Raw<'a>,
+    provider_payment_id: Raw<'a>,
+    auth_code: Raw<'a>,
+    arn: Raw<'a>,
+    rrn: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Sum<'a> {
+    #[serde(borrow)]
+    amount: Raw<'a>,
+    currency: Raw<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn row(item: &Value) -> Result<Transaction, RecordError> {
+        normalize(&item.to_string(), chrono_tz::Asia::Dubai)
+    }
+
+    #[test]
+    fn an_id_is_enough() {
+        let expected = Transaction {
+            provider_transaction_id: "6435212162442".to_owned(),
+            ..Transaction::default()
+        };
+        assert_eq!(
+            row(&json!({"operation_id": "6435212162442"})),
+            Ok(expected.clone())
+        );
+        assert_eq!(
+            row(&json!({"operation_id": 6_435_212_162_442_u64})),
+            Ok(expected)
+        );
+    }
+
+    #[test]
+    fn a_group_is_a_payment_of_a_project() {
+        let group = |item: Value| row(&item).unwrap().payment_group_id;
+        let both = json!({"operation_id": "1", "project_id": 11, "payment_id": "06c1-b285"});
+        assert_eq!(group(both), Some("11:06c1-b285".to_owned()));
+        assert_eq!(
+            group(json!({"operation_id": "1", "payment_id": "06c1"})),
+            None
+        );
+        assert_eq!(
+            group(json!({"operation_id": "1", "project_id": "11", "payment_id": ""})),
+            None
+        );
+    }
+
+    #[test]
+    fn amounts_follow_iso_4217() {
+        let amount = |sum: Value| {
+            row(&json!({"operation_id": "1", "sum_initial": sum}))
+                .map(|row| row.amount.map(|amount| amount.to_plain_string()))
+        };
+        let text = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(
+            amount(json!({"amount": 45066, "currency": "GBP"})),
+            text("450.66")
+        );
+        assert_eq!(
+            amount(json!({"amount": "45066", "currency": "gbp"})),
+            text("450.66")
+        );
+        assert_eq!(
+            amount(json!({"amount": 200, "currency": "JPY"})),
+            text("200")
+        );
+        assert_eq!(
+            amount(json!({"amount": 150_155, "currency": "KWD"})),
+            text("150.155")
+        );
+        assert_eq!(
+            amount(json!({"amount": 5000, "currency": "IDR"})),
+            text("50.00")
+        );
+        assert_eq!(amount(json!("")), Ok(None));
+        assert_eq!(amount(Value::Null), Ok(None));
+        assert_eq!(amount(json!({"currency": "GBP"})), Ok(None));
+        for (sum, reason) in [
+            (json!({"amount": 1, "currency": "ZZZ"}), "unknown_currency"),
+            (json!({"amount": 1}), "unknown_currency"),
+            (
+                json!({"amount": 1.5, "currency": "EUR"}),
+                "unreadable_amount",
+            ),
+            (json!(1200), "unreadable_amount"),
+            (json!([1200, "USD"]), "unreadable_amount"),
+        ] {
+            assert_eq!(amount(sum.clone()).unwrap_err().reason(), reason, "{sum}");
+        }
+    }
+
+    #[test]
+    fn missing_times_are_empty_texts() {
+        let item = |status: &str| {
+            row(&json!({
+                "operation_id": "1", "operation_status": status, "operation_created_at": "2018-08-01 12:28:47",
+                "operation_completed_at": "", "provider_date": "2018-08-01T08:28:47+00:00", "shipment_date": "",
+            }))
+            .unwrap()
+        };
+        let paid = item("success");
+        assert_eq!((paid.updated_at, paid.settled_at), (None, None));
+        assert_eq!(paid.paid_at, paid.created_at);
+        assert_eq!(item("decline").paid_at, None);
+    }
+
+    #[test]
+    fn cards_are_told_from_wallets() {
+        let card = |account: &str, bin: Value| {
+            let row = row(&json!({
+                "operation_id": "1", "account_number": account, "bin": bin,
+                "payment_method_name": "method", "payment_method_type": "visa",
+            }))
+            .unwrap();
+            (row.card_brand, row.card_bin, row.card_last4)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        let visa = (some("visa"), some("424242"), some("4242"));
+        assert_eq!(card("424242******4242", Value::Null), visa);
+        assert_eq!(card("4242424242424242", json!("")), visa);
+        assert_eq!(
+            card("424242******4242", json!("42424242")),
+            (some("visa"), some("42424242"), some("4242"))
+        );
+        assert_eq!(card("Z123456789012", Value::Null), (None, None, None));
+        assert_eq!(card("", Value::Null), (None, None, None));
+    }
+
+    #[test]
+    fn every_word_has_its_place() {
+        for (word, expected) in [
+            ("sale", Kind::Payment),
+            ("create_cash_voucher", Kind::Payment),
+            ("payment confirmation", Kind::Payment),
+            ("auth", Kind::Authorization),
+            ("capture settlement", Kind::Capture),
+            ("reversal", Kind::Void),
+            ("refund", Kind::Refund),
+            ("refund reverse", Kind::Other),
+            ("account verification", Kind::Verification),
+            ("customer action", Kind::Other),
+        ] {
+            assert_eq!(kind(Some(word)), expected, "{word}");
+        }
+        for (word, expected) in [
+            ("success", Status::Succeeded),
+            ("Decline", Status::Failed),
+            ("internal error", Status::Failed),
+            ("awaiting 3ds result", Status::Pending),
+            ("awaiting_approval", Status::Pending),
+            ("external processing", Status::Pending),
+            ("invoice cancelled", Status::Canceled),
+            ("unknown", Status::Unknown),
+            ("awaiting", Status::Unknown),
+        ] {
+            assert_eq!(status(Some(word)), expected, "{word}");
+        }
+        assert_eq!((kind(None), status(None)), (Kind::Other, Status::Unknown));
+    }
+
+    #[test]
+    fn reasons_belong_to_operations_that_failed() {
+        let item = |status: &str| {
+            row(&json!({
+                "operation_id": "1", "operation_type": "auth", "operation_status": status,
+                "payment_provider_code": "51", "payment_provider_message": "Not sufficient funds",
+            }))
+            .unwrap()
+        };
+        assert_eq!(item("decline").error_code.as_deref(), Some("51"));
+        assert_eq!(
+            item("expired").error_message.as_deref(),
+            Some("Not sufficient funds")
+        );
+        let held = item("success");
+        assert_eq!(
+            (held.kind, held.status),
+            (Kind::Authorization, Status::Succeeded)
+        );
+        assert_eq!((held.error_code, held.error_message), (None, None));
+    }
+}

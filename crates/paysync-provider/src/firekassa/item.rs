@@ -1,0 +1,287 @@
+//! One transaction of FireKassa.
+
+use chrono_tz::Tz;
+use serde::Deserialize;
+
+use crate::model::{Kind, Status, Transaction};
+use crate::wire::{self, Raw};
+use crate::{RecordError, Redaction};
+
+/// Keys of an item that the redaction must know. `account` may be a card, so it is not exact.
+pub(super) const REDACTION: Redaction = Redaction {
+    exact: &[
+        "amount",
+        "bank_id",
+        "commission",
+        "created_at",
+        "crypto_address",
+        "id",
+        "order_id",
+        "payment_amount",
+        "payment_code",
+        "payment_id",
+        "updated_at",
+    ],
+    cards: &["card_number", "wallet_number"],
+    dropped: &[],
+};
+
+/// Makes a transaction of an item; times without offset are read in `zone`.
+pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
+    let item: Item<'_> = wire::item(item)?;
+    let provider_kind = wire::text(item.action);
+    let provider_status = wire::text(item.status);
+    let status = status(provider_status.as_deref());
+    let currency = wire::text(item.currency);
+    let fee = wire::major_amount(item.commission, "commission")?;
+    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let last4 = |number: Option<String>| wire::card_digits(&number?).1;
+    let account = wire::text(item.account);
+    let account_is_card = account.as_deref().is_some_and(is_card);
+
+    Ok(Transaction {
+        provider_transaction_id: wire::required_id(item.id, "id")?,
+        merchant_reference: wire::text(item.order_id),
+        kind: kind(provider_kind.as_deref()),
+        provider_kind,
+        status,
+        provider_status,
+        amount: wire::major_amount(item.amount, "amount")?,
+        paid_amount: wire::major_amount(item.payment_amount, "payment_amount")?,
+        fee_currency: fee.is_some().then(|| currency.clone()).flatten(),
+        fee,
+        currency,
+        created_at: wire::instant(item.created_at, "created_at", zone)?,
+        updated_at: wire::instant(item.updated_at, "updated_at", zone)?,
+        payment_method: wire::text(item.method),
+        card_last4: last4(wire::text(item.card_number))
+            .or_else(|| last4(account.clone().filter(|_| account_is_card))),
+        // A card number is a requisite, no customer.
+        customer_id: account.filter(|_| !account_is_card),
+        error_code: reason(item.payment_error_code),
+        error_message: reason(item.payment_error),
+        provider_reference: wire::text(item.payment_code),
+        description: wire::text(item.comment),
+        // Not in this API. The last change of a paid row need not be its payment.
+        paid_at: None,
+        parent_transaction_id: None,
+        payment_group_id: None,
+        shop_id: None,
+        converted_amount: None,
+        converted_currency: None,
+        settled_at: None,
+        card_brand: None,
+        card_bin: None,
+        card_issuer_country: None,
+        customer_email: None,
+        customer_ip: None,
+        rrn: None,
+        arn: None,
+        auth_code: None,
+        gateway: None,
+        is_test: None,
+    })
+}
+
+fn kind(text: Option<&str>) -> Kind {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "deposit" => Kind::Payment,
+        "withdrawal" => Kind::Payout,
+        _ => Kind::Other,
+    }
+}
+
+fn status(text: Option<&str>) -> Status {
+    match wire::word(text.unwrap_or_default()).as_str() {
+        "paid" | "overpaid" => Status::Succeeded,
+        "process" | "waiting" | "partially paid" => Status::Pending,
+        "error" | "failed" | "declined" => Status::Failed,
+        "expired" | "cancel" | "canceled" | "cancelled" => Status::Canceled,
+        _ => Status::Unknown,
+    }
+}
+
+/// Whether an account is a card number, whole (by Luhn's check, as the redaction finds it) or cut.
+fn is_card(account: &str) -> bool {
+    let compact = account.replace([' ', '-'], "");
+    let is_number = (13..=19).contains(&compact.len())
+        && compact
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'*');
+    is_number && (compact.contains('*') || passes_luhn(&compact))
+}
+
+fn passes_luhn(number: &str) -> bool {
+    let sum: u32 = number
+        .chars()
+        .rev()
+        .filter_map(|digit| digit.to_digit(10))
+        .zip([1, 2].into_iter().cycle())
+        .map(|(digit, weight)| (digit * weight) / 10 + (digit * weight) % 10)
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Item<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    order_id: Raw<'a>,
+    action: Raw<'a>,
+    method: Raw<'a>,
+    account: Raw<'a>,
+    amount: Raw<'a>,
+    payment_amount: Raw<'a>,
+    commission: Raw<'a>,
+    currency: Raw<'a>,
+    comment: Raw<'a>,
+    status: Raw<'a>,
+    created_at: Raw<'a>,
+    updated_at: Raw<'a>,
+    payment_code: Raw<'a>,
+    payment_error_code: Raw<'a>,
+    payment_error: Raw<'a>,
+    card_number: Raw<'a>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn row(item: &Value) -> Result<Transaction, RecordError> {
+        normalize(&item.to_string(), chrono_tz::Europe::Moscow)
+    }
+
+    #[test]
+    fn an_id_is_enough_as_text_or_number() {
+        let expected = |id: &str| Transaction {
+            provider_transaction_id: id.to_owned(),
+            ..Transaction::default()
+        };
+        assert_eq!(row(&json!({"id": 20})), Ok(expected("20")));
+        assert_eq!(row(&json!({"id": "507164249"})), Ok(expected("507164249")));
+        for id in [Value::Null, json!(""), json!({})] {
+            assert_eq!(
+                row(&json!({ "id": id })),
+                Err(RecordError::MissingId { field: "id" })
+            );
+        }
+    }
+
+    #[test]
+    fn every_word_has_its_place() {
+        assert_eq!(kind(Some("deposit")), Kind::Payment);
+        assert_eq!(kind(Some("WITHDRAWAL")), Kind::Payout);
+        assert_eq!(kind(Some("transfer")), Kind::Other);
+        assert_eq!(kind(None), Kind::Other);
+        for (word, expected) in [
+            ("paid", Status::Succeeded),
+            ("overpaid", Status::Succeeded),
+            ("process", Status::Pending),
+            ("waiting", Status::Pending),
+            ("partially-paid", Status::Pending),
+            ("error", Status::Failed),
+            ("declined", Status::Failed),
+            ("expired", Status::Canceled),
+            ("cancel", Status::Canceled),
+            ("cancelled", Status::Canceled),
+            ("frozen", Status::Unknown),
+        ] {
+            assert_eq!(status(Some(word)), expected, "{word}");
+        }
+        assert_eq!(status(None), Status::Unknown);
+    }
+
+    #[test]
+    fn an_expired_deposit_may_be_paid() {
+        let item = |status: &str, paid: &str, updated: &str| {
+            row(&json!({
+                "id": 20, "action": "deposit", "status": status, "amount": "105.23",
+                "payment_amount": paid, "updated_at": updated, "payment_error": "too late",
+            }))
+            .unwrap()
+        };
+        let expired = item("expired", "0.00", "2024-01-01T11:00:00+03:00");
+        let paid = item("paid", "105.23", "2024-01-03T11:00:00+03:00");
+        assert_eq!(expired.status, Status::Canceled);
+        assert_eq!(expired.error_message.as_deref(), Some("too late"));
+        assert_eq!(paid.status, Status::Succeeded);
+        assert_eq!(paid.error_message, None);
+        // The version guard lets the later one win.
+        assert!(expired.updated_at < paid.updated_at);
+    }
+
+    #[test]
+    fn amounts_are_exact_and_fees_have_a_currency() {
+        let item = row(&json!({
+            "id": 1, "amount": "105.23", "payment_amount": "55.230", "commission": "2.04", "currency": "RUB",
+        }))
+        .unwrap();
+        let plain = |amount: Option<bigdecimal::BigDecimal>| amount.map(|it| it.to_plain_string());
+        assert_eq!(plain(item.amount).as_deref(), Some("105.23"));
+        assert_eq!(plain(item.paid_amount).as_deref(), Some("55.230"));
+        assert_eq!(plain(item.fee).as_deref(), Some("2.04"));
+        assert_eq!(item.fee_currency.as_deref(), Some("RUB"));
+        let free = row(&json!({"id": 1, "commission": "", "currency": "RUB"})).unwrap();
+        assert_eq!((free.fee, free.fee_currency), (None, None));
+        assert_eq!(
+            row(&json!({"id": 1, "amount": "1 000,00"}))
+                .unwrap_err()
+                .reason(),
+            "unreadable_amount"
+        );
+    }
+
+    #[test]
+    fn only_the_last_digits_of_a_card_are_taken() {
+        let card = |item: Value| {
+            let row = row(&item).unwrap();
+            (row.card_bin, row.card_last4, row.customer_id)
+        };
+        let last4 = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            card(json!({"id": 1, "card_number": "3947333443347584", "account": "account123"})),
+            (None, last4("7584"), last4("account123"))
+        );
+        // Cut by the redaction, with the same outcome.
+        assert_eq!(
+            card(json!({"id": 1, "card_number": "394733******7584", "account": "account123"})),
+            (None, last4("7584"), last4("account123"))
+        );
+        for account in [
+            "4111111111111111",
+            "4111 1111 1111 1111",
+            "411111******1111",
+        ] {
+            assert_eq!(
+                card(json!({"id": 1, "account": account})),
+                (None, last4("1111"), None),
+                "{account}"
+            );
+        }
+        // No card: a phone, a bank account, a number that fails Luhn's check.
+        for account in ["79344344444", "40817810099910004312", "4111111111111112"] {
+            assert_eq!(
+                card(json!({"id": 1, "account": account})),
+                (None, None, last4(account))
+            );
+        }
+    }
+
+    #[test]
+    fn times_without_offset_are_the_accounts() {
+        let created = |time: &str| {
+            row(&json!({"id": 1, "created_at": time}))
+                .unwrap()
+                .created_at
+        };
+        let utc = created("2020-01-01T00:00:00Z");
+        assert!(utc.is_some());
+        assert_eq!(created("2020-01-01T03:00:00+03:00"), utc);
+        assert_eq!(created("2020-01-01 03:00:00"), utc);
+        assert_eq!(created(""), None);
+    }
+}
