@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
+use crate::engine::failure::Failure;
 use crate::engine::item::{ItemContext, Sorted, outside};
-use crate::engine::policy::Failure;
 use paysync_provider::Position;
 use paysync_provider::model::Window;
 

@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use super::output::{self, duration};
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::status::{State, StreamStatus};
+use crate::engine::inspect::status::{State, StreamStatus};
 
 pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
     let app = App::new(config, &[])?;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::output;
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::life::{Life, Replaced, life};
+use crate::engine::inspect::row_history::{Life, Replaced, life};
 use crate::store::life::Sighting;
 use paysync_provider::wire::one_line;
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::memory::Sizes;
-use super::progress::AccountProgress;
 use crate::config;
+use crate::engine::page_memory::Sizes;
+use crate::engine::progress::AccountProgress;
 use crate::plan::{Again, Lane, Policy};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;

@@ -8,8 +8,8 @@
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::account::Account;
-use super::item::{ItemContext, record};
+use crate::engine::account::Account;
+use crate::engine::item::{ItemContext, record};
 use crate::store::emptying::{Emptied, Retried};
 use crate::store::page::{Quarantined, Record};
 use crate::store::quarantine::{INVALID_UTF8, Kept};

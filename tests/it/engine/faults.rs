@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use paysync::engine::policy::{Directive, Failure};
-use paysync::engine::status::State;
+use paysync::engine::failure::{Directive, Failure};
+use paysync::engine::inspect::status::State;
 use paysync::engine::{Engine, Outcome};
 use paysync::transport::MAX_BODY_BYTES;
 use paysync_provider::Request;

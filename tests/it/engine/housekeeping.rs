@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use paysync::engine::housekeeping::{Effort, Tidied};
+use paysync::engine::maintenance::{Effort, Tidied};
 use paysync_simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;

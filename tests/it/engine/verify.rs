@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paysync::engine::housekeeping::Effort;
-use paysync::engine::verify::{AccountProof, State};
+use paysync::engine::inspect::verify::{AccountProof, State};
+use paysync::engine::maintenance::Effort;
 use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use metrics::{counter, histogram};
 use tracing::debug;
 
-use super::policy::{Directive, Failure};
-use super::window::Reader;
+use crate::engine::failure::{Directive, Failure};
+use crate::engine::read::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::telemetry;

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::account::{Account, Stream};
+use crate::engine::account::{Account, Stream};
 use crate::store::life::{Held, Place, Sighting, Version};
 use crate::store::{Store, StoreError};
 use paysync_provider::Axis;

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use super::account::{Account, Stream};
-use super::item::Notes;
-use super::progress::SILENCE;
-use super::window::Reader;
 use crate::clock::WORST_SKEW;
+use crate::engine::account::{Account, Stream};
+use crate::engine::item::Notes;
+use crate::engine::progress::SILENCE;
+use crate::engine::read::window::Reader;
 use crate::store::page::PageCounts;
 use crate::store::window::OpenWindow;
 use crate::telemetry;
@@ -87,7 +87,7 @@ impl Reader {
     }
 
     /// Reading goes by the earlier of both clocks, so that a wrong one delays and loses nothing.
-    pub(super) fn note_clock(&self) {
+    pub(crate) fn note_clock(&self) {
         let ahead = self.clock.now() - self.lease.now();
         let told =
             (ahead.abs() > WORST_SKEW).then(|| self.account.progress.notice("clock", SILENCE));

@@ -3,6 +3,9 @@
 //! Nothing is remembered between two looks but which windows are being read: a first run, a resume
 //! and an ordinary poll are the same look at the database.
 
+mod in_flight;
+mod schedule;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,19 +15,19 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::account::Stream;
-use super::hand::Hand;
-use super::look::{Look, Ready};
-use super::paging::PagingError;
-use super::policy::{Directive, Failure};
-use super::progress::{ACCOUNT, Totals};
-use super::window::Reader;
+use crate::engine::account::Stream;
+use crate::engine::failure::{Directive, Failure};
+use crate::engine::progress::{ACCOUNT, Totals};
+use crate::engine::read::paging::PagingError;
+use crate::engine::read::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::store::window::{OpenWindow, Trouble};
 use crate::telemetry;
 use crate::transport::retry;
+use in_flight::Hand;
 use paysync_provider::redact::Taken;
+use schedule::{Look, Ready};
 
 /// How long the work goes on.
 #[derive(Debug, Clone, Copy)]

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::debug;
 
-use super::account::Stream;
-use super::fetch::Fetched;
-use super::item::{ItemContext, Notes, Sorted};
-use super::policy::Failure;
-use super::window::Reader;
+use crate::engine::account::Stream;
+use crate::engine::failure::Failure;
+use crate::engine::item::{ItemContext, Notes, Sorted};
+use crate::engine::read::request::Fetched;
+use crate::engine::read::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::again::OpenRow;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::account::Stream;
-use super::hand::Hand;
-use super::window::Reader;
-use super::work::Until;
 use crate::clock::WORST_SKEW;
+use crate::engine::account::Stream;
+use crate::engine::account_loop::Until;
+use crate::engine::account_loop::in_flight::Hand;
+use crate::engine::read::window::Reader;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_look, plan};
 use crate::store::StoreError;
 use crate::store::stream::StreamState;

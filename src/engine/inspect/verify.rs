@@ -6,8 +6,8 @@ use serde::Serialize;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::account::Account;
-use super::supervisor::Engine;
+use crate::engine::account::Account;
+use crate::engine::process::supervisor::Engine;
 use crate::store::StoreError;
 use crate::store::verify::{Evidence, Extent, Payload, StreamEvidence};
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::supervisor::Engine;
+use crate::engine::process::supervisor::Engine;
 use crate::store::StoreError;
 use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
 use paysync_provider::model::words::duration;

@@ -2,9 +2,9 @@
 
 use tracing::{debug, warn};
 
-use super::account::Stream;
-use super::policy::Failure;
-use super::window::Reader;
+use crate::engine::account::Stream;
+use crate::engine::failure::Failure;
+use crate::engine::read::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::page::PageContext;
 use crate::store::window::OpenWindow;

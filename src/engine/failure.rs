@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::paging::PagingError;
+use crate::engine::read::paging::PagingError;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::transport::{LONGEST_PAUSE, TransportError};

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::account::Account;
-use super::keeper::Keeper;
-use super::outage::Outage;
-use super::progress::ACCOUNT;
-use super::supervisor::Engine;
-use super::work::{Ended, Until};
+use crate::engine::account::Account;
+use crate::engine::account_loop::{Ended, Until};
+use crate::engine::lease_keeper::Keeper;
+use crate::engine::process::outage::Outage;
+use crate::engine::process::supervisor::Engine;
+use crate::engine::progress::ACCOUNT;
 use crate::store::StoreError;
 
 /// How one account's sync ended.

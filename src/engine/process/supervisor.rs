@@ -9,14 +9,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::account::Account;
-use super::keeper::{Keeper, Kept};
-use super::memory::PageMemory;
-use super::outage::Outage;
-use super::window::Reader;
-use super::work::{Ended, Until, work};
 use crate::clock::Clock;
 use crate::config::Retention;
+use crate::engine::account::Account;
+use crate::engine::account_loop::{Ended, Until, work};
+use crate::engine::lease_keeper::{Keeper, Kept};
+use crate::engine::page_memory::PageMemory;
+use crate::engine::process::outage::Outage;
+use crate::engine::read::window::Reader;
 use crate::store::account::Lease;
 use crate::store::{Store, StoreError};
 

@@ -8,9 +8,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use super::progress::SILENCE;
-use super::window::Reader;
 use crate::clock::WORST_SKEW;
+use crate::engine::progress::SILENCE;
+use crate::engine::read::window::Reader;
 use crate::store::StoreError;
 use crate::store::stream::StreamState;
 use paysync_provider::model::Window;
@@ -52,7 +52,7 @@ impl Reader {
     }
 
     /// Takes back what was read or begun beyond the provider's `now`. Whether there was any.
-    pub(super) async fn take_back(
+    pub(crate) async fn take_back(
         &self,
         states: &[StreamState],
         now: DateTime<Utc>,

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::supervisor::Engine;
 use crate::config::Retention;
+use crate::engine::process::supervisor::Engine;
 use crate::store::totals::Fold;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;

@@ -4,8 +4,8 @@
 use self_cell::self_cell;
 use serde_json::value::RawValue;
 
-use super::fetch::Fetched;
-use super::item::{ItemContext, Sorted};
+use crate::engine::item::{ItemContext, Sorted};
+use crate::engine::read::request::Fetched;
 use paysync_provider::{Next, Page, PageError, Response};
 
 /// Items sorted at one go; in between, others have their turn.
