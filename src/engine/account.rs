@@ -7,9 +7,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config;
-use crate::engine::page_memory::Sizes;
+use crate::engine::page_memory::PageSizeEstimate;
 use crate::engine::progress::AccountProgress;
-use crate::plan::{Again, Lane, Policy};
+use crate::plan::{Lane, Policy, Recheck};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;
 use crate::transport::Wire;
@@ -45,8 +45,8 @@ pub struct Account {
     pub time_zone: String,
     /// What it has done since the start, for progress bars and pages.
     pub progress: Arc<AccountProgress>,
-    /// How large its pages are of late.
-    pub(crate) sizes: Sizes,
+    /// How large its next page will be.
+    pub(crate) page_size_estimate: PageSizeEstimate,
     start_from: DateTime<Utc>,
 }
 
@@ -91,7 +91,7 @@ impl Account {
             concurrency: usize::try_from(settings.concurrency).unwrap_or(1).max(1),
             time_zone: settings.time_zone.name().to_owned(),
             progress: Arc::default(),
-            sizes: Sizes::default(),
+            page_size_estimate: PageSizeEstimate::default(),
             rules: Rules::new(&settings.redact),
             start_from: settings.start_from,
             wire,
@@ -152,7 +152,7 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
         overlap: or(settings.overlap, stream.overlap),
         poll_interval: time_delta(settings.poll_interval),
         phase: Some(phase(&settings.id, time_delta(settings.poll_interval))),
-        again: [
+        rechecks: [
             tiers(Lane::Rescan, settings.rescan.as_ref(), &stream.rescan),
             tiers(Lane::Repoll, settings.repoll.as_ref(), &stream.repoll),
             tiers(Lane::Audit, settings.audit.as_ref(), &stream.audit),
@@ -169,13 +169,13 @@ fn phase(account_id: &str, poll_interval: TimeDelta) -> TimeDelta {
 }
 
 /// The tiers of a lane: where the API can do it at all, the account may say when.
-fn tiers(lane: Lane, setting: Option<&Vec<Tier>>, default: &[Tier]) -> Vec<Again> {
+fn tiers(lane: Lane, setting: Option<&Vec<Tier>>, default: &[Tier]) -> Vec<Recheck> {
     let can = lane == Lane::Rescan || !default.is_empty();
     setting
         .filter(|_| can)
         .map_or(default, Vec::as_slice)
         .iter()
-        .map(|tier| Again { lane, tier: *tier })
+        .map(|tier| Recheck { lane, tier: *tier })
         .collect()
 }
 

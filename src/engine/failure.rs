@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::engine::read::paging::PagingError;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::transport::{LONGEST_PAUSE, TransportError};
@@ -40,7 +39,7 @@ pub enum Failure {
     /// An answer with status 200 that cannot be read.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// A page that lies.
+    /// Pages that contradict each other.
     #[error(transparent)]
     Paging(#[from] PagingError),
     /// Every row that shows its time lies outside the window asked for.
@@ -63,6 +62,20 @@ pub enum Failure {
     /// The process was asked to stop.
     #[error("stopped")]
     Stopped,
+}
+
+/// Pages that contradict each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PagingError {
+    /// The same cursor again: going on would be a loop.
+    #[error("the provider's cursor repeats; more rows may share one time than a page holds")]
+    RepeatedCheckpoint,
+    /// More is promised and nothing given.
+    #[error("the page is empty and yet promises more")]
+    EmptyPageWithMore,
+    /// Rows change places between pages, and no scan has seen them all.
+    #[error("rows moved between two pages")]
+    RowsMoved,
 }
 
 /// What is done about a failure.

@@ -1,4 +1,4 @@
-//! Keeps the leases of this process alive while their accounts are worked on.
+//! Renews the leases of this process while their accounts are read.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,63 +12,64 @@ use tracing::{debug, warn};
 use crate::store::Store;
 use crate::store::account::Lease;
 
-/// The leases held, each with the token that ends the work under it.
+/// The leases that this process holds.
 #[derive(Debug, Default)]
-pub(crate) struct Keeper {
-    held: Mutex<BTreeMap<String, Held>>,
+pub(crate) struct LeaseKeeper {
+    held: Mutex<BTreeMap<String, HeldLease>>,
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldLease {
     lease: Lease,
+    /// Canceled when the lease is lost.
     lost: CancellationToken,
-    /// Asks the work under it to end softly.
+    /// Asks the work under the lease to end after its page.
     stop: CancellationToken,
     end: watch::Sender<Instant>,
 }
 
-/// A lease in care, as the work under it sees it.
+/// A lease as the work under it sees it.
 #[derive(Debug, Clone)]
-pub(crate) struct Kept {
+pub(crate) struct LeaseHandle {
     /// Canceled when the lease is lost.
     pub(crate) lost: CancellationToken,
     end: watch::Receiver<Instant>,
 }
 
-impl Kept {
-    /// Whether another process may have the account by now. A process that stood still finds this
-    /// out before its timers do.
+impl LeaseHandle {
+    /// Whether another process may hold the lease by now. After a pause of the whole process this shows it
+    /// before any timer does.
     pub(crate) fn is_over(&self) -> bool {
         self.lost.is_cancelled() || *self.end.borrow() <= Instant::now()
     }
 }
 
-impl Keeper {
-    /// Takes a lease into care; `stop` is canceled when it should be given back.
-    pub(crate) fn keep(&self, lease: Lease, ttl: Duration, stop: CancellationToken) -> Kept {
+impl LeaseKeeper {
+    /// Begins to renew a lease; `stop` is canceled when it should be released.
+    pub(crate) fn keep(&self, lease: Lease, ttl: Duration, stop: CancellationToken) -> LeaseHandle {
         let lost = CancellationToken::new();
         let (end, ends) = watch::channel(Instant::from_std(lease.asked) + ttl);
-        let held = Held {
+        let held = HeldLease {
             lease,
             lost: lost.clone(),
             stop,
             end,
         };
         self.lock().insert(held.lease.account_id.clone(), held);
-        Kept { lost, end: ends }
+        LeaseHandle { lost, end: ends }
     }
 
-    /// Lets go of a lease.
+    /// Ends the renewal of a lease.
     pub(crate) fn forget(&self, account_id: &str) {
         self.lock().remove(account_id);
     }
 
-    /// Whether the account is worked on by this process.
+    /// Whether this process holds the account's lease.
     pub(crate) fn holds(&self, account_id: &str) -> bool {
         self.lock().contains_key(account_id)
     }
 
-    /// How many leases are held and not being given back.
+    /// How many leases are held and not being released.
     pub(crate) fn held(&self) -> usize {
         let held = self.lock();
         held.values()
@@ -76,18 +77,18 @@ impl Keeper {
             .count()
     }
 
-    /// Begins to give leases back, until `share` are left.
-    pub(crate) fn give_back_beyond(&self, share: usize) {
+    /// Begins to release leases, until `share` are left.
+    pub(crate) fn release_excess(&self, share: usize) {
         let held = self.lock();
         let kept = held.values().filter(|held| !held.stop.is_cancelled());
         for held in kept.skip(share) {
-            debug!(account.id = %held.lease.account_id, "the account is left to another process");
+            debug!(account.id = %held.lease.account_id, "releasing the lease to another process");
             held.stop.cancel();
         }
     }
 
-    /// Renews all leases in one statement, three times as often as they would end, and drops at once
-    /// those that end all the same: a database that does not answer proves nothing.
+    /// Renews all leases by one statement three times in each `ttl`. A lease that ends all the same is lost at
+    /// once: a database that does not answer proves nothing.
     pub(crate) async fn run(&self, store: &Store, ttl: Duration, stop: &CancellationToken) {
         let mut ticks = tokio::time::interval(ttl / 3);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -119,7 +120,7 @@ impl Keeper {
         }
     }
 
-    /// Waits for the next tick; meanwhile what ends is dropped.
+    /// Waits for the next tick, and drops leases that end meanwhile.
     async fn tick(&self, ticks: &mut tokio::time::Interval) {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -127,10 +128,10 @@ impl Keeper {
         }
     }
 
-    /// Drops every lease at its end, for ever. Past it another process may have the account.
+    /// Drops each lease at its end, from when another process may take it. Never returns.
     async fn drop_ended(&self) {
         loop {
-            let ends = |held: &Held| *held.end.borrow();
+            let ends = |held: &HeldLease| *held.end.borrow();
             let next = {
                 let held = self.lock();
                 let alive = held.values().filter(|held| !held.lost.is_cancelled());
@@ -142,7 +143,7 @@ impl Keeper {
             tokio::time::sleep_until(next).await;
             for held in self.lock().values() {
                 if ends(held) <= Instant::now() && !held.lost.is_cancelled() {
-                    warn!(account.id = %held.lease.account_id, "the lease ran out before it could be renewed");
+                    warn!(account.id = %held.lease.account_id, "the lease expired before it could be renewed");
                     held.lost.cancel();
                 }
             }
@@ -159,16 +160,16 @@ impl Keeper {
                 continue;
             };
             if renewed.contains(&lease.account_id) {
-                // Nobody need be told: it is read when it matters.
+                // The receiver reads the end when it needs it.
                 entry.end.send_replace(end);
             } else {
-                debug!(account.id = %lease.account_id, "the lease is gone: taken over, run out, or the account is paused");
+                debug!(account.id = %lease.account_id, "the lease is lost: taken over, expired, or the account is paused");
                 entry.lost.cancel();
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Held>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, HeldLease>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

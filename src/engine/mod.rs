@@ -20,6 +20,6 @@ pub mod replay;
 
 pub use account::Account;
 pub use page_memory::PageMemory;
-pub use process::supervisor::Engine;
+pub use process::Engine;
 pub use process::sync::{Outcome, SyncReport};
 pub use progress::AccountProgress;

@@ -1,9 +1,9 @@
-//! Memory for pages: how much of the providers' answers the process has in work at once, however many
-//! accounts are read.
+//! Memory for pages: bounds how many bytes of providers' answers a process holds at once, however many
+//! accounts it reads.
 //!
-//! A window reserves memory for each of its pages from before it is asked for until it is stored. It
-//! waits only while it holds none, so that nobody waits for somebody who waits; a next page that would
-//! have to wait is asked for when the one before it is stored.
+//! A window reserves memory for each of its pages from before its request until it is stored. It waits
+//! only while it holds none, so that no two windows wait for each other; a next page that would have to
+//! wait is requested when the one before it is stored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 const KIB: usize = 1 << 10;
 
-/// What is reserved for a page while nothing is known of its like.
+/// The estimate before the first page.
 const UNKNOWN_BYTES: usize = 4 << 20;
 
-/// The page memory of a process, given to windows in the order in which they ask.
+/// The page memory of a process; windows get it in the order of their requests.
 #[derive(Debug, Clone)]
 pub struct PageMemory {
     kib: u32,
@@ -27,7 +27,7 @@ pub struct PageMemory {
 pub(crate) struct Reservation(Option<OwnedSemaphorePermit>);
 
 impl PageMemory {
-    /// So many KiB. A page larger than all of it takes all of it.
+    /// A memory of `kib` KiB. A page larger than all of it takes all of it.
     pub fn of_kib(kib: u32) -> Self {
         let kib = kib.max(1);
         let permits = usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS);
@@ -37,13 +37,13 @@ impl PageMemory {
         }
     }
 
-    /// Waits for memory for a page of so many bytes.
+    /// Waits for memory for a page of `bytes`.
     pub(crate) async fn reserve(&self, bytes: usize) -> Reservation {
         let kib = self.kib_of(bytes);
         Reservation(self.free.clone().acquire_many_owned(kib).await.ok())
     }
 
-    /// The same if nobody has to wait for it.
+    /// The same without waiting, if there is enough.
     pub(crate) fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let kib = self.kib_of(bytes);
         let permit = self.free.clone().try_acquire_many_owned(kib).ok()?;
@@ -56,9 +56,9 @@ impl PageMemory {
             .clamp(1, self.kib)
     }
 
-    /// Makes a reservation as large as its page has turned out to be. A page that is larger takes what
-    /// is free, and does not wait: it is there already.
-    pub(crate) fn fit(&self, reservation: &mut Reservation, bytes: usize) {
+    /// Makes a reservation as large as its page turned out to be. A larger page takes what is free without
+    /// waiting: it is in memory already.
+    pub(crate) fn resize(&self, reservation: &mut Reservation, bytes: usize) {
         let Some(permit) = &mut reservation.0 else {
             return;
         };
@@ -76,15 +76,15 @@ impl PageMemory {
     }
 }
 
-/// How large the pages of an account are of late; 0 while nothing is known.
+/// How large the next page of an account will be, by its last pages; 0 before the first.
 #[derive(Debug, Default)]
-pub(crate) struct Sizes {
+pub(crate) struct PageSizeEstimate {
     live: AtomicUsize,
     others: AtomicUsize,
 }
 
-impl Sizes {
-    /// Bytes that the next page of the live lane, or of the others, is expected to have.
+impl PageSizeEstimate {
+    /// Expected bytes of the next page of the live lane, or of the others.
     pub(crate) fn expected(&self, live: bool) -> usize {
         match self.of(live).load(Ordering::Relaxed) {
             0 => UNKNOWN_BYTES,
@@ -92,9 +92,9 @@ impl Sizes {
         }
     }
 
-    /// Takes note of a page: one that is smaller than expected counts little, as the last page of a
-    /// window says nothing about the first of the next.
-    pub(crate) fn note(&self, live: bool, bytes: usize) {
+    /// Updates the estimate. A page smaller than expected counts little, as the last page of a window says
+    /// nothing about the first of the next.
+    pub(crate) fn record(&self, live: bool, bytes: usize) {
         let size = self.of(live);
         let before = size.load(Ordering::Relaxed);
         size.store(bytes.max(before - before / 8), Ordering::Relaxed);
@@ -118,9 +118,9 @@ mod tests {
         let memory = PageMemory::of_kib(1024);
         let mut page = memory.reserve(10_000).await;
         assert_eq!(free(&memory), 1024 - 10);
-        memory.fit(&mut page, 100_000);
+        memory.resize(&mut page, 100_000);
         assert_eq!(free(&memory), 1024 - 98);
-        memory.fit(&mut page, 1);
+        memory.resize(&mut page, 1);
         assert_eq!(free(&memory), 1023);
         drop(page);
         assert_eq!(free(&memory), 1024);
@@ -132,7 +132,7 @@ mod tests {
         let small = memory.reserve(1).await;
         assert!(memory.try_reserve(9 << 20).is_none());
         let mut large = memory.try_reserve(1).unwrap();
-        memory.fit(&mut large, 9 << 20);
+        memory.resize(&mut large, 9 << 20);
         assert_eq!(free(&memory), 0);
         drop((small, large));
         let large = memory.reserve(usize::MAX).await;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_is_not_overtaken() {
+    async fn a_waiting_reservation_is_not_overtaken() {
         let memory = PageMemory::of_kib(1024);
         let first = memory.reserve(600 << 10).await;
         let waiting = {
@@ -158,17 +158,17 @@ mod tests {
 
     #[test]
     fn small_pages_are_expected_only_after_many() {
-        let sizes = Sizes::default();
-        sizes.note(false, 8 << 20);
+        let estimate = PageSizeEstimate::default();
+        estimate.record(false, 8 << 20);
         assert_eq!(
-            (sizes.expected(false), sizes.expected(true)),
+            (estimate.expected(false), estimate.expected(true)),
             (8 << 20, UNKNOWN_BYTES)
         );
-        sizes.note(false, 10);
-        assert_eq!(sizes.expected(false), 7 << 20);
-        (0..100).for_each(|_| sizes.note(false, 10));
-        assert!(sizes.expected(false) < 100);
-        sizes.note(true, 10);
-        assert_eq!(sizes.expected(true), 10);
+        estimate.record(false, 10);
+        assert_eq!(estimate.expected(false), 7 << 20);
+        (0..100).for_each(|_| estimate.record(false, 10));
+        assert!(estimate.expected(false) < 100);
+        estimate.record(true, 10);
+        assert_eq!(estimate.expected(true), 10);
     }
 }

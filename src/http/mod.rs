@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, inspect};
 use gauges::Gauges;
 pub use limits::Limits;
 
@@ -93,11 +93,11 @@ async fn healthz(State(pages): State<Pages>) -> Response {
 /// What is read moves on. A process that only lives is not ready.
 async fn readyz(State(pages): State<Pages>) -> Response {
     let engine = pages.engine();
-    let standstill = tokio::time::timeout(DATABASE_PATIENCE, engine.standstill());
-    match standstill.await {
-        Ok(Ok(still)) if still.is_empty() => (StatusCode::OK, "ok\n").into_response(),
-        Ok(Ok(still)) => {
-            let text = still.join("\n") + "\n";
+    let stalled = inspect::status::stalled_streams(&engine.store, &engine.accounts);
+    match tokio::time::timeout(DATABASE_PATIENCE, stalled).await {
+        Ok(Ok(stalled)) if stalled.is_empty() => (StatusCode::OK, "ok\n").into_response(),
+        Ok(Ok(stalled)) => {
+            let text = stalled.join("\n") + "\n";
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
@@ -124,14 +124,16 @@ async fn render_metrics(State(pages): State<Pages>) -> Response {
 }
 
 async fn status_page(State(pages): State<Pages>) -> Response {
-    match pages.engine().status().await {
+    let engine = pages.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => Html(page::render(&status)).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 
 async fn status(State(pages): State<Pages>) -> Response {
-    match pages.engine().status().await {
+    let engine = pages.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => axum::Json(status).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }

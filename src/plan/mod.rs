@@ -40,13 +40,13 @@ pub struct Policy {
     /// Where in each interval since the epoch the polls fall, so that accounts take turns; without it an
     /// interval begins where the last poll ended.
     pub phase: Option<TimeDelta>,
-    /// When to look at old windows again, and in which way.
-    pub again: Vec<Again>,
+    /// How covered windows are read again.
+    pub rechecks: Vec<Recheck>,
 }
 
-/// One way of looking again at what is covered.
+/// One way of reading again what is covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
+pub struct Recheck {
     /// `rescan`, `repoll` or `audit`.
     pub lane: Lane,
     /// How far back and how often.
@@ -108,7 +108,7 @@ impl Lane {
         .find(|lane| lane.as_str() == word)
     }
 
-    /// Whether the lane fills gaps; the others look again at what is covered.
+    /// Whether the lane fills gaps; the others recheck what is covered.
     pub const fn fills(self) -> bool {
         matches!(self, Self::Live | Self::Backfill)
     }
@@ -136,14 +136,14 @@ pub struct Planned {
     pub window: Window,
     /// Why it is read.
     pub lane: Lane,
-    /// The tier of a lane that looks again: its `within`.
+    /// The tier of a lane that rechecks: its `within`.
     pub tier: Option<TimeDelta>,
 }
 
 /// The latest pass over a tier of age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    /// How it looks again.
+    /// How it rechecks.
     pub lane: Lane,
     /// The tier: its `within`.
     pub within: TimeDelta,
@@ -201,7 +201,7 @@ pub fn plan(
     plan.open
         .extend(cut(&gaps, progress, policy, live_from, length).take(room));
 
-    for Again { lane, tier } in &policy.again {
+    for Recheck { lane, tier } in &policy.rechecks {
         let pass = progress
             .passes
             .iter()
@@ -249,8 +249,8 @@ pub fn plan(
     plan
 }
 
-/// When a stream with nothing left to open or read should be looked at again.
-pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
+/// When a stream that has nothing to open or read should be planned again.
+pub fn next_wakeup(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
     let covered = progress
         .coverage
         .end()
@@ -258,7 +258,7 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
         .max(progress.wanted_from);
     // The horizon moves by whole units.
     let poll = ceil(policy.next_poll(covered), policy.unit) + policy.lag;
-    let passes = policy.again.iter().filter_map(|Again { lane, tier }| {
+    let passes = policy.rechecks.iter().filter_map(|Recheck { lane, tier }| {
         let pass = progress
             .passes
             .iter()
@@ -272,8 +272,8 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
 pub fn is_complete(progress: &Progress, policy: &Policy, goal: Goal) -> bool {
     // A tier that is no longer configured is not waited for.
     let is_wanted = |pass: &&Pass| {
-        let mut again = policy.again.iter();
-        again.any(|again| (again.lane, again.tier.within) == (pass.lane, pass.within))
+        let mut rechecks = policy.rechecks.iter();
+        rechecks.any(|recheck| (recheck.lane, recheck.tier.within) == (pass.lane, pass.within))
     };
     let mut passes = progress.passes.iter().filter(is_wanted);
     progress.open.is_empty()

@@ -24,7 +24,7 @@ fn policy() -> Policy {
         overlap: seconds(0),
         poll_interval: seconds(60),
         phase: None,
-        again: Vec::new(),
+        rechecks: Vec::new(),
     }
 }
 
@@ -139,7 +139,7 @@ fn polls_fall_on_their_own_seconds() {
         };
         assert!(!due(poll - 1), "{covered}");
         assert!(due(poll), "{covered}");
-        assert_eq!(next_look(&progress, &policy), at(poll + 30));
+        assert_eq!(next_wakeup(&progress, &policy), at(poll + 30));
     }
 }
 
@@ -153,7 +153,7 @@ fn a_stream_of_days_is_looked_at_once_a_day() {
     };
     let mut progress = progress(0);
     progress.coverage = IntervalSet::from_iter([Window::new(at(0), at(0) + day).unwrap()]);
-    assert_eq!(next_look(&progress, &policy), at(30) + day * 2);
+    assert_eq!(next_wakeup(&progress, &policy), at(30) + day * 2);
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn a_poll_waits_for_its_interval_and_reads_back_by_the_overlap() {
         windows(&plan(&progress, &policy, goal(1001, true), at(1031), 2)),
         [(990, 1001, Lane::Live)]
     );
-    assert_eq!(next_look(&progress, &policy), at(1090));
+    assert_eq!(next_wakeup(&progress, &policy), at(1090));
 }
 
 /// After a standstill the head is read in several windows, whose newest is read first.
@@ -243,7 +243,7 @@ fn an_earlier_start_is_one_more_gap() {
 #[test]
 fn tiers_of_age_are_read_again_when_they_are_due() {
     let policy = Policy {
-        again: vec![again(Lane::Rescan, 150, 3600)],
+        rechecks: vec![recheck(Lane::Rescan, 150, 3600)],
         ..policy()
     };
     let mut progress = progress(0);
@@ -271,14 +271,14 @@ fn tiers_of_age_are_read_again_when_they_are_due() {
     // A tier that was taken out of the configuration is not waited for.
     progress.open.clear();
     let without = Policy {
-        again: Vec::new(),
+        rechecks: Vec::new(),
         ..policy
     };
     assert!(is_complete(&progress, &without, goal(1000, false)));
 }
 
-fn again(lane: Lane, within: i64, every: i64) -> Again {
-    Again {
+fn recheck(lane: Lane, within: i64, every: i64) -> Recheck {
+    Recheck {
         lane,
         tier: Tier {
             within: seconds(within),
@@ -292,10 +292,10 @@ fn lanes_that_look_again_do_not_mix() {
     let day = 86_400;
     let policy = Policy {
         max_window: seconds(100),
-        again: vec![
-            again(Lane::Rescan, 2 * day, 3600),
-            again(Lane::Repoll, 2 * day, 3600),
-            again(Lane::Audit, 2 * day, 3600),
+        rechecks: vec![
+            recheck(Lane::Rescan, 2 * day, 3600),
+            recheck(Lane::Repoll, 2 * day, 3600),
+            recheck(Lane::Audit, 2 * day, 3600),
         ],
         ..policy()
     };

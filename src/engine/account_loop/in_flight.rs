@@ -1,43 +1,43 @@
-//! The windows of an account that are in hand.
+//! The windows of an account that are being read.
 
 use std::collections::BTreeSet;
 
-/// Which windows are being read. One whose pages are all fetched asks the provider for nothing more:
-/// while its last page is stored, its place is another's. That goes for one window at a time, as what is
-/// fetched must not run ahead of a database that is slow.
+/// Which windows are being read. A window whose pages are all fetched requests nothing more: while its last
+/// page is stored, another window takes its place. That goes for one window at a time, as fetching must not
+/// run ahead of a slow database.
 #[derive(Debug, Default)]
-pub(crate) struct Hand {
+pub(crate) struct InFlightWindows {
     fetching: BTreeSet<i64>,
     fetched: Option<i64>,
 }
 
-impl Hand {
-    pub(crate) fn take(&mut self, window: i64) {
+impl InFlightWindows {
+    pub(crate) fn start(&mut self, window: i64) {
         self.fetching.insert(window);
     }
 
-    /// All pages of the window are fetched; its place is free if no other such window is in hand.
-    pub(crate) fn all_fetched(&mut self, window: i64) {
-        // It may have been put down already.
+    /// All pages of the window are fetched; its place is free unless another window's is already.
+    pub(crate) fn fetched(&mut self, window: i64) {
+        // The window may have finished already.
         if self.fetched.is_none() && self.fetching.remove(&window) {
             self.fetched = Some(window);
         }
     }
 
-    pub(crate) fn put_down(&mut self, window: i64) {
+    pub(crate) fn finish(&mut self, window: i64) {
         self.fetching.remove(&window);
         self.fetched.take_if(|fetched| *fetched == window);
     }
 
-    pub(crate) fn holds(&self, window: i64) -> bool {
-        self.fetching.contains(&window) || self.has_fetched_all(window)
+    pub(crate) fn contains(&self, window: i64) -> bool {
+        self.fetching.contains(&window) || self.is_fetched(window)
     }
 
-    pub(crate) fn has_fetched_all(&self, window: i64) -> bool {
+    pub(crate) fn is_fetched(&self, window: i64) -> bool {
         self.fetched == Some(window)
     }
 
-    /// How many windows have pages to be fetched.
+    /// How many windows have pages to fetch.
     pub(crate) fn fetching(&self) -> usize {
         self.fetching.len()
     }
@@ -52,20 +52,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_free_when_all_is_fetched() {
-        let mut hand = Hand::default();
-        hand.take(1);
-        hand.take(2);
-        hand.all_fetched(1);
-        assert!(hand.holds(1) && hand.has_fetched_all(1));
-        assert_eq!(hand.fetching(), 1);
-        hand.all_fetched(2);
-        assert_eq!(hand.fetching(), 1, "one at a time");
-        hand.put_down(1);
-        // What is told too late is nothing new.
-        hand.all_fetched(1);
-        assert!(!hand.holds(1) && !hand.has_fetched_all(1));
-        hand.put_down(2);
-        assert!(hand.is_empty());
+    fn the_place_of_one_fetched_window_is_free() {
+        let mut in_flight = InFlightWindows::default();
+        in_flight.start(1);
+        in_flight.start(2);
+        in_flight.fetched(1);
+        assert!(in_flight.contains(1) && in_flight.is_fetched(1));
+        assert_eq!(in_flight.fetching(), 1);
+        in_flight.fetched(2);
+        assert_eq!(in_flight.fetching(), 1, "one at a time");
+        in_flight.finish(1);
+        // Too late: the window has finished.
+        in_flight.fetched(1);
+        assert!(!in_flight.contains(1) && !in_flight.is_fetched(1));
+        in_flight.finish(2);
+        assert!(in_flight.is_empty());
     }
 }

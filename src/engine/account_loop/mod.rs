@@ -1,66 +1,36 @@
-//! One account's loop: look at the progress, open what is due, read it, look again.
+//! One account's loop: load the schedule, start the windows that are due, react to how they end.
 //!
-//! Nothing is remembered between two looks but which windows are being read: a first run, a resume
-//! and an ordinary poll are the same look at the database.
+//! The only state kept between two rounds is which windows are being read: a first run, a resume and an
+//! ordinary poll all load the same schedule from the database.
 
 mod in_flight;
-mod schedule;
+mod reaction;
+pub(super) mod schedule;
+mod summary;
 
-use std::time::Duration;
-
-use chrono::{DateTime, Utc};
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{Instrument as _, Span, error_span};
 
-use crate::engine::account::Stream;
-use crate::engine::failure::{Directive, Failure};
-use crate::engine::progress::{ACCOUNT, Totals};
-use crate::engine::read::paging::PagingError;
-use crate::engine::read::window::Reader;
+use crate::engine::failure::Failure;
+use crate::engine::read::audit::audit_window;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::observer;
+use crate::engine::read::repoll::repoll_window;
+use crate::engine::read::window::read_window;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::window::{OpenWindow, Trouble};
-use crate::telemetry;
-use crate::transport::retry;
-use in_flight::Hand;
+use crate::store::window::OpenWindow;
+use crate::telemetry::{self, SPANS};
+use in_flight::InFlightWindows;
 use paysync_provider::redact::Taken;
-use schedule::{Look, Ready};
+use reaction::on_failure;
+use schedule::{ReadyWindow, RunMode, Schedule};
+use summary::Summary;
 
-/// How long the work goes on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Until {
-    /// Until it is stopped.
-    Stopped,
-    /// Until everything wanted at `now` is covered, or nothing has gone forward for `give_up_after`.
-    Covered {
-        now: DateTime<Utc>,
-        give_up_after: Duration,
-    },
-}
-
-impl Until {
-    /// The instant whose wants are to be met.
-    pub(crate) fn as_of(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        match self {
-            Self::Stopped => now,
-            // A clock that is found to be behind takes back what was to come by it.
-            Self::Covered { now: begun, .. } => begun.min(now),
-        }
-    }
-
-    /// Whether nothing has been read for so long that no window is begun any more.
-    fn is_over(self, last_success: Instant) -> bool {
-        match self {
-            Self::Stopped => false,
-            Self::Covered { give_up_after, .. } => last_success.elapsed() >= give_up_after,
-        }
-    }
-}
-
-/// How the work ended.
+/// How the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Everything wanted is covered.
@@ -73,154 +43,103 @@ pub(crate) enum Ended {
     Crashed,
 }
 
-/// Works on an account under a lease. Ends with an error only if the database cannot be used.
-pub(crate) async fn work(reader: Reader, until: Until) -> Result<Ended, StoreError> {
-    register(&reader).await?;
-    let mut reading = JoinSet::new();
-    let mut hand = Hand::default();
+/// A window whose read has ended.
+type Finished = (OpenWindow, Result<(), Failure>);
+
+/// Reads an account's windows under a lease. Ends with an error only if the database cannot be used.
+pub(crate) async fn run_account(context: ReadContext, mode: RunMode) -> Result<Ended, StoreError> {
+    register(&context).await?;
+    let mut tasks = JoinSet::new();
+    let mut in_flight = InFlightWindows::default();
     let (fetched, mut all_fetched) = mpsc::unbounded_channel();
     let mut last_success = Instant::now();
     let mut suspended = false;
-    // However little patience there is, something is tried.
+    // Something is tried even if the time to give up after is zero.
     let mut tried = false;
-    let mut summary = Summary::new(&reader);
+    let mut summary = Summary::new(&context.account.progress);
     loop {
-        summary.tell(&reader);
-        reader.note_clock();
-        if reader.stop.is_cancelled() && reading.is_empty() {
+        summary.log_if_due(&context.account.progress);
+        observer::record_clock_skew(&context);
+        if context.stop.is_cancelled() && tasks.is_empty() {
             return Ok(Ended::Stopped);
         }
-        let mut wake = None;
-        if !reader.stop.is_cancelled() {
-            let look = Look::take(&reader, until, &hand).await?;
-            suspended = look.suspended;
-            for Ready {
-                stream,
-                window,
-                length,
-            } in look.ready
-            {
-                if !has_room(
-                    hand.fetching(),
-                    reader.account.concurrency,
-                    window.planned.lane,
-                ) {
-                    break;
-                }
-                if tried && until.is_over(last_success) {
+        let mut pause = None;
+        if !context.stop.is_cancelled() {
+            let schedule = Schedule::load(&context, mode, &in_flight).await?;
+            suspended = schedule.suspended;
+            for ready in schedule.ready {
+                let lane = ready.window.planned.lane;
+                if !has_room(in_flight.fetching(), context.account.concurrency, lane)
+                    || (tried && mode.gives_up(last_success))
+                {
                     break;
                 }
                 tried = true;
-                hand.take(window.id);
-                let (reader, fetched) = (reader.clone(), fetched.clone());
-                reading.spawn(async move {
-                    let all_fetched = || {
-                        // Once the work has ended nobody wants to know.
-                        let _told: Result<(), _> = fetched.send(window.id);
-                    };
-                    let result = reader.read(&stream, &window, length, &all_fetched).await;
-                    (stream, window, result)
-                });
+                in_flight.start(ready.window.id);
+                spawn_read(&mut tasks, &context, ready, &fetched);
             }
-            if reading.is_empty() && matches!(until, Until::Covered { .. }) {
-                if look.complete {
+            if tasks.is_empty() && matches!(mode, RunMode::Once { .. }) {
+                if schedule.complete {
                     return Ok(Ended::Covered);
                 }
-                if until.is_over(last_success) {
+                if mode.gives_up(last_success) {
                     return Ok(Ended::GaveUp);
                 }
             }
-            let pause = (look.wake - look.now).to_std().unwrap_or_default();
-            wake = Some(match until {
-                Until::Stopped => pause,
-                Until::Covered { give_up_after, .. } => {
-                    pause.min(give_up_after.saturating_sub(last_success.elapsed()))
+            let until_wakeup = (schedule.next_wakeup - schedule.now)
+                .to_std()
+                .unwrap_or_default();
+            pause = Some(match mode {
+                RunMode::Daemon => until_wakeup,
+                RunMode::Once { give_up_after, .. } => {
+                    until_wakeup.min(give_up_after.saturating_sub(last_success.elapsed()))
                 }
             });
         }
         tokio::select! {
-            // What a window told is heard before its end: it may be taken up again at once.
+            // A window's message is received before its end: its id may be started again at once.
             biased;
-            Some(id) = all_fetched.recv() => hand.all_fetched(id),
-            Some(read) = reading.join_next(), if !reading.is_empty() => {
-                let (stream, window, result) = match read {
-                    Ok(read) => read,
-                    // A defect: the account's task ends with it, and is taken up again.
+            Some(id) = all_fetched.recv() => in_flight.fetched(id),
+            Some(finished) = tasks.join_next(), if !tasks.is_empty() => {
+                let (window, result): Finished = match finished {
+                    Ok(finished) => finished,
+                    // A defect: it ends the account's task, which is started again.
                     Err(error) => match error.try_into_panic() {
                         Ok(panic) => std::panic::resume_unwind(panic),
                         Err(_) => continue,
                     },
                 };
-                hand.put_down(window.id);
+                in_flight.finish(window.id);
                 match result {
                     Ok(()) => {
                         last_success = Instant::now();
                         if suspended {
-                            reader.store.lift_suspension(&reader.account.id, false).await?;
+                            context.store.lift_suspension(&context.account.id, false).await?;
                         }
                     }
-                    Err(failure) => after_failure(&reader, &stream, &window, failure).await?,
+                    Err(failure) => {
+                        let span = window_span(&window);
+                        on_failure(&context, &window, failure).instrument(span).await?;
+                    }
                 }
             }
-            () = tokio::time::sleep(wake.unwrap_or_default()), if wake.is_some() => {}
-            () = reader.stop.cancelled(), if wake.is_some() => {}
+            () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
+            () = context.stop.cancelled(), if pause.is_some() => {}
         }
     }
 }
 
-/// A line a minute that says what was read, also where nothing changed.
-struct Summary {
-    told: Instant,
-    before: Totals,
-}
-
-/// How often.
-const SUMMARY_INTERVAL: Duration = Duration::from_mins(1);
-
-impl Summary {
-    fn new(reader: &Reader) -> Self {
-        Self {
-            told: Instant::now(),
-            before: reader.account.progress.totals(),
-        }
-    }
-
-    fn tell(&mut self, reader: &Reader) {
-        if self.told.elapsed() < SUMMARY_INTERVAL {
-            return;
-        }
-        let totals = reader.account.progress.totals();
-        let read = totals.since(self.before);
-        *self = Self {
-            told: Instant::now(),
-            before: totals,
-        };
-        if read.pages > 0 {
-            info!(
-                account.id = %reader.account.id, windows = read.windows, pages = read.pages,
-                records.items = read.items, records.written = read.written, records.unchanged = read.unchanged,
-                records.quarantined = read.quarantined, "read in the last minute"
-            );
-        }
-    }
-}
-
-/// Live windows may use one place more, so that a backfill never fills them all.
-fn has_room(fetching: usize, concurrency: usize, lane: Lane) -> bool {
-    fetching < concurrency || (lane == Lane::Live && fetching == concurrency)
-}
-
-async fn register(reader: &Reader) -> Result<(), StoreError> {
-    let account = &reader.account;
-    let state = reader.store.account(&account.id).await?;
-    // Zero is told too: an alert cannot be made of what is not there.
+async fn register(context: &ReadContext) -> Result<(), StoreError> {
+    let account = &context.account;
+    let state = context.store.account(&account.id).await?;
+    // Counters start at zero: an alert cannot use a metric that is not there.
     for (what, none) in Taken::default().by_kind() {
         counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
             .increment(none);
     }
     for stream in &account.streams {
         counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => stream.spec.name.clone()).increment(0);
-        reader
+        context
             .store
             .register_stream(&account.id, &account.new_stream(stream, &state))
             .await?;
@@ -228,86 +147,53 @@ async fn register(reader: &Reader) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Does what the table of errors says.
-async fn after_failure(
-    reader: &Reader,
-    stream: &Stream,
-    window: &OpenWindow,
-    failure: Failure,
-) -> Result<(), StoreError> {
-    let directive = failure.directive_in(window.planned.lane);
-    let (message, hint) = (failure.to_string(), failure.hint());
-    let failures = u32::try_from(window.failures).unwrap_or(u32::MAX);
-    let pause = match directive {
-        Directive::Stop | Directive::GiveUpLease => {
-            reader.stop.cancel();
-            return Ok(());
-        }
-        Directive::Replan => return Ok(()),
-        Directive::WaitForDatabase => match failure {
-            Failure::Store(error) => return Err(error),
-            _ => Duration::ZERO,
-        },
-        // What is suspended waits for its probe anyway.
-        Directive::SuspendAccount | Directive::SuspendStream | Directive::GiveUpPass => {
-            Duration::ZERO
-        }
-        Directive::Restart
-            if matches!(failure, Failure::Paging(PagingError::RowsMoved)) && failures < 3 =>
-        {
-            Duration::ZERO
-        }
-        Directive::Retry | Directive::Throttle | Directive::Restart => failure
-            .long_wait()
-            .unwrap_or_else(|| retry::jittered(retry::between_runs(failures))),
-    };
-    let account = &reader.account;
-    let subject = match directive {
-        Directive::SuspendAccount => ACCOUNT,
-        _ => stream.spec.name.as_str(),
-    };
-    let told = account.progress.trouble(subject, &message, hint);
-    let trouble = Trouble {
-        error: &message,
-        hint,
-        pause,
-        restart: directive == Directive::Restart,
-    };
-    let (store, lease) = (&reader.store, &reader.lease);
-    if directive == Directive::GiveUpPass {
-        store.give_up_pass(lease, window, trouble).await?;
-    } else {
-        store.fail_window(lease, window.id, trouble).await?;
-    }
-    match directive {
-        Directive::SuspendAccount => store.suspend_account(lease, &message, hint).await?,
-        Directive::SuspendStream => {
-            let stream = &stream.spec.name;
-            store.suspend_stream(lease, stream, &message, hint).await?;
-        }
-        _ => {}
-    }
-    let Some(times) = told else { return Ok(()) };
-    macro_rules! line {
-        ($level:ident, $message:literal) => {
-            $level!(
-                account.id = %account.id, stream.name = %stream.spec.name,
-                lane = window.planned.lane.as_str(), window.start = %window.planned.window.start(),
-                window.end = %window.planned.window.end(), error = %message, hint, times,
-                retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), $message
-            )
+/// Live windows may use one place more, so that a backfill never fills them all.
+fn has_room(fetching: usize, concurrency: usize, lane: Lane) -> bool {
+    fetching < concurrency || (lane == Lane::Live && fetching == concurrency)
+}
+
+/// Reads a window in a task of its own, which sends the window's id when all its pages are fetched.
+fn spawn_read(
+    tasks: &mut JoinSet<Finished>,
+    context: &ReadContext,
+    ready: ReadyWindow,
+    fetched: &UnboundedSender<i64>,
+) {
+    let (context, fetched) = (context.clone(), fetched.clone());
+    let span = window_span(&ready.window);
+    let read = async move {
+        let ReadyWindow {
+            stream,
+            window,
+            length,
+        } = ready;
+        let result = match window.planned.lane {
+            Lane::Live | Lane::Rescan | Lane::Backfill => {
+                let all_fetched = || {
+                    // The loop may have ended.
+                    let _sent: Result<(), _> = fetched.send(window.id);
+                };
+                read_window(&context, &stream, &window, length, &all_fetched).await
+            }
+            Lane::Repoll => repoll_window(&context, &window).await,
+            Lane::Audit => audit_window(&context, &window).await,
         };
-    }
-    match directive {
-        Directive::SuspendAccount => line!(error, "the account is suspended"),
-        Directive::SuspendStream => line!(error, "the stream is suspended"),
-        Directive::GiveUpPass => line!(
-            warn,
-            "a pass over old windows is given up until it is due again"
-        ),
-        _ => line!(warn, "reading a window failed"),
-    }
-    Ok(())
+        (window, result)
+    };
+    tasks.spawn(read.instrument(span));
+}
+
+/// The identifiers of a window in the log, inside the span of its account.
+fn window_span(window: &OpenWindow) -> Span {
+    let planned = &window.planned;
+    error_span!(
+        target: SPANS,
+        "window",
+        stream.name = %window.stream,
+        lane = planned.lane.as_str(),
+        window.start = %planned.window.start(),
+        window.end = %planned.window.end(),
+    )
 }
 
 #[cfg(test)]

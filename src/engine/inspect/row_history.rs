@@ -1,6 +1,6 @@
-//! The life of one row: how it is, how it was, which windows can have seen it, what was put aside.
+//! The history of one row: its versions, the windows that can have read it, its items in quarantine.
 //!
-//! Of payloads it says only where they are.
+//! It holds no payload, only the statement that reads it.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,21 @@ use crate::store::life::{Held, Place, Sighting, Version};
 use crate::store::{Store, StoreError};
 use paysync_provider::Axis;
 
-/// Windows told, at most: a row of the busiest stream meets far fewer.
-const MOST_WINDOWS: i64 = 1000;
+/// Windows listed at most; a row of the busiest stream has far fewer.
+const MAX_WINDOWS: i64 = 1000;
 
 /// Columns that change with every version and say nothing about the row.
-const OF_THE_VERSION: &[&str] = &["first_seen_at", "observed_at", "changed_at", "payload_hash"];
+const VERSION_COLUMNS: &[&str] = &["first_seen_at", "observed_at", "changed_at", "payload_hash"];
 
 /// Columns that only the history has, or that no reader can use.
-const NOT_TOLD: &[&str] = &["version_id", "valid_from", "valid_to", "payload_hash"];
+const HIDDEN_COLUMNS: &[&str] = &["version_id", "valid_from", "valid_to", "payload_hash"];
 
 /// Columns that are compared by value: 1.5 is 1.50.
 const AMOUNTS: &[&str] = &["amount", "paid_amount", "converted_amount", "fee"];
 
 /// All that is known of one row.
 #[derive(Debug, Serialize)]
-pub struct Life {
+pub struct RowHistory {
     /// The account.
     pub account: String,
     /// The provider's id of the row.
@@ -36,8 +36,8 @@ pub struct Life {
     /// The columns as they are now, as text; none if no version was ever stored.
     pub row: Option<Map<String, Value>>,
     /// The versions that were replaced, oldest first.
-    pub versions: Vec<Replaced>,
-    /// The windows that can have seen it, newest first.
+    pub versions: Vec<ReplacedVersion>,
+    /// The windows that can have read it, newest first.
     pub windows: Vec<Sighting>,
     /// Items in quarantine that show its id.
     pub quarantine: Vec<Held>,
@@ -49,20 +49,20 @@ pub struct Life {
 
 /// A version that was replaced.
 #[derive(Debug, Serialize)]
-pub struct Replaced {
+pub struct ReplacedVersion {
     /// When it was stored.
     pub valid_from: DateTime<Utc>,
     /// When the next one replaced it.
     pub valid_to: Option<DateTime<Utc>>,
     /// `provider`: the payload changed; `replay`: the same payload was read otherwise.
     pub by: &'static str,
-    /// What the next version holds otherwise.
+    /// Columns that differ in the next version.
     pub changes: Vec<Change>,
     /// Its columns.
     pub row: Map<String, Value>,
 }
 
-/// A column that the next version holds otherwise.
+/// A column that differs in the next version.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// Name of the column.
@@ -73,8 +73,12 @@ pub struct Change {
     pub new: Option<String>,
 }
 
-/// Looks a row up; none if nothing shows its id.
-pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<Life>, StoreError> {
+/// Loads the history of a row; none if nothing has its id.
+pub async fn load(
+    store: &Store,
+    account: &Account,
+    id: &str,
+) -> Result<Option<RowHistory>, StoreError> {
     let mut versions = store.versions(&account.id, id).await?;
     for version in &mut versions {
         in_utc(&mut version.columns);
@@ -94,11 +98,11 @@ pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<L
         to: held.window_end,
     }));
     let places: Vec<Place> = places.into_iter().collect();
-    let windows = store.sightings(&account.id, &places, MOST_WINDOWS).await?;
+    let windows = store.sightings(&account.id, &places, MAX_WINDOWS).await?;
     let row = versions
         .last()
         .filter(|version| version.valid_to.is_none())
-        .map(|version| told(&version.columns));
+        .map(|version| visible(&version.columns));
     let has_payload = row.is_some() && store.has_payload(&account.id, id).await?;
     let erased = |row: &Map<String, Value>| row.get("erased_at").is_some_and(Value::is_string);
     let gone = |row: &Map<String, Value>| {
@@ -108,7 +112,7 @@ pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<L
             "it is not stored any more: raw.retention let it go, or somebody deleted it"
         }
     };
-    Ok(Some(Life {
+    Ok(Some(RowHistory {
         account: account.id.clone(),
         id: id.to_owned(),
         payload: has_payload.then(|| payload_query(&account.id, id)),
@@ -120,14 +124,14 @@ pub async fn life(store: &Store, account: &Account, id: &str) -> Result<Option<L
     }))
 }
 
-/// Where the windows of a stream can have met a version.
+/// The times at which a window of the stream can have read a version.
 fn places(stream: &Stream, version: &Version) -> Vec<Place> {
     let columns: &[&str] = match stream.spec.axis.map(|shown| shown.axis) {
         Some(Axis::Created) => &["created_at"],
         Some(Axis::Updated | Axis::Corrected) => &["updated_at"],
         Some(Axis::Paid) => &["paid_at"],
         Some(Axis::Settled) => &["settled_at"],
-        // The API filters by a time that items do not show, near one of those they do.
+        // The API filters by a time that items do not show, close to one that they do.
         None => &["created_at", "updated_at", "paid_at", "settled_at"],
     };
     let slack = stream.spec.slack;
@@ -143,7 +147,7 @@ fn places(stream: &Stream, version: &Version) -> Vec<Place> {
     columns.iter().filter_map(instant).map(place).collect()
 }
 
-/// Times as they are told everywhere else.
+/// Times as they are printed everywhere else.
 fn in_utc(columns: &mut Map<String, Value>) {
     let times = columns.iter_mut().filter(|(name, _)| name.ends_with("_at"));
     for (_, value) in times {
@@ -159,10 +163,10 @@ fn in_utc(columns: &mut Map<String, Value>) {
     }
 }
 
-fn replaced(versions: &[Version]) -> Vec<Replaced> {
+fn replaced(versions: &[Version]) -> Vec<ReplacedVersion> {
     let pairs = versions.iter().zip(versions.iter().skip(1));
     pairs
-        .map(|(old, new)| Replaced {
+        .map(|(old, new)| ReplacedVersion {
             valid_from: old.valid_from,
             valid_to: old.valid_to,
             by: if old.columns.get("payload_hash") == new.columns.get("payload_hash") {
@@ -171,7 +175,7 @@ fn replaced(versions: &[Version]) -> Vec<Replaced> {
                 "provider"
             },
             changes: changes(&old.columns, &new.columns),
-            row: told(&old.columns),
+            row: visible(&old.columns),
         })
         .collect()
 }
@@ -188,7 +192,7 @@ fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<Change> {
         change.old != change.new && !same_amount
     };
     new.keys()
-        .filter(|column| !OF_THE_VERSION.contains(&column.as_str()))
+        .filter(|column| !VERSION_COLUMNS.contains(&column.as_str()))
         .map(|column| Change {
             column: column.clone(),
             old: text(old, column),
@@ -198,9 +202,9 @@ fn changes(old: &Map<String, Value>, new: &Map<String, Value>) -> Vec<Change> {
         .collect()
 }
 
-fn told(columns: &Map<String, Value>) -> Map<String, Value> {
+fn visible(columns: &Map<String, Value>) -> Map<String, Value> {
     let mut row = columns.clone();
-    row.retain(|column, _| !NOT_TOLD.contains(&column.as_str()));
+    row.retain(|column, _| !HIDDEN_COLUMNS.contains(&column.as_str()));
     row
 }
 

@@ -1,11 +1,13 @@
-//! What operators ask: how is each account, and what is to be done.
+//! The state of each account and stream, and what an operator can do.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::engine::process::supervisor::Engine;
-use crate::store::StoreError;
+use crate::engine::account::Account;
 use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
+use crate::store::{Store, StoreError};
 use paysync_provider::model::words::duration;
 use paysync_provider::model::{IntervalSet, Window};
 
@@ -13,9 +15,9 @@ use paysync_provider::model::{IntervalSet, Window};
 const PACE_SECONDS: i64 = 600;
 
 /// Polls that a ready process may miss in a row.
-const MISSED_POLLS: i32 = 5;
+const MAX_MISSED_POLLS: i32 = 5;
 
-/// This much later than expected, a stream with nothing else to do is failing: nobody reads it.
+/// A stream with nothing else to do that is this much later than expected is failing: no process reads it.
 const STALE_SECONDS: i64 = 15 * 60;
 
 /// The answer of `status --json` and `/status.json`.
@@ -58,7 +60,7 @@ pub enum State {
     Ok,
     /// Older history is still being read.
     Backfilling,
-    /// Something keeps failing, or nobody reads it.
+    /// Something keeps failing, or no process reads it.
     Failing,
     /// It waits for an operator.
     Suspended,
@@ -120,95 +122,93 @@ impl From<&Window> for Span {
     }
 }
 
-impl Engine {
-    /// How the accounts of this configuration are; what is no longer configured is not told.
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        let mut health = self.store.health().await?;
-        health.retain(|stream| {
-            let account = self
-                .accounts
+/// The status of these accounts; those that are not configured any more are left out.
+pub async fn load(store: &Store, accounts: &[Arc<Account>]) -> Result<Status, StoreError> {
+    let find = |id: &str| accounts.iter().find(|account| account.id == id);
+    let mut health = store.health().await?;
+    health.retain(|stream| {
+        find(&stream.account_id).is_some_and(|account| account.stream(&stream.stream).is_some())
+    });
+    let coverage = store.coverage().await?;
+    let mut quarantine = store.quarantine_reasons().await?;
+    quarantine.retain(|reason| find(&reason.account_id).is_some());
+    let mut status = Status::of(health, &coverage);
+    let unread = unread(store, accounts, &status).await?;
+    status.accounts.extend(unread);
+    status.accounts.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(Status {
+        last_hour: store.last_hour().await?,
+        quarantine,
+        generated_at: store.ping().await?,
+        ..status
+    })
+}
+
+/// Accounts that no process has begun to read.
+async fn unread(
+    store: &Store,
+    accounts: &[Arc<Account>],
+    status: &Status,
+) -> Result<Vec<AccountStatus>, StoreError> {
+    let mut unread = Vec::new();
+    for account in accounts {
+        if status.accounts.iter().any(|known| known.id == account.id) {
+            continue;
+        }
+        let (state, hint) = if store.is_paused(&account.id).await? {
+            (State::Paused, "paysync resume starts it again")
+        } else {
+            (
+                State::Backfilling,
+                "not read yet: paysync sync, or paysync run",
+            )
+        };
+        unread.push(AccountStatus {
+            id: account.id.clone(),
+            provider: account.spec.code.to_owned(),
+            state,
+            hint: Some(hint.to_owned()),
+            streams: Vec::new(),
+        });
+    }
+    Ok(unread)
+}
+
+/// Streams whose newest covered instant does not move, though they wait for no operator: a line each. A
+/// process with such a stream is not ready.
+pub async fn stalled_streams(
+    store: &Store,
+    accounts: &[Arc<Account>],
+) -> Result<Vec<String>, StoreError> {
+    let health = store.health().await?;
+    let mut stalled = Vec::new();
+    for account in accounts {
+        for stream in &account.streams {
+            let name = &stream.spec.name;
+            let found = health
                 .iter()
-                .find(|account| account.id == stream.account_id);
-            account.is_some_and(|account| account.stream(&stream.stream).is_some())
-        });
-        let coverage = self.store.coverage().await?;
-        let mut quarantine = self.store.quarantine_reasons().await?;
-        quarantine.retain(|reason| {
-            let mut accounts = self.accounts.iter();
-            accounts.any(|account| account.id == reason.account_id)
-        });
-        let mut status = Status::of(health, &coverage);
-        status.add_unread(self.unread(&status).await?);
-        Ok(Status {
-            last_hour: self.store.last_hour().await?,
-            quarantine,
-            generated_at: self.store.ping().await?,
-            ..status
-        })
-    }
-
-    /// Accounts of this configuration that nobody has begun to read.
-    async fn unread(&self, status: &Status) -> Result<Vec<AccountStatus>, StoreError> {
-        let mut unread = Vec::new();
-        for account in &self.accounts {
-            if status.accounts.iter().any(|known| known.id == account.id) {
-                continue;
-            }
-            let paused = self.store.is_paused(&account.id).await?;
-            let (state, hint) = if paused {
-                (State::Paused, "paysync resume starts it again")
-            } else {
-                (
-                    State::Backfilling,
-                    "not read yet: paysync sync, or paysync run",
-                )
+                .find(|health| health.account_id == account.id && health.stream == *name);
+            let tolerance = (stream.policy.poll_interval * MAX_MISSED_POLLS)
+                .num_seconds()
+                .max(60);
+            let line = match found {
+                None => format!("{} {name}: nothing was read yet", account.id),
+                Some(health) if health.paused || health.suspended_reason.is_some() => continue,
+                Some(health) if health.lag_seconds <= health.expected_lag_seconds + tolerance => {
+                    continue;
+                }
+                Some(health) if health.covered_until.is_none() => {
+                    format!("{} {name}: nothing was read yet", account.id)
+                }
+                Some(health) => {
+                    let lag = duration(health.lag_seconds);
+                    format!("{} {name}: no progress, {lag} behind", account.id)
+                }
             };
-            unread.push(AccountStatus {
-                id: account.id.clone(),
-                provider: account.spec.code.to_owned(),
-                state,
-                hint: Some(hint.to_owned()),
-                streams: Vec::new(),
-            });
+            stalled.push(line);
         }
-        Ok(unread)
     }
-
-    /// What keeps the process from being ready: streams that nothing waits for, and yet the newest
-    /// covered instant does not move.
-    pub async fn standstill(&self) -> Result<Vec<String>, StoreError> {
-        let health = self.store.health().await?;
-        let mut still = Vec::new();
-        for account in &self.accounts {
-            for stream in &account.streams {
-                let name = &stream.spec.name;
-                let found = health
-                    .iter()
-                    .find(|health| health.account_id == account.id && health.stream == *name);
-                let patience = (stream.policy.poll_interval * MISSED_POLLS)
-                    .num_seconds()
-                    .max(60);
-                let line = match found {
-                    None => format!("{} {name}: nothing was read yet", account.id),
-                    Some(health) if health.paused || health.suspended_reason.is_some() => continue,
-                    Some(health)
-                        if health.lag_seconds <= health.expected_lag_seconds + patience =>
-                    {
-                        continue;
-                    }
-                    Some(health) if health.covered_until.is_none() => {
-                        format!("{} {name}: nothing was read yet", account.id)
-                    }
-                    Some(health) => {
-                        let lag = duration(health.lag_seconds);
-                        format!("{} {name}: no progress, {lag} behind", account.id)
-                    }
-                };
-                still.push(line);
-            }
-        }
-        Ok(still)
-    }
+    Ok(stalled)
 }
 
 impl Status {
@@ -248,13 +248,6 @@ impl Status {
             last_hour: Vec::new(),
             quarantine: Vec::new(),
         }
-    }
-}
-
-impl Status {
-    fn add_unread(&mut self, unread: Vec<AccountStatus>) {
-        self.accounts.extend(unread);
-        self.accounts.sort_by(|a, b| a.id.cmp(&b.id));
     }
 }
 

@@ -1,15 +1,16 @@
 //! What `paysync verify` proves of each account, from the database alone: that the ledger, the coverage
 //! and the rows agree. A loss that happened behind paysync's back makes a check fail.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::account::Account;
-use crate::engine::process::supervisor::Engine;
-use crate::store::StoreError;
 use crate::store::verify::{Evidence, Extent, Payload, StreamEvidence};
+use crate::store::{Store, StoreError};
 
 /// Payloads asked for at once; one is in memory at a time.
 const BATCH: u32 = 1000;
@@ -70,54 +71,50 @@ impl State {
     }
 }
 
-impl Engine {
-    /// Checks every account of this engine; asks no provider and writes nothing.
-    pub async fn verify(&self) -> Result<Verification, StoreError> {
-        let mut accounts = Vec::with_capacity(self.accounts.len());
-        for account in &self.accounts {
-            let checks = self.checks(account).await?;
-            accounts.push(AccountProof {
-                id: account.id.clone(),
-                proven: checks.iter().all(|check| check.state != State::Unproven),
-                checks,
-            });
-        }
-        Ok(Verification {
-            proven: accounts.iter().all(|account| account.proven),
-            accounts,
-        })
+/// Checks these accounts; sends no request and writes nothing.
+pub async fn verify(store: &Store, accounts: &[Arc<Account>]) -> Result<Verification, StoreError> {
+    let mut proofs = Vec::with_capacity(accounts.len());
+    for account in accounts {
+        let checks = checks(store, &account.id).await?;
+        proofs.push(AccountProof {
+            id: account.id.clone(),
+            proven: checks.iter().all(|check| check.state != State::Unproven),
+            checks,
+        });
     }
+    Ok(Verification {
+        proven: proofs.iter().all(|account| account.proven),
+        accounts: proofs,
+    })
+}
 
-    async fn checks(&self, account: &Account) -> Result<Vec<Check>, StoreError> {
-        let id = &account.id;
-        let evidence = self.store.evidence(id).await?;
-        let Some(evidence) = evidence.filter(|evidence| !evidence.streams.is_empty()) else {
-            return Ok(vec![Check {
-                check: "coverage",
-                state: State::Unproven,
-                detail: "the account has never been read".to_owned(),
-                hint: Some(format!("paysync sync --account {id} reads it")),
-            }]);
-        };
-        let mut payloads = Payloads::default();
-        let mut after = Some(String::new());
-        while let Some(last) = after {
-            after = self
-                .store
-                .each_payload(id, &last, BATCH, |payload| payloads.see(payload))
-                .await?;
-        }
-        Ok(vec![
-            coverage(id, &evidence.streams),
-            gaps(&evidence.streams),
-            ledger(&evidence),
-            rows(&evidence),
-            payloads.check(),
-            counts(id, &evidence),
-            open(&evidence),
-            quarantine(&evidence),
-        ])
+async fn checks(store: &Store, id: &str) -> Result<Vec<Check>, StoreError> {
+    let evidence = store.evidence(id).await?;
+    let Some(evidence) = evidence.filter(|evidence| !evidence.streams.is_empty()) else {
+        return Ok(vec![Check {
+            check: "coverage",
+            state: State::Unproven,
+            detail: "the account has never been read".to_owned(),
+            hint: Some(format!("paysync sync --account {id} reads it")),
+        }]);
+    };
+    let mut payloads = Payloads::default();
+    let mut after = Some(String::new());
+    while let Some(last) = after {
+        after = store
+            .each_payload(id, &last, BATCH, |payload| payloads.see(payload))
+            .await?;
     }
+    Ok(vec![
+        coverage(id, &evidence.streams),
+        gaps(&evidence.streams),
+        ledger(&evidence),
+        rows(&evidence),
+        payloads.check(),
+        counts(id, &evidence),
+        open(&evidence),
+        quarantine(&evidence),
+    ])
 }
 
 /// Whatever counts as covered has been read by a window that reached its end.

@@ -1,5 +1,5 @@
-//! A database that cannot be used: told when it begins, with each cause and what helps, and when it is
-//! over; in between it is left alone for longer and longer.
+//! A database outage: logged when it begins, once for each cause, and when it is over; the pauses between
+//! tries grow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,54 +10,61 @@ use tracing::{info, warn};
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
 
-/// It is over when this long nothing has failed. Longer than a connection is waited for: what began
-/// in the outage has failed by then.
-const QUIET: Duration = Duration::from_secs(12);
+/// An outage is over when nothing has failed for this long. That is longer than a connection is waited for:
+/// whatever began in the outage has failed by then.
+const OVER_AFTER: Duration = Duration::from_secs(12);
 
-/// What one process knows of the database's trouble.
+/// The database outage that a process sees, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
-    /// When something last failed.
-    last: Option<Instant>,
-    /// Hints that were told since it began.
-    told: BTreeSet<&'static str>,
+    last_failure: Option<Instant>,
+    /// Hints logged since it began.
+    warned: BTreeSet<&'static str>,
     /// Failures in a row.
-    tries: u32,
-    /// Whether only a connection was lost, as far as is known.
+    failures: u32,
+    /// Whether only a connection was lost, by the last failure.
     is_cut: bool,
 }
 
 impl Outage {
-    /// Notes that the database could not be used. Returns how long to leave it alone.
-    pub(super) async fn note(&mut self, store: &Store, error: &StoreError) -> Duration {
-        // A pool only says that it waited in vain.
-        let why = match error {
+    /// Records that the database could not be used. Returns how long to leave it alone.
+    pub(super) async fn record_failure(&mut self, store: &Store, error: &StoreError) -> Duration {
+        // A pool's timeout hides its cause.
+        let cause = match error {
             StoreError::Away(sqlx::Error::PoolTimedOut) => store.reach().await.err(),
             _ => None,
         };
-        self.tell(why.as_ref().unwrap_or(error))
+        let error = cause.as_ref().unwrap_or(error);
+        self.warn_once(error);
+        self.pause_after(error)
     }
 
-    fn tell(&mut self, error: &StoreError) -> Duration {
+    fn warn_once(&mut self, error: &StoreError) {
         let hint = error.hint();
-        if self.told.insert(hint) {
+        if self.warned.insert(hint) {
             let cause = error.cause().map(ToString::to_string).unwrap_or_default();
             warn!(error = %error, cause, hint, "the database cannot be used; waiting for it");
         }
-        self.last = Some(Instant::now());
+    }
+
+    fn pause_after(&mut self, error: &StoreError) -> Duration {
+        self.last_failure = Some(Instant::now());
         self.is_cut = error.is_cut();
-        let bound = retry::between_tries(self.tries);
-        self.tries += 1;
+        let bound = retry::between_tries(self.failures);
+        self.failures += 1;
         retry::jittered(bound)
     }
 
-    /// Notes that it answers.
-    pub(super) fn settle(&mut self) {
+    /// Records that the database answered.
+    pub(super) fn record_success(&mut self) {
         if self.is_cut {
             // There is a new connection, so that was all.
-            self.tries = 0;
+            self.failures = 0;
         }
-        if self.last.is_some_and(|last| last.elapsed() > QUIET) {
+        if self
+            .last_failure
+            .is_some_and(|last| last.elapsed() > OVER_AFTER)
+        {
             info!("the database is back");
             *self = Self::default();
         }
@@ -77,19 +84,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_cause_is_told_once_until_it_is_over() {
+    async fn each_cause_is_logged_once_until_it_is_over() {
         let mut outage = Outage::default();
         let refused = away(std::io::ErrorKind::ConnectionRefused);
-        outage.tell(&refused);
-        outage.tell(&refused);
-        outage.tell(&full());
-        assert_eq!(outage.told.len(), 2);
-        tokio::time::advance(QUIET).await;
-        outage.settle();
-        assert_eq!(outage.told.len(), 2, "not quiet for long enough");
+        for error in [&refused, &refused, &full()] {
+            outage.warn_once(error);
+            outage.pause_after(error);
+        }
+        assert_eq!(outage.warned.len(), 2);
+        tokio::time::advance(OVER_AFTER).await;
+        outage.record_success();
+        assert_eq!(outage.warned.len(), 2, "not quiet for long enough");
         tokio::time::advance(Duration::from_secs(1)).await;
-        outage.settle();
-        assert!(outage.told.is_empty() && outage.last.is_none());
+        outage.record_success();
+        assert!(outage.warned.is_empty() && outage.last_failure.is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -97,13 +105,13 @@ mod tests {
         let mut outage = Outage::default();
         let quarter = Duration::from_millis(250);
         for _ in 0..100 {
-            assert!(outage.tell(&away(std::io::ErrorKind::ConnectionReset)) <= quarter);
-            outage.settle();
+            assert!(outage.pause_after(&away(std::io::ErrorKind::ConnectionReset)) <= quarter);
+            outage.record_success();
         }
         let pauses: Vec<Duration> = (0..100)
             .map(|_| {
-                let pause = outage.tell(&full());
-                outage.settle();
+                let pause = outage.pause_after(&full());
+                outage.record_success();
                 pause
             })
             .collect();

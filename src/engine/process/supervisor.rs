@@ -1,129 +1,105 @@
-//! Which accounts this process works on: leases taken, tasks started, leases given back.
+//! The daemon: takes its share of the accounts' leases, starts their work, and releases them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, error, warn};
 
-use crate::clock::Clock;
-use crate::config::Retention;
 use crate::engine::account::Account;
-use crate::engine::account_loop::{Ended, Until, work};
-use crate::engine::lease_keeper::{Keeper, Kept};
-use crate::engine::page_memory::PageMemory;
+use crate::engine::account_loop::schedule::RunMode;
+use crate::engine::lease_keeper::LeaseKeeper;
+use crate::engine::maintenance::run_maintenance;
+use crate::engine::process::Engine;
 use crate::engine::process::outage::Outage;
-use crate::engine::read::window::Reader;
+use crate::store::StoreError;
 use crate::store::account::Lease;
-use crate::store::{Store, StoreError};
-
-/// The engine of one process.
-#[derive(Clone)]
-pub struct Engine {
-    /// The database.
-    pub store: Store,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// The accounts of the configuration.
-    pub accounts: Vec<Arc<Account>>,
-    /// How long a lease lasts after the last sign of life.
-    pub lease_ttl: Duration,
-    /// Memory for the pages in work.
-    pub page_memory: PageMemory,
-    /// What is kept how long.
-    pub retention: Retention,
-    /// This process, for operators: host and process id.
-    pub holder: String,
-}
 
 impl Engine {
-    /// Makes the configured accounts known to the database.
-    pub async fn register(&self) -> Result<(), StoreError> {
-        for account in &self.accounts {
-            self.store
-                .register_account(&account.id, account.spec.code, &account.time_zone)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Works on every account that is free, until it is stopped: soft, each finishes its page.
+    /// Works on every account that is free until it is stopped; each account finishes its page then.
     pub async fn run(&self, stop: &CancellationToken) {
         let (_unchanging, engines) = watch::channel(self.clone());
         Self::follow(engines, stop).await;
     }
 
-    /// The same with accounts that may change meanwhile. What is the same account as before is left
-    /// alone; the others end softly, and start again as they are now, if they are there at all.
+    /// The same for accounts that may change meanwhile. An account that is the same as before goes on; the
+    /// work on a changed one ends after its page, and starts again as it is configured now.
     pub async fn follow(mut engines: watch::Receiver<Self>, stop: &CancellationToken) {
         let mut engine = engines.borrow_and_update().clone();
-        let mut work = Work::default();
-        let keeping = CancellationToken::new();
-        let kept = {
-            let (engine, keeper, keeping) = (engine.clone(), work.keeper.clone(), keeping.clone());
-            tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &keeping).await })
+        let mut running = RunningAccounts::default();
+        let stop_services = CancellationToken::new();
+        let renewals = {
+            let (engine, stop) = (engine.clone(), stop_services.clone());
+            let keeper = running.keeper.clone();
+            tokio::spawn(async move { keeper.run(&engine.store, engine.lease_ttl, &stop).await })
         };
-        let house = {
-            let (engine, keeping) = (engine.clone(), keeping.clone());
-            tokio::spawn(async move { engine.keep_house(&keeping).await })
+        let maintenance = {
+            let (engine, stop) = (engine.clone(), stop_services.clone());
+            tokio::spawn(async move {
+                let (store, holder) = (&engine.store, &engine.holder);
+                run_maintenance(store, engine.retention, holder, engine.lease_ttl, &stop).await;
+            })
         };
         let mut outage = Outage::default();
         while !stop.is_cancelled() {
-            let mut pause = match engine.take_free(&mut work, stop).await {
+            let mut pause = match engine.acquire_leases(&mut running, stop).await {
                 Ok(()) => {
-                    outage.settle();
+                    outage.record_success();
                     engine.lease_ttl / 3
                 }
-                Err(error) => outage.note(&engine.store, &error).await,
+                Err(error) => outage.record_failure(&engine.store, &error).await,
             };
             loop {
                 tokio::select! {
                     () = tokio::time::sleep(pause) => break,
-                    Some(ended) = work.tasks.join_next(), if !work.tasks.is_empty() => match failure(ended) {
-                        // All accounts meet the same: they are waited for, and then tried together.
-                        Some(error) => pause = outage.note(&engine.store, &error).await,
+                    Some(ended) = running.tasks.join_next(), if !running.tasks.is_empty() => match store_error(ended) {
+                        // All accounts have the same failure: they are started again together.
+                        Some(error) => pause = outage.record_failure(&engine.store, &error).await,
                         None => break,
                     },
                     Ok(()) = engines.changed() => {
                         engine = engines.borrow_and_update().clone();
-                        work.leave_all_but(&engine.accounts);
+                        running.stop_all_but(&engine.accounts);
                         break;
                     }
                     () = stop.cancelled() => break,
                 }
             }
         }
-        while let Some(ended) = work.tasks.join_next().await {
-            if let Some(error) = failure(ended) {
-                outage.note(&engine.store, &error).await;
+        while let Some(ended) = running.tasks.join_next().await {
+            if let Some(error) = store_error(ended) {
+                outage.record_failure(&engine.store, &error).await;
             }
         }
-        keeping.cancel();
+        stop_services.cancel();
         if let Err(error) = engine.store.withdraw(&engine.holder).await {
-            tracing::debug!(error = %error, "the process could not sign off; its sign of life runs out");
+            debug!(error = %error, "the process could not be withdrawn; its announcement expires");
         }
-        if let Err(error) = kept.await {
-            warn!(error = %error, "the lease keeper ended badly");
+        if let Err(error) = renewals.await {
+            warn!(error = %error, "the lease keeper crashed");
         }
-        if let Err(error) = house.await {
-            warn!(error = %error, "the housekeeping ended badly");
+        if let Err(error) = maintenance.await {
+            warn!(error = %error, "the maintenance crashed");
         }
     }
 
-    /// Takes what is free, up to this process's share of the accounts, and gives back what is more.
-    async fn take_free(&self, work: &mut Work, stop: &CancellationToken) -> Result<(), StoreError> {
-        if !work.registered {
+    /// Acquires free leases up to this process's share of the accounts, and releases the excess.
+    async fn acquire_leases(
+        &self,
+        running: &mut RunningAccounts,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        if !running.registered {
             self.register().await?;
-            work.registered = true;
+            running.registered = true;
         }
-        let keeper = &work.keeper;
+        let keeper = &running.keeper;
         let processes = self.store.announce(&self.holder, self.lease_ttl).await?;
         let processes = usize::try_from(processes).unwrap_or(usize::MAX).max(1);
         let share = self.accounts.len().div_ceil(processes);
-        keeper.give_back_beyond(share);
+        keeper.release_excess(share);
         let room = share.saturating_sub(keeper.held());
         let free: Vec<String> = self
             .accounts
@@ -147,68 +123,26 @@ impl Engine {
             else {
                 continue;
             };
-            // A restart is an operator's sign that it may be tried again.
+            // A restart may be the operator's repair.
             self.store.lift_suspension(&account.id, true).await?;
-            work.start(self, account, lease, stop.child_token());
+            running.start(self, account, lease, stop.child_token());
         }
         Ok(())
     }
-
-    /// Works on an account, and gives its lease back.
-    pub(super) async fn under_lease(
-        &self,
-        account: &Arc<Account>,
-        lease: Lease,
-        keeper: &Keeper,
-        kept: Kept,
-        stop: CancellationToken,
-        until: Until,
-    ) -> Result<Ended, StoreError> {
-        if let Some(idle) = lease.idle {
-            account.wire.take_over(idle);
-        }
-        let lost = kept.lost.clone();
-        let reader = Reader {
-            store: self.store.clone(),
-            clock: self.clock.clone(),
-            account: account.clone(),
-            page_memory: self.page_memory.clone(),
-            lease: lease.clone(),
-            kept,
-            stop,
-        };
-        let mut working = tokio::spawn(work(reader, until));
-        let ended = tokio::select! {
-            ended = &mut working => ended.unwrap_or_else(|error| {
-                tracing::error!(account.id = %account.id, error = %error, "the work on an account crashed: please report it");
-                Ok(Ended::Crashed)
-            }),
-            () = lost.cancelled() => {
-                // Whatever is in flight may not be stored any more: let it go.
-                working.abort();
-                Ok(Ended::Stopped)
-            }
-        };
-        keeper.forget(&account.id);
-        if let Err(error) = self.store.release(std::slice::from_ref(&lease)).await {
-            tracing::debug!(account.id = %account.id, error = %error, "the lease could not be given back; it runs out");
-        }
-        ended
-    }
 }
 
-/// What a process works on.
+/// The accounts that the process works on.
 #[derive(Default)]
-struct Work {
-    keeper: Arc<Keeper>,
+struct RunningAccounts {
+    keeper: Arc<LeaseKeeper>,
     tasks: JoinSet<Result<(), StoreError>>,
-    /// The accounts started last, each with the token that ends the work on it softly.
+    /// The accounts started last, each with the token that asks its work to end after the page.
     started: BTreeMap<String, (Arc<Account>, CancellationToken)>,
     /// Whether the database knows the accounts as they are now.
     registered: bool,
 }
 
-impl Work {
+impl RunningAccounts {
     fn start(
         &mut self,
         engine: &Engine,
@@ -217,19 +151,19 @@ impl Work {
         stop: CancellationToken,
     ) {
         let (engine, keeper, account) = (engine.clone(), self.keeper.clone(), account.clone());
-        let kept = keeper.keep(lease.clone(), engine.lease_ttl, stop.clone());
+        let handle = keeper.keep(lease.clone(), engine.lease_ttl, stop.clone());
         let started = (account.clone(), stop.clone());
         self.started.insert(account.id.clone(), started);
         self.tasks.spawn(async move {
             engine
-                .under_lease(&account, lease, &keeper, kept, stop, Until::Stopped)
+                .run_leased(&account, lease, &keeper, handle, stop, RunMode::Daemon)
                 .await
                 .map(|_| ())
         });
     }
 
-    /// Begins to end what is none of these accounts any more.
-    fn leave_all_but(&mut self, accounts: &[Arc<Account>]) {
+    /// Asks all other accounts to end after their page.
+    fn stop_all_but(&mut self, accounts: &[Arc<Account>]) {
         self.registered = false;
         self.started.retain(|_, (account, stop)| {
             let stays = accounts.iter().any(|other| Arc::ptr_eq(account, other));
@@ -241,12 +175,12 @@ impl Work {
     }
 }
 
-/// What the database did to the work on an account.
-fn failure(ended: Result<Result<(), StoreError>, tokio::task::JoinError>) -> Option<StoreError> {
+/// Why the database ended the work on an account, if it did.
+fn store_error(ended: Result<Result<(), StoreError>, JoinError>) -> Option<StoreError> {
     match ended {
         Ok(ended) => ended.err(),
         Err(error) => {
-            tracing::error!(error = %error, "an account's task ended badly; it is taken up again");
+            error!(error = %error, "an account's task crashed; it is started again");
             None
         }
     }

@@ -1,4 +1,4 @@
-//! One reading of each account, until everything wanted is covered.
+//! Reads each account once, until everything wanted is covered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::engine::account::Account;
-use crate::engine::account_loop::{Ended, Until};
-use crate::engine::lease_keeper::Keeper;
+use crate::engine::account_loop::Ended;
+use crate::engine::account_loop::schedule::RunMode;
+use crate::engine::lease_keeper::LeaseKeeper;
+use crate::engine::maintenance::run_after_sync;
+use crate::engine::process::Engine;
 use crate::engine::process::outage::Outage;
-use crate::engine::process::supervisor::Engine;
 use crate::engine::progress::ACCOUNT;
 use crate::store::StoreError;
 
@@ -32,10 +34,10 @@ pub enum Outcome {
     Stopped,
 }
 
-/// How a sync ended: each account with its outcome.
+/// Each account with its outcome.
 pub type SyncReport = Vec<(Arc<Account>, Outcome)>;
 
-/// What became of one try of an account.
+/// How one try of an account ended.
 enum Tried {
     Ended(Ended),
     /// Another process holds it.
@@ -50,8 +52,8 @@ impl Engine {
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<SyncReport, StoreError> {
-        let keeper = Arc::new(Keeper::default());
-        let keeping = CancellationToken::new();
+        let keeper = Arc::new(LeaseKeeper::default());
+        let stop_keeper = CancellationToken::new();
         let outage = Arc::<tokio::sync::Mutex<Outage>>::default();
         let mut tasks = JoinSet::new();
         for account in &self.accounts {
@@ -77,26 +79,26 @@ impl Engine {
         };
         let mut report = tokio::select! {
             report = all => report?,
-            () = keeper.run(&self.store, self.lease_ttl, &keeping) => Vec::new(),
+            () = keeper.run(&self.store, self.lease_ttl, &stop_keeper) => Vec::new(),
         };
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
-        self.keep_house_once(stop).await;
+        run_after_sync(&self.store, self.retention, stop).await;
         Ok(report)
     }
 
     async fn sync_account(
         &self,
         account: &Arc<Account>,
-        keeper: &Keeper,
+        keeper: &LeaseKeeper,
         outage: &tokio::sync::Mutex<Outage>,
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<Outcome, StoreError> {
-        // Everything wanted when the work begins, however often it has to begin again.
+        // The sync reads what was wanted when it began, however often it has to begin again.
         let mut begun = None;
         let started = Instant::now();
-        // When it was last seen to go forward, and the pages read until then.
-        let mut forward = (started, 0);
+        // When it last made progress, and the pages read until then.
+        let mut progressed = (started, 0);
         let mut waiting = false;
         loop {
             if stop.is_cancelled() {
@@ -113,7 +115,7 @@ impl Engine {
                         info!(account.id = %account.id, "waiting for the lease of another process");
                         waiting = true;
                     }
-                    // A dead process's lease runs out by itself.
+                    // A dead process's lease expires.
                     if started.elapsed() > give_up_after.max(self.lease_ttl * 2) {
                         return Ok(Outcome::NotLeased);
                     }
@@ -123,16 +125,20 @@ impl Engine {
                 Ok(Tried::Ended(Ended::Stopped)) => {}
                 Err(error) => {
                     let pages = account.progress.pages();
-                    if pages > forward.1 {
-                        forward = (Instant::now(), pages);
+                    if pages > progressed.1 {
+                        progressed = (Instant::now(), pages);
                     }
-                    if forward.0.elapsed() > give_up_after {
+                    if progressed.0.elapsed() > give_up_after {
                         return Err(error);
                     }
-                    pause = outage.lock().await.note(&self.store, &error).await;
+                    pause = outage
+                        .lock()
+                        .await
+                        .record_failure(&self.store, &error)
+                        .await;
                     account
                         .progress
-                        .trouble(ACCOUNT, &error.to_string(), error.hint());
+                        .record_failure(ACCOUNT, &error.to_string(), error.hint());
                 }
             }
             let _stopped: Option<()> = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -143,7 +149,7 @@ impl Engine {
     async fn try_account(
         &self,
         account: &Arc<Account>,
-        keeper: &Keeper,
+        keeper: &LeaseKeeper,
         stop: &CancellationToken,
         give_up_after: Duration,
         begun: &mut Option<DateTime<Utc>>,
@@ -162,13 +168,13 @@ impl Engine {
             });
         };
         self.store.lift_suspension(&account.id, true).await?;
-        let until = Until::Covered {
+        let mode = RunMode::Once {
             now: *begun.get_or_insert_with(|| self.clock.agreed(lease.now())),
             give_up_after,
         };
         let stop = stop.child_token();
-        let kept = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
-        let ended = self.under_lease(account, lease, keeper, kept, stop, until);
+        let handle = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
+        let ended = self.run_leased(account, lease, keeper, handle, stop, mode);
         Ok(Tried::Ended(ended.await?))
     }
 }

@@ -1,64 +1,65 @@
-//! The provider's count of a window, compared with the rows held.
+//! The provider's count of a window, compared with the rows stored.
 
 use tracing::{debug, warn};
 
-use crate::engine::account::Stream;
 use crate::engine::failure::Failure;
-use crate::engine::read::window::Reader;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
 use crate::store::page::PageContext;
 use crate::store::window::OpenWindow;
 use paysync_provider::Position;
 
-impl Reader {
-    /// Counts a window. If the provider has more than is held, the window becomes a gap again.
-    pub(super) async fn audit(&self, stream: &Stream, window: &OpenWindow) -> Result<(), Failure> {
-        let provider = &*self.account.provider;
-        let span = window.planned.window;
-        let at = Position {
-            stream: &stream.spec.name,
-            window: span,
-            checkpoint: None,
-            page_size: self.account.page_size,
-        };
-        let (fetched, counted) = self
-            .asking(&stream.spec.name, window.planned.lane)
-            .fetch_and_read(
-                || provider.request_count(&at),
-                |response| provider.count(response),
-            )
-            .await?;
-        failpoint("audit.counted");
-        // Held is asked after counted: what came in between can only make it more.
-        let held = self.store.held(&self.account.id, window).await?;
-        let context = PageContext {
-            provider: self.account.spec.code,
-            window,
-            requested_at: fetched.requested_at,
-            outside: 0,
-            provider_count: Some(counted),
-        };
-        self.store.close_audit(&self.lease, &context, held).await?;
-        if held.lacks(counted) {
-            warn!(
-                account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, records.counted = counted,
-                hint = "nothing to do: the window is read again; if it comes back every day, the count is of something else: set audit = [] for the account",
-                "the provider counts more rows than are held"
-            );
-        } else if held.agrees(counted) {
-            debug!(
-                account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, "the provider counts what is held"
-            );
-        } else {
-            warn!(
-                account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, records.counted = counted,
-                hint = "rows disappeared at the provider, or the account's filter was narrowed; ask them",
-                "the provider counts fewer rows than are held"
-            );
-        }
-        Ok(())
+/// Audits a window. If the provider counts more rows than are stored, the window becomes a gap again.
+pub(crate) async fn audit_window(
+    context: &ReadContext,
+    window: &OpenWindow,
+) -> Result<(), Failure> {
+    let account = &context.account;
+    let provider = &*account.provider;
+    let at = Position {
+        stream: &window.stream,
+        window: window.planned.window,
+        checkpoint: None,
+        page_size: account.page_size,
+    };
+    let (fetched, counted) = RequestContext::new(context, &window.stream, window.planned.lane)
+        .fetch_and_parse(
+            || provider.request_count(&at),
+            |response| provider.count(response),
+        )
+        .await?;
+    failpoint("audit.counted");
+    // Rows are counted here after the provider counted them: what came in between can only make it more.
+    let held = context.store.held(&account.id, window).await?;
+    let page = PageContext {
+        provider: account.spec.code,
+        window,
+        requested_at: fetched.requested_at,
+        outside: 0,
+        provider_count: Some(counted),
+    };
+    context
+        .store
+        .close_audit(&context.lease, &page, held)
+        .await?;
+    if held.lacks(counted) {
+        warn!(
+            records.held = held.rows,
+            records.counted = counted,
+            hint = "nothing to do: the window is read again; if it comes back every day, the count is of something else: set audit = [] for the account",
+            "the provider counts more rows than are held"
+        );
+    } else if held.agrees(counted) {
+        debug!(records.held = held.rows, "the provider counts what is held");
+    } else {
+        warn!(
+            records.held = held.rows,
+            records.counted = counted,
+            hint =
+                "rows disappeared at the provider, or the account's filter was narrowed; ask them",
+            "the provider counts fewer rows than are held"
+        );
     }
+    Ok(())
 }

@@ -1,10 +1,11 @@
-//! The reading of one window: requests, pages, paging, and what is recorded of it.
+//! Reads one window: by its pages, by the ids of its rows, or by counting them.
 
 pub(super) mod audit;
+pub(super) mod context;
 pub(super) mod observer;
 mod page;
-pub(super) mod paging;
+mod paging;
 pub(super) mod provider_clock;
 pub(super) mod repoll;
-pub(super) mod request;
+mod request;
 pub(super) mod window;

@@ -1,5 +1,5 @@
-//! An answer and the items in it: one owns the text, the other points into it. So a page can be
-//! sorted out while the one before it is stored.
+//! An answer and the items in it: one owns the text, the other points into it. So the items of a page can
+//! be prepared while the page before it is stored.
 
 use self_cell::self_cell;
 use serde_json::value::RawValue;
@@ -8,59 +8,56 @@ use crate::engine::item::{ItemContext, Sorted};
 use crate::engine::read::request::Fetched;
 use paysync_provider::{Next, Page, PageError, Response};
 
-/// Items sorted at one go; in between, others have their turn.
-const AT_ONE_GO: usize = 100;
+/// Items prepared before other tasks get their turn.
+const YIELD_EVERY: usize = 100;
 
 self_cell!(
-    /// An answer that has been opened.
-    pub(super) struct Opened {
+    /// A page whose envelope has been parsed.
+    pub(super) struct ParsedPage {
         owner: Fetched,
         #[covariant]
         dependent: Contents,
     }
 );
 
-/// What a page holds.
 struct Contents<'a> {
-    /// Items not yet sorted.
-    left: std::vec::IntoIter<&'a RawValue>,
-    sorted: Sorted<'a>,
-    items: u64,
+    unprepared: std::vec::IntoIter<&'a RawValue>,
+    items: Sorted<'a>,
+    item_count: u64,
     next: Next,
-    count: Option<u64>,
+    provider_count: Option<u64>,
 }
 
-impl Opened {
-    /// Opens an answer with what reads its envelope.
-    pub(super) fn open(
+impl ParsedPage {
+    pub(super) fn parse(
         fetched: Fetched,
-        read: impl for<'r> FnOnce(&'r Response) -> Result<Page<'r>, PageError>,
+        parse: impl for<'r> FnOnce(&'r Response) -> Result<Page<'r>, PageError>,
     ) -> Result<Self, PageError> {
         Self::try_new(fetched, |fetched| {
-            let Page { items, next, count } = read(&fetched.response)?;
+            let Page { items, next, count } = parse(&fetched.response)?;
             Ok(Contents {
-                sorted: Sorted::default(),
-                items: u64::try_from(items.len()).unwrap_or(u64::MAX),
-                left: items.into_iter(),
+                items: Sorted::default(),
+                item_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
+                unprepared: items.into_iter(),
                 next,
-                count,
+                provider_count: count,
             })
         })
     }
 
-    /// Sorts all items, and lets others have their turn in between.
-    pub(super) async fn sort(&mut self, context: ItemContext<'_>) {
-        while self.sort_some(context) {
+    /// Prepares all items, and lets other tasks have their turn in between.
+    pub(super) async fn prepare_items(&mut self, context: ItemContext<'_>) {
+        while self.prepare_some(context) {
             tokio::task::yield_now().await;
         }
     }
 
-    fn sort_some(&mut self, context: ItemContext<'_>) -> bool {
+    fn prepare_some(&mut self, context: ItemContext<'_>) -> bool {
         self.with_dependent_mut(|_, contents| {
-            for item in contents.left.by_ref().take(AT_ONE_GO) {
-                contents.sorted.add(context, item);
+            for item in contents.unprepared.by_ref().take(YIELD_EVERY) {
+                contents.items.add(context, item);
             }
-            contents.left.len() > 0
+            contents.unprepared.len() > 0
         })
     }
 
@@ -68,13 +65,14 @@ impl Opened {
         self.borrow_owner()
     }
 
-    pub(super) fn sorted(&self) -> &Sorted<'_> {
-        &self.borrow_dependent().sorted
+    /// The items prepared so far.
+    pub(super) fn items(&self) -> &Sorted<'_> {
+        &self.borrow_dependent().items
     }
 
     /// How many items were sent.
-    pub(super) fn items(&self) -> u64 {
-        self.borrow_dependent().items
+    pub(super) fn item_count(&self) -> u64 {
+        self.borrow_dependent().item_count
     }
 
     /// What comes after the page.
@@ -83,7 +81,7 @@ impl Opened {
     }
 
     /// The provider's own count, if it gave one.
-    pub(super) fn count(&self) -> Option<u64> {
-        self.borrow_dependent().count
+    pub(super) fn provider_count(&self) -> Option<u64> {
+        self.borrow_dependent().provider_count
     }
 }

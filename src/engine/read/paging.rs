@@ -1,34 +1,20 @@
-//! What follows a page, by the way the stream's pages behave: pure.
+//! What follows a page, by the paging of its stream: pure.
 
 use std::collections::BTreeSet;
 
-use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::engine::failure::PagingError;
 use paysync_provider::model::Window;
 use paysync_provider::{Checkpoint, Next, Paging, StreamSpec};
 
-/// Rows read twice where an order that moves must be paged, to see that nothing slipped.
+/// Rows read twice where the order of pages may shift, to see that no row slipped between them.
 const OVERLAP_ROWS: u64 = 50;
 
-/// How often a window whose rows change places is walked before it is left for later.
-const MOST_ROUNDS: u32 = 50;
+/// Rounds over a window whose rows change places before it is left for later.
+const MAX_ROUNDS: u32 = 50;
 
-/// A page that lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum PagingError {
-    /// The same cursor again: going on would be a loop.
-    #[error("the provider's cursor repeats; more rows may share one time than a page holds")]
-    RepeatedCheckpoint,
-    /// More is promised and nothing given.
-    #[error("the page is empty and yet promises more")]
-    EmptyPageWithMore,
-    /// Rows change places between pages, and no walk has met them all.
-    #[error("rows moved between two pages")]
-    RowsMoved,
-}
-
-/// A page as the rules see it.
+/// What the rules need to know of a page.
 #[derive(Debug)]
 pub(crate) struct PageFacts<'a> {
     pub(crate) window: Window,
@@ -39,13 +25,13 @@ pub(crate) struct PageFacts<'a> {
     pub(crate) items: u64,
     /// Ids of its rows, in the order they were sent.
     pub(crate) ids: Vec<&'a str>,
-    /// Hashes of the items that became no rows.
+    /// Hashes of the items that cannot become rows.
     pub(crate) others: Vec<u128>,
     /// What the provider says comes next.
     pub(crate) next: Next,
 }
 
-/// What to do with the window.
+/// What becomes of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
     More(Checkpoint),
@@ -53,34 +39,35 @@ pub(crate) enum Step {
     Split(Window, Window),
 }
 
-/// What a window's pages have shown so far.
+/// The pages of a window so far.
 #[derive(Debug, Default)]
-pub(crate) struct Walk {
-    /// Checkpoints of keyset and numbered pages.
+pub(crate) struct PagingState {
+    /// Checkpoints of keyset and numbered pages seen so far.
     checkpoints: BTreeSet<String>,
-    offsets: Offsets,
+    offsets: OffsetScan,
 }
 
-/// A walk by offset over an order that moves: round after round, until one has met every row.
+/// A scan by offset over an order that may shift: round after round, until one has seen every row.
 ///
 /// A round in which each page shows the last row of the page before, and as many rows as it counted,
-/// has met them all. If rows of equal times change places with each request, no round does; then
+/// has seen them all. If rows of equal times change places with each request, no round has; then
 /// rounds are added up as long as they count the same, for which no row may have come or gone.
 #[derive(Debug, Default)]
-struct Offsets {
+struct OffsetScan {
     rounds: u32,
-    /// Rows met in this round, and in those before that counted the same; hashes of their ids.
-    met: BTreeSet<u128>,
-    met_this_round: BTreeSet<u128>,
+    /// Hashes of the ids seen in the rounds before that counted the same.
+    seen: BTreeSet<u128>,
+    /// The same for this round.
+    seen_this_round: BTreeSet<u128>,
     /// Whether a page of this round lacked the last row of the page before.
     moved: bool,
-    /// Items of this round that stood on their page twice.
-    doubled: u64,
+    /// Items of this round that were on their page twice.
+    repeated: u64,
     /// Rows that the round before counted.
     counted: Option<u64>,
 }
 
-impl Walk {
+impl PagingState {
     /// Decides what follows a page.
     pub(crate) fn after_page(
         &mut self,
@@ -129,7 +116,7 @@ impl Walk {
     }
 }
 
-impl Offsets {
+impl OffsetScan {
     fn after_page(
         &mut self,
         stream: &StreamSpec,
@@ -142,16 +129,16 @@ impl Offsets {
         };
         self.moved |= last_id.is_some_and(|last_id| !page.ids.contains(&last_id));
         let ids = page.ids.iter().map(|id| xxh3_128(id.as_bytes()));
-        let met: BTreeSet<u128> = ids.chain(page.others.iter().copied()).collect();
-        // An item that stands twice on a page is one row at two places.
-        self.doubled += page.items.saturating_sub(count(met.len()));
-        self.met_this_round.extend(met);
+        let seen: BTreeSet<u128> = ids.chain(page.others.iter().copied()).collect();
+        // An item that is twice on a page is one row at two offsets.
+        self.repeated += page.items.saturating_sub(count(seen.len()));
+        self.seen_this_round.extend(seen);
         let end = offset + page.items;
         if more && page.items > 0 {
             return Ok(Step::More(at(next_offset(offset, page), page)));
         }
-        // Where a short page is no proof of the end, asking for the last row alone and getting just
-        // one is; getting none tells that rows have gone.
+        // Where a short page is no proof of the end, a request for the last row alone is: one row proves the
+        // end, none proves that rows have gone.
         let is_proof = page.items == 0 || (page.items == 1 && last_id.is_some());
         if !stream.short_page_ends && !is_proof {
             return Ok(Step::More(at(end - 1, page)));
@@ -162,22 +149,22 @@ impl Offsets {
 
     /// A round has come to its end, after counting this many rows.
     fn end_round(&mut self, counted: u64) -> Result<Step, PagingError> {
-        let doubled = std::mem::take(&mut self.doubled);
-        let all = |met: &BTreeSet<u128>| count(met.len()) + doubled >= counted;
-        if !self.moved && all(&self.met_this_round) {
+        let repeated = std::mem::take(&mut self.repeated);
+        let all = |seen: &BTreeSet<u128>| count(seen.len()) + repeated >= counted;
+        if !self.moved && all(&self.seen_this_round) {
             return Ok(Step::Close);
         }
         if self.counted != Some(counted) {
-            self.met.clear();
+            self.seen.clear();
         }
-        self.met.append(&mut self.met_this_round);
-        if self.counted == Some(counted) && all(&self.met) {
+        self.seen.append(&mut self.seen_this_round);
+        if self.counted == Some(counted) && all(&self.seen) {
             return Ok(Step::Close);
         }
         self.counted = Some(counted);
         self.moved = false;
         self.rounds += 1;
-        if self.rounds >= MOST_ROUNDS {
+        if self.rounds >= MAX_ROUNDS {
             return Err(PagingError::RowsMoved);
         }
         Ok(Step::More(Checkpoint::Offset {
@@ -259,11 +246,18 @@ mod tests {
         } else {
             Next::End
         };
-        step_of(&mut Walk::default(), stream, seconds, checkpoint, ids, next)
+        step_of(
+            &mut PagingState::default(),
+            stream,
+            seconds,
+            checkpoint,
+            ids,
+            next,
+        )
     }
 
     fn step_of(
-        walk: &mut Walk,
+        paging: &mut PagingState,
         stream: &StreamSpec,
         seconds: i64,
         checkpoint: Option<&Checkpoint>,
@@ -279,7 +273,7 @@ mod tests {
             others: Vec::new(),
             next,
         };
-        walk.after_page(stream, &page)
+        paging.after_page(stream, &page)
     }
 
     #[test]
@@ -309,10 +303,10 @@ mod tests {
         }
     }
 
-    /// Walks one second whose rows stand in another order each time; how many pages it took.
-    fn walk_of(short_page_ends: bool, mut order: impl FnMut() -> Vec<String>) -> (Walk, u32) {
+    /// Scans one second whose rows are in another order for each request; how many pages it took.
+    fn scan(short_page_ends: bool, mut order: impl FnMut() -> Vec<String>) -> (PagingState, u32) {
         let shifting = stream(Paging::Shifting, short_page_ends);
-        let mut walk = Walk::default();
+        let mut paging = PagingState::default();
         let mut checkpoint = None;
         for requests in 1.. {
             let rows = order();
@@ -325,7 +319,7 @@ mod tests {
                 .map(String::as_str)
                 .collect();
             match step_of(
-                &mut walk,
+                &mut paging,
                 &shifting,
                 1,
                 checkpoint.as_ref(),
@@ -335,11 +329,11 @@ mod tests {
             .unwrap()
             {
                 Step::More(next) => checkpoint = Some(next),
-                Step::Close => return (walk, requests),
+                Step::Close => return (paging, requests),
                 Step::Split(..) => panic!("one second cannot be split"),
             }
         }
-        unreachable!("the walk ends or panics")
+        unreachable!("the scan ends or panics")
     }
 
     fn rows(count: u32) -> Vec<String> {
@@ -349,39 +343,39 @@ mod tests {
     #[test]
     fn one_second_is_paged_with_an_overlap() {
         let shifting = stream(Paging::Shifting, true);
-        let mut walk = Walk::default();
+        let mut paging = PagingState::default();
         let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
-            step_of(&mut walk, &shifting, 1, checkpoint, ids, Next::End)
+            step_of(&mut paging, &shifting, 1, checkpoint, ids, Next::End)
         };
         let second = more(go(None, &["a", "b", "c", "d"]));
         assert_eq!(second, offset(2, "d"));
         assert_eq!(go(Some(&second), &["c", "d", "e"]), Ok(Step::Close));
         for short_page_ends in [true, false] {
             for count in 0..30 {
-                let (walk, _) = walk_of(short_page_ends, || rows(count));
+                let (paging, _) = scan(short_page_ends, || rows(count));
                 assert_eq!(
-                    walk.offsets.rounds, 0,
-                    "an order that stands still needs one round"
+                    paging.offsets.rounds, 0,
+                    "an order that does not change needs one round"
                 );
             }
         }
     }
 
     #[test]
-    fn a_second_in_changing_order_is_walked_until_every_row_was_met() {
+    fn a_second_in_changing_order_is_scanned_until_every_row_was_seen() {
         for (seed, short_page_ends) in (0..40).flat_map(|seed| [(seed, true), (seed, false)]) {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (walk, pages) = walk_of(short_page_ends, || {
+            let (paging, pages) = scan(short_page_ends, || {
                 let mut rows = rows(11);
                 random.shuffle(&mut rows);
                 rows
             });
             assert!(pages > 3, "{pages} pages");
-            let met: BTreeSet<u128> = &walk.offsets.met | &walk.offsets.met_this_round;
+            let seen: BTreeSet<u128> = &paging.offsets.seen | &paging.offsets.seen_this_round;
             assert_eq!(
-                met.len(),
+                seen.len(),
                 11,
-                "seed {seed}: closed before every row was met"
+                "seed {seed}: closed before every row was seen"
             );
         }
     }
@@ -389,9 +383,9 @@ mod tests {
     #[test]
     fn rows_that_leave_begin_the_count_again() {
         let shifting = stream(Paging::Shifting, true);
-        let mut walk = Walk::default();
+        let mut paging = PagingState::default();
         let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
-            step_of(&mut walk, &shifting, 1, checkpoint, ids, Next::End)
+            step_of(&mut paging, &shifting, 1, checkpoint, ids, Next::End)
         };
         let again = Checkpoint::Offset {
             offset: 0,
@@ -413,9 +407,9 @@ mod tests {
             last_id: None,
         };
         let after = |answer: &[&str]| {
-            let mut walk = Walk::default();
+            let mut paging = PagingState::default();
             let mut go = |checkpoint: Option<&Checkpoint>, ids: &[&str]| {
-                step_of(&mut walk, &shifting, 9, checkpoint, ids, Next::End)
+                step_of(&mut paging, &shifting, 9, checkpoint, ids, Next::End)
             };
             let proof = more(go(None, &["a", "b"]));
             assert_eq!(proof, offset(1, "b"));
@@ -435,15 +429,15 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_stands_twice_keeps_no_window_open() {
-        let (walk, _) = walk_of(false, || ["a", "b", "b", "c"].map(str::to_owned).to_vec());
-        assert_eq!(walk.offsets.rounds, 0);
+    fn a_row_that_is_sent_twice_keeps_no_window_open() {
+        let (paging, _) = scan(false, || ["a", "b", "b", "c"].map(str::to_owned).to_vec());
+        assert_eq!(paging.offsets.rounds, 0);
     }
 
     #[test]
-    fn a_walk_that_meets_no_end_is_given_up() {
+    fn a_scan_without_end_is_given_up() {
         let shifting = stream(Paging::Shifting, true);
-        let mut walk = Walk::default();
+        let mut paging = PagingState::default();
         let mut checkpoint = None;
         let mut rounds = 0;
         let error = loop {
@@ -453,7 +447,7 @@ mod tests {
                 _ => vec!["x"],
             };
             match step_of(
-                &mut walk,
+                &mut paging,
                 &shifting,
                 1,
                 checkpoint.as_ref(),
@@ -467,14 +461,14 @@ mod tests {
             rounds += 1;
             assert!(rounds < 1000);
             if rounds % 2 == 0 {
-                walk.offsets.counted = None;
+                paging.offsets.counted = None;
             }
         };
         assert_eq!(error, PagingError::RowsMoved);
     }
 
     #[test]
-    fn pages_that_lie_are_errors() {
+    fn pages_that_contradict_each_other_are_errors() {
         let keyset = stream(Paging::Keyset, true);
         assert_eq!(
             step(&keyset, 9, None, &[], true),
@@ -498,10 +492,10 @@ mod tests {
     fn a_cursor_that_comes_round_again_is_noticed() {
         let keyset = stream(Paging::Keyset, true);
         let cursor = |page| Checkpoint::Page { page, size: None };
-        let mut walk = Walk::default();
+        let mut paging = PagingState::default();
         let mut go = |from: u64, to: u64| {
             let next = Next::More(cursor(to));
-            step_of(&mut walk, &keyset, 9, Some(&cursor(from)), &["a"], next)
+            step_of(&mut paging, &keyset, 9, Some(&cursor(from)), &["a"], next)
         };
         assert!(go(1, 2).is_ok());
         assert!(go(2, 3).is_ok());

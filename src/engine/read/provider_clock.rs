@@ -1,82 +1,84 @@
-//! A provider whose clock is behind: what it will yet date into the past is no past there.
+//! A provider's clock that lags behind the database's.
 //!
-//! Rows carry the provider's times. If its clock is set back by an hour, the rows of the next hour are
-//! dated into an hour that may be covered already. So nothing counts as covered, and nothing is
-//! planned, that is still to come by the clock of its last answer. A clock that is ahead needs no
-//! care: its rows are read when their time has come.
+//! Rows carry the provider's times. If its clock is set back by an hour, the rows of the next hour get times
+//! of an hour that may be covered already. So the planner's now is the provider's, and coverage beyond it is
+//! rolled back. A clock that is ahead needs no care: its rows are read when their time has come.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use crate::clock::WORST_SKEW;
-use crate::engine::progress::SILENCE;
-use crate::engine::read::window::Reader;
-use crate::store::StoreError;
+use crate::engine::account::Account;
+use crate::engine::progress::LOG_INTERVAL;
 use crate::store::stream::StreamState;
+use crate::store::{Store, StoreError};
 use paysync_provider::model::Window;
 
-/// A date that is older than this is a proxy's mistake: waiting for it would help nobody.
-const OLDEST: TimeDelta = TimeDelta::hours(6);
+/// A date older than this is a proxy's mistake, which no wait makes right.
+const MAX_LAG: TimeDelta = TimeDelta::hours(6);
 
-/// Dates are whole seconds, and seconds pass on the way: smaller changes are none.
-const ROUGHLY: TimeDelta = TimeDelta::seconds(2);
+/// Dates are whole seconds, and a request takes seconds: changes up to this size are ignored.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 
-/// How far behind to take a provider whose answer is dated `measured` before it was asked for, known
-/// so far as `known`.
-fn taken_as(known: TimeDelta, measured: TimeDelta) -> TimeDelta {
-    if measured <= WORST_SKEW || measured > OLDEST {
+/// How far the provider's clock lags, if an answer is dated `measured` before its request was sent and the
+/// estimate so far is `known`.
+fn estimate_lag(known: TimeDelta, measured: TimeDelta) -> TimeDelta {
+    if measured <= WORST_SKEW || measured > MAX_LAG {
         TimeDelta::zero()
-    } else if (known - ROUGHLY - measured).abs() <= ROUGHLY {
+    } else if (known - TOLERANCE - measured).abs() <= TOLERANCE {
         known
     } else {
-        measured + ROUGHLY
+        measured + TOLERANCE
     }
 }
 
-impl Reader {
-    /// Notes the date of an answer.
-    pub(super) fn note_date(&self, date: Option<DateTime<Utc>>, requested_at: DateTime<Utc>) {
-        let Some(date) = date else { return };
-        let progress = &self.account.progress;
-        let behind = taken_as(progress.behind(), requested_at - date);
-        progress.set_behind(behind);
-        let told =
-            (behind > TimeDelta::zero()).then(|| progress.notice("the provider's clock", SILENCE));
-        if let Some(times) = told.flatten() {
-            warn!(
-                account.id = %self.account.id, seconds = behind.num_seconds(), times,
-                hint = "tell the provider; new rows are read by its clock: late, but none is lost",
-                "the provider's clock is behind the database's"
-            );
-        }
+/// Updates the estimate by the date of an answer.
+pub(super) fn record_date(
+    account: &Account,
+    date: Option<DateTime<Utc>>,
+    requested_at: DateTime<Utc>,
+) {
+    let Some(date) = date else { return };
+    let progress = &account.progress;
+    let lag = estimate_lag(progress.clock_lag(), requested_at - date);
+    progress.set_clock_lag(lag);
+    if lag > TimeDelta::zero()
+        && let Some(times) = progress.record_event("the provider's clock", LOG_INTERVAL)
+    {
+        warn!(
+            seconds = lag.num_seconds(),
+            times,
+            hint = "tell the provider; new rows are read by its clock: late, but none is lost",
+            "the provider's clock is behind the database's"
+        );
     }
+}
 
-    /// Takes back what was read or begun beyond the provider's `now`. Whether there was any.
-    pub(crate) async fn take_back(
-        &self,
-        states: &[StreamState],
-        now: DateTime<Utc>,
-        behind: TimeDelta,
-    ) -> Result<bool, StoreError> {
-        let mut taken = false;
-        for state in states {
-            let covered = state.progress.coverage.end().filter(|end| *end > now);
-            let begun = state.open.iter().map(|open| open.planned.window.end());
-            let Some(reach) = begun.chain(covered).max().filter(|end| *end > now) else {
-                continue;
-            };
-            // The clock was set back after the last reading at the latest; what was made since is
-            // dated from here on.
-            let from = covered.map_or(now, |end| end - behind).min(now);
-            if let Some(span) = Window::new(from, reach) {
-                self.store
-                    .forget_coverage(&self.account.id, Some(&state.stream), span)
-                    .await?;
-                taken = true;
-            }
+/// Rolls back what is covered or being read beyond `now` by the provider's clock. Whether there was any.
+pub(crate) async fn roll_back_coverage(
+    store: &Store,
+    account_id: &str,
+    states: &[StreamState],
+    now: DateTime<Utc>,
+    clock_lag: TimeDelta,
+) -> Result<bool, StoreError> {
+    let mut rolled_back = false;
+    for state in states {
+        let covered = state.progress.coverage.end().filter(|end| *end > now);
+        let open = state.open.iter().map(|open| open.planned.window.end());
+        let Some(reach) = open.chain(covered).max().filter(|end| *end > now) else {
+            continue;
+        };
+        // The clock was set back after the last read at the latest: rows made since have times from here on.
+        let from = covered.map_or(now, |end| end - clock_lag).min(now);
+        if let Some(span) = Window::new(from, reach) {
+            store
+                .forget_coverage(account_id, Some(&state.stream), span)
+                .await?;
+            rolled_back = true;
         }
-        Ok(taken)
     }
+    Ok(rolled_back)
 }
 
 #[cfg(test)]
@@ -84,18 +86,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_changes_are_none_and_old_dates_a_mistake() {
+    fn small_changes_and_old_dates_are_ignored() {
         let seconds = TimeDelta::seconds;
-        let taken = |known, measured| taken_as(seconds(known), seconds(measured)).num_seconds();
-        assert_eq!(taken(0, 1), 0);
-        assert_eq!(taken(0, 20), 0);
-        assert_eq!(taken(0, 3600), 3602);
+        let lag = |known, measured| estimate_lag(seconds(known), seconds(measured)).num_seconds();
+        assert_eq!(lag(0, 1), 0);
+        assert_eq!(lag(0, 20), 0);
+        assert_eq!(lag(0, 3600), 3602);
         for measured in 3598..=3602 {
-            assert_eq!(taken(3602, measured), 3602, "{measured}");
+            assert_eq!(lag(3602, measured), 3602, "{measured}");
         }
-        assert_eq!(taken(3602, 3603), 3605);
-        assert_eq!(taken(3602, 3000), 3002);
-        assert_eq!(taken(3602, 0), 0);
-        assert_eq!(taken(0, 7 * 3600), 0);
+        assert_eq!(lag(3602, 3603), 3605);
+        assert_eq!(lag(3602, 3000), 3002);
+        assert_eq!(lag(3602, 0), 0);
+        assert_eq!(lag(0, 7 * 3600), 0);
     }
 }

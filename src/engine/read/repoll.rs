@@ -1,139 +1,141 @@
-//! Rows that are not final, asked for by id: their window only says which rows to look for.
+//! Non-final rows, requested by id: their window only says which rows to look for.
 //!
-//! It proves nothing about coverage; a provider that will not do it costs a pass, no more.
+//! A repoll proves nothing about coverage; a provider that refuses it costs a pass, no more.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::debug;
 
-use crate::engine::account::Stream;
 use crate::engine::failure::Failure;
 use crate::engine::item::{ItemContext, Notes, Sorted};
-use crate::engine::read::request::Fetched;
-use crate::engine::read::window::Reader;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::observer;
+use crate::engine::read::request::{Fetched, RequestContext};
 use crate::failpoint::failpoint;
 use crate::store::again::OpenRow;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use paysync_provider::{Checkpoint, PageError};
 
-impl Reader {
-    /// Asks for the open rows of a window, some at a time.
-    pub(super) async fn repoll(&self, stream: &Stream, window: &OpenWindow) -> Result<(), Failure> {
-        let by_id = self.account.spec.by_id.ok_or(PageError::Position(
-            "the provider cannot be asked for rows by id",
-        ))?;
-        let started = self.clock.now();
-        let mut total = PageCounts::default();
-        let mut from = window.checkpoint.as_ref().and_then(row_of);
-        loop {
-            let mut rows = self
-                .store
-                .open_rows(
-                    &self.account.id,
-                    window.planned.window,
-                    by_id.statuses,
-                    from.as_ref(),
-                    by_id.batch.saturating_add(1),
-                )
-                .await?;
-            let batch = usize::try_from(by_id.batch).unwrap_or(usize::MAX);
-            let next = rows.split_off(batch.min(rows.len())).pop();
-            total += self.ask_for(stream, window, rows, next.as_ref()).await?;
-            if next.is_none() {
-                self.note_window(stream, window, &total, started);
-                return Ok(());
-            }
-            from = next;
-            if self.stop.is_cancelled() {
-                return Err(Failure::Stopped);
-            }
+/// Requests the non-final rows of a window by their ids, one batch after another.
+pub(crate) async fn repoll_window(
+    context: &ReadContext,
+    window: &OpenWindow,
+) -> Result<(), Failure> {
+    let account = &context.account;
+    let by_id = account.spec.by_id.ok_or(PageError::Position(
+        "the provider cannot be asked for rows by id",
+    ))?;
+    let started = context.clock.now();
+    let mut total = PageCounts::default();
+    let mut from = window.checkpoint.as_ref().and_then(row_of);
+    loop {
+        let mut rows = context
+            .store
+            .open_rows(
+                &account.id,
+                window.planned.window,
+                by_id.statuses,
+                from.as_ref(),
+                by_id.batch.saturating_add(1),
+            )
+            .await?;
+        let batch = usize::try_from(by_id.batch).unwrap_or(usize::MAX);
+        let next = rows.split_off(batch.min(rows.len())).pop();
+        total += repoll_rows(context, window, &rows, next.as_ref()).await?;
+        if next.is_none() {
+            observer::record_window(account, &total, context.clock.now() - started);
+            return Ok(());
+        }
+        from = next;
+        if context.stop.is_cancelled() {
+            return Err(Failure::Stopped);
         }
     }
+}
 
-    /// Asks for some rows, until the provider shows no more of them: it may answer with fewer at once
-    /// than were asked for.
-    async fn ask_for(
-        &self,
-        stream: &Stream,
-        window: &OpenWindow,
-        rows: Vec<OpenRow>,
-        next: Option<&OpenRow>,
-    ) -> Result<PageCounts, Failure> {
-        let provider = &*self.account.provider;
-        let asking = self.asking(&stream.spec.name, window.planned.lane);
-        let all: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-        let mut total = PageCounts::default();
-        loop {
-            let asked = left.len();
-            let fetched = if left.is_empty() {
-                None
-            } else {
-                let make = || provider.request_by_id(&left);
-                let read = |response: &_| provider.items_by_id(response).map(|_| ());
-                Some(asking.fetch_and_read(make, read).await?.0)
-            };
-            failpoint("repoll.fetched");
-            let sorted = match &fetched {
-                Some(Fetched { response, .. }) => {
-                    let context = ItemContext {
-                        provider,
-                        spec: &self.account.spec,
-                        rules: &self.account.rules,
-                        axis: None,
-                        lossy: response.lossy,
-                    };
-                    Sorted::of(context, &provider.items_by_id(response)?)
-                }
-                None => Sorted::default(),
-            };
-            let read = |transaction: &_| self.note_words(transaction);
-            let notes = Notes::telling(&read, &sorted);
-            let items = sorted.readable(provider, &notes);
-            let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
-            let others = shown.difference(&all).count();
-            if others > 0 {
-                return Err(Failure::OtherRows { rows: others });
+/// Requests some rows until the provider shows no more of them: an answer may hold fewer than were
+/// requested.
+async fn repoll_rows(
+    context: &ReadContext,
+    window: &OpenWindow,
+    rows: &[OpenRow],
+    next: Option<&OpenRow>,
+) -> Result<PageCounts, Failure> {
+    let account = &context.account;
+    let provider = &*account.provider;
+    let requests = RequestContext::new(context, &window.stream, window.planned.lane);
+    let requested: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut total = PageCounts::default();
+    loop {
+        let asked = left.len();
+        let fetched = if left.is_empty() {
+            None
+        } else {
+            let make = || provider.request_by_id(&left);
+            let parse = |response: &_| provider.items_by_id(response).map(|_| ());
+            Some(requests.fetch_and_parse(make, parse).await?.0)
+        };
+        failpoint("repoll.fetched");
+        let sorted = match &fetched {
+            Some(Fetched { response, .. }) => {
+                let context = ItemContext {
+                    provider,
+                    spec: &account.spec,
+                    rules: &account.rules,
+                    axis: None,
+                    lossy: response.lossy,
+                };
+                Sorted::of(context, &provider.items_by_id(response)?)
             }
-            left.retain(|id| !shown.contains(id.as_str()));
-            let again = !left.is_empty() && left.len() < asked;
-            let resume = if again { rows.first() } else { next };
-            let commit = PageCommit {
-                context: PageContext {
-                    provider: self.account.spec.code,
-                    window,
-                    requested_at: fetched
-                        .as_ref()
-                        .map_or_else(|| self.lease.now(), |fetched| fetched.requested_at),
-                    outside: 0,
-                    provider_count: None,
+            None => Sorted::default(),
+        };
+        let read = |transaction: &_| observer::record_unknown_words(account, transaction);
+        let notes = Notes::telling(&read, &sorted);
+        let items = sorted.readable(provider, &notes);
+        let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
+        let others = shown.difference(&requested).count();
+        if others > 0 {
+            return Err(Failure::OtherRows { rows: others });
+        }
+        left.retain(|id| !shown.contains(id.as_str()));
+        let again = !left.is_empty() && left.len() < asked;
+        let resume = if again { rows.first() } else { next };
+        let commit = PageCommit {
+            context: PageContext {
+                provider: account.spec.code,
+                window,
+                requested_at: fetched
+                    .as_ref()
+                    .map_or_else(|| context.lease.now(), |fetched| fetched.requested_at),
+                outside: 0,
+                provider_count: None,
+            },
+            items,
+            quarantined: sorted.quarantined.clone(),
+            created: None,
+            likely_new: false,
+            then: resume.map_or(
+                Then::Close {
+                    length: None,
+                    refuted: false,
                 },
-                items,
-                quarantined: sorted.quarantined.clone(),
-                created: None,
-                likely_new: false,
-                then: resume.map_or(
-                    Then::Close {
-                        length: None,
-                        refuted: false,
-                    },
-                    |row| Then::More(checkpoint_at(row)),
-                ),
-            };
-            let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts, &notes);
-            total += counts;
-            if !again {
-                if !left.is_empty() {
-                    debug!(
-                        account.id = %self.account.id, stream.name = %stream.spec.name, records.missing = left.len(),
-                        "rows asked for by id are not shown"
-                    );
-                }
-                return Ok(total);
+                |row| Then::More(checkpoint_at(row)),
+            ),
+        };
+        let counts = context.store.commit_page(&context.lease, commit).await?;
+        observer::record_page(account, window, &counts, &notes);
+        total += counts;
+        if !again {
+            if !left.is_empty() {
+                debug!(
+                    records.missing = left.len(),
+                    "rows asked for by id are not shown"
+                );
             }
+            return Ok(total);
         }
     }
 }

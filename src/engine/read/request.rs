@@ -1,4 +1,4 @@
-//! Requests, one try after another: the account's budget, the wait a provider asks for, the counters.
+//! Requests with a few tries each: the account's budget, the wait a provider asks for, the counters.
 
 use std::time::Duration;
 
@@ -7,33 +7,34 @@ use metrics::{counter, histogram};
 use tracing::debug;
 
 use crate::engine::failure::{Directive, Failure};
-use crate::engine::read::window::Reader;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::provider_clock;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::telemetry;
 use crate::transport::{Urgency, retry};
 use paysync_provider::{Authenticity, PageError, Request, Response};
 
-/// An answer with when it was asked for.
+/// An answer.
 pub(super) struct Fetched {
     pub(super) response: Response,
     /// Whether its signature does not match, which the account tolerates.
-    pub(super) doubtful: bool,
-    /// By the database's clock.
+    pub(super) signature_mismatch: bool,
+    /// When its request was sent, by the database's clock.
     pub(super) requested_at: DateTime<Utc>,
 }
 
-/// What one stream asks its provider.
-pub(super) struct Asking<'a> {
-    reader: &'a Reader,
+/// How the requests for one stream are sent.
+pub(super) struct RequestContext<'a> {
+    context: &'a ReadContext,
     stream: &'a str,
     urgency: Urgency,
 }
 
-impl Reader {
-    pub(super) fn asking<'a>(&'a self, stream: &'a str, lane: Lane) -> Asking<'a> {
-        Asking {
-            reader: self,
+impl<'a> RequestContext<'a> {
+    pub(super) fn new(context: &'a ReadContext, stream: &'a str, lane: Lane) -> Self {
+        Self {
+            context,
             stream,
             urgency: match lane {
                 Lane::Live => Urgency::Urgent,
@@ -41,9 +42,7 @@ impl Reader {
             },
         }
     }
-}
 
-impl Asking<'_> {
     /// Fetches an answer, with a few tries; each makes its request anew.
     pub(super) async fn fetch(
         &self,
@@ -58,17 +57,17 @@ impl Asking<'_> {
         }
     }
 
-    /// Fetches an answer and reads it; one that cannot be read is asked for again.
-    pub(super) async fn fetch_and_read<T>(
+    /// Fetches an answer and parses it; one that cannot be parsed is requested again.
+    pub(super) async fn fetch_and_parse<T>(
         &self,
         make: impl Fn() -> Result<Request, PageError>,
-        read: impl Fn(&Response) -> Result<T, PageError>,
+        parse: impl Fn(&Response) -> Result<T, PageError>,
     ) -> Result<(Fetched, T), Failure> {
         let mut delays = retry::within_run();
         loop {
             let fetched = self.fetch(&make, &mut delays).await?;
-            match read(&fetched.response) {
-                Ok(read) => return Ok((fetched, read)),
+            match parse(&fetched.response) {
+                Ok(parsed) => return Ok((fetched, parsed)),
                 Err(error) => self.retry_or_fail(error.into(), &mut delays).await?,
             }
         }
@@ -78,22 +77,22 @@ impl Asking<'_> {
         &self,
         make: &impl Fn() -> Result<Request, PageError>,
     ) -> Result<Fetched, Failure> {
-        let account = &self.reader.account;
+        let account = &self.context.account;
         let waited = self
             .unless_stopped(account.wire.wait_for_place(self.urgency))
             .await?
             .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
-        if self.reader.kept.is_over() {
+        if self.context.lease_handle.is_over() {
             return Err(StoreError::LeaseLost.into());
         }
         let request = make()?;
-        let requested_at = self.reader.lease.now();
+        let requested_at = self.context.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
             .wire
-            .send(&*account.provider, request, self.reader.clock.now())
+            .send(&*account.provider, request, self.context.clock.now())
             .await;
         let status = answer.as_ref().map_or_else(
             |_| "error".to_owned(),
@@ -108,10 +107,10 @@ impl Asking<'_> {
         .increment(1);
         let answer = answer?;
         if answer.response.status == 200 {
-            self.reader.note_date(answer.date, requested_at);
+            provider_clock::record_date(account, answer.date, requested_at);
             return Ok(Fetched {
                 response: answer.response,
-                doubtful: answer.authenticity == Authenticity::Doubtful,
+                signature_mismatch: answer.authenticity == Authenticity::Doubtful,
                 requested_at,
             });
         }
@@ -123,22 +122,22 @@ impl Asking<'_> {
         })
     }
 
-    /// Waits before another try, or gives the failure back when the tries are used up or no try can
-    /// help.
+    /// Waits before another try, or returns the failure if the tries are used up or no try can help.
     pub(super) async fn retry_or_fail(
         &self,
         failure: Failure,
         delays: &mut impl Iterator<Item = Duration>,
     ) -> Result<(), Failure> {
+        let account = &self.context.account;
         let throttled = match failure.directive() {
             Directive::Retry => None,
             Directive::Throttle => {
                 let Failure::Refused { retry_after, .. } = &failure else {
                     return Err(failure);
                 };
-                let floor = self.reader.account.spec.retry_after_floor;
+                let floor = account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
-                self.reader.account.wire.pause(wait);
+                account.wire.pause(wait);
                 if failure.long_wait().is_some() {
                     return Err(failure);
                 }
@@ -151,10 +150,10 @@ impl Asking<'_> {
         };
         // The budget itself holds the next try back for the wait that the provider asked for.
         let delay = retry::jittered(bound);
-        counter!(telemetry::RETRIES, "account" => self.reader.account.id.clone(), "stream" => self.stream.to_owned())
+        counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => self.stream.to_owned())
             .increment(1);
         debug!(
-            account.id = %self.reader.account.id, stream.name = self.stream, error = %failure,
+            error = %failure,
             delay_ms = u64::try_from((delay + throttled.unwrap_or_default()).as_millis()).unwrap_or(u64::MAX),
             "request failed, trying again"
         );
@@ -162,7 +161,7 @@ impl Asking<'_> {
     }
 
     async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        self.reader
+        self.context
             .stop
             .run_until_cancelled(future)
             .await

@@ -1,87 +1,59 @@
-//! The reading of one window, page by page: the next page is fetched and sorted out while the last
-//! one is stored.
-
-use std::sync::Arc;
+//! One window, read page by page: the next page is fetched and its items prepared while the last one is
+//! stored.
 
 use chrono::TimeDelta;
 use metrics::histogram;
 
-use crate::clock::Clock;
 use crate::engine::account::{Account, Stream};
 use crate::engine::failure::Failure;
 use crate::engine::item::{ItemContext, Notes, Sent, created, outside};
-use crate::engine::lease_keeper::Kept;
-use crate::engine::page_memory::{PageMemory, Reservation};
-use crate::engine::read::page::Opened;
-use crate::engine::read::paging::{PageFacts, Step, Walk};
-use crate::engine::read::request::Asking;
+use crate::engine::page_memory::Reservation;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::observer;
+use crate::engine::read::page::ParsedPage;
+use crate::engine::read::paging::{PageFacts, PagingState, Step};
+use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
-use crate::store::Store;
-use crate::store::account::Lease;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
 use paysync_provider::{Checkpoint, Position};
-use tokio_util::sync::CancellationToken;
 
 /// Rows all outside their window that show that a filter is ignored; a few may be a rounding.
 const IGNORED_FILTER_ROWS: u64 = 10;
 
-/// What reading windows of an account needs. Each window is read in a task of its own: a future
-/// that nobody polls could hold a row lock that its neighbour waits for.
-#[derive(Clone)]
-pub(crate) struct Reader {
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) account: Arc<Account>,
-    pub(crate) page_memory: PageMemory,
-    pub(crate) lease: Lease,
-    /// The lease, as it is kept.
-    pub(crate) kept: Kept,
-    /// Asked to stop after the page in hand.
-    pub(crate) stop: CancellationToken,
-}
-
-impl Reader {
-    /// Reads a window to its end, or to the first failure that a few tries do not mend. What was
-    /// stored stays stored; the window goes on at its checkpoint. `length` is the stream's window
-    /// length, to adapt from. `all_fetched` is told when the last of many pages is there to be stored.
-    pub(crate) async fn read(
-        &self,
-        stream: &Stream,
-        window: &OpenWindow,
-        length: TimeDelta,
-        all_fetched: &(dyn Fn() + Sync),
-    ) -> Result<(), Failure> {
-        match window.planned.lane {
-            Lane::Repoll => self.repoll(stream, window).await,
-            Lane::Audit => self.audit(stream, window).await,
-            Lane::Live | Lane::Rescan | Lane::Backfill => {
-                let reading = Reading {
-                    reader: self,
-                    account: &self.account,
-                    stream,
-                    window,
-                    length,
-                    all_fetched,
-                };
-                reading.run().await
-            }
-        }
-    }
+/// Reads a window to its end, or to the first failure that a few tries do not mend. What was stored stays
+/// stored; the window resumes at its checkpoint. `length` is the stream's window length, to adapt from.
+/// `all_fetched` is called when the last of several pages is fetched and only has to be stored.
+pub(crate) async fn read_window(
+    context: &ReadContext,
+    stream: &Stream,
+    window: &OpenWindow,
+    length: TimeDelta,
+    all_fetched: &(dyn Fn() + Sync),
+) -> Result<(), Failure> {
+    let reader = WindowReader {
+        context,
+        account: &context.account,
+        stream,
+        window,
+        length,
+        all_fetched,
+    };
+    reader.run().await
 }
 
 /// The provider's counts beside the items it sent: of each page, or of the whole window.
 #[derive(Debug, Default)]
-struct Tally {
+struct ProviderCounts {
     last: Option<u64>,
     is_of_pages: bool,
 }
 
-impl Tally {
-    fn page(&mut self, items: u64, counted: Option<u64>) {
+impl ProviderCounts {
+    fn record_page(&mut self, items: u64, counted: Option<u64>) {
         let Some(counted) = counted else { return };
         let is_first = self.last.is_none();
         self.is_of_pages = (is_first || self.is_of_pages) && counted == items;
@@ -89,7 +61,7 @@ impl Tally {
     }
 
     /// The count, if it is neither the one of each page nor that of all items.
-    fn differs_from(&self, items: u64) -> Option<u64> {
+    fn mismatch(&self, items: u64) -> Option<u64> {
         self.last
             .filter(|counted| !self.is_of_pages && *counted != items)
     }
@@ -97,24 +69,23 @@ impl Tally {
 
 /// What the window's pages have shown in this run, stored or not.
 struct Seen {
-    walk: Walk,
-    tally: Tally,
+    paging: PagingState,
+    counts: ProviderCounts,
     items: u64,
     /// Whether the window's first page is still to come.
     is_first: bool,
 }
 
 /// A page that can be stored: what becomes of its window is known.
-struct Prepared {
-    opened: Opened,
+struct PreparedPage {
+    page: ParsedPage,
     outside: u64,
     then: Then,
     _memory: Reservation,
 }
 
-/// One window being read.
-struct Reading<'a> {
-    reader: &'a Reader,
+struct WindowReader<'a> {
+    context: &'a ReadContext,
     account: &'a Account,
     stream: &'a Stream,
     window: &'a OpenWindow,
@@ -122,25 +93,24 @@ struct Reading<'a> {
     all_fetched: &'a (dyn Fn() + Sync),
 }
 
-impl Reading<'_> {
+impl WindowReader<'_> {
     async fn run(&self) -> Result<(), Failure> {
-        let started = self.reader.clock.now();
-        let asking = self
-            .reader
-            .asking(&self.stream.spec.name, self.window.planned.lane);
+        let started = self.context.clock.now();
+        let lane = self.window.planned.lane;
+        let requests = RequestContext::new(self.context, &self.window.stream, lane);
         let mut checkpoint = self.window.checkpoint.clone();
         let mut seen = Seen {
-            walk: Walk::default(),
-            tally: Tally::default(),
+            paging: PagingState::default(),
+            counts: ProviderCounts::default(),
             items: 0,
             is_first: checkpoint.is_none(),
         };
-        if seen.is_first && self.window.planned.lane == Lane::Backfill {
+        if seen.is_first && lane == Lane::Backfill {
             checkpoint = self.account.provider.backfill_start();
         }
         let memory = self.reserve().await?;
         let mut page = self
-            .prepare(&asking, memory, checkpoint.as_ref(), &mut seen)
+            .prepare(&requests, memory, checkpoint.as_ref(), &mut seen)
             .await?;
         let mut total = PageCounts::default();
         let mut likely_new = false;
@@ -156,7 +126,7 @@ impl Reading<'_> {
             let ahead = async {
                 match (more, memory) {
                     (Some(next), Some(memory)) => {
-                        Some(self.prepare(&asking, memory, Some(next), &mut seen).await)
+                        Some(self.prepare(&requests, memory, Some(next), &mut seen).await)
                     }
                     _ => None,
                 }
@@ -173,79 +143,86 @@ impl Reading<'_> {
                     let next = next.clone();
                     drop(page);
                     let memory = self.reserve().await?;
-                    self.prepare(&asking, memory, Some(&next), &mut seen)
+                    self.prepare(&requests, memory, Some(&next), &mut seen)
                         .await?
                 }
             };
         }
-        self.compare(&seen.tally, &total);
-        self.reader
-            .note_window(self.stream, self.window, &total, started);
+        // A provider's count is documented in two ways and ends no window; one that fits neither is logged.
+        let items = self.read_before() + total.items;
+        if let Some(counted) = seen.counts.mismatch(items) {
+            observer::record_count_mismatch(self.account, &self.window.stream, items, counted);
+        }
+        observer::record_window(self.account, &total, self.context.clock.now() - started);
         Ok(())
     }
 
-    /// Waits for memory for a page; whoever waits may hold none.
+    /// Waits for memory for a page; the window may hold none meanwhile.
     async fn reserve(&self) -> Result<Reservation, Failure> {
-        let stop = &self.reader.stop;
+        let stop = &self.context.stop;
         if stop.is_cancelled() {
             return Err(Failure::Stopped);
         }
-        let expected = self.account.sizes.expected(self.is_live());
-        stop.run_until_cancelled(self.reader.page_memory.reserve(expected))
+        let expected = self.account.page_size_estimate.expected(self.is_live());
+        stop.run_until_cancelled(self.context.page_memory.reserve(expected))
             .await
             .ok_or(Failure::Stopped)
     }
 
-    /// Memory for the page after the one in hand, if that may be asked for already.
+    /// Memory for the page after the one that is stored now, if that may be fetched already.
     fn try_reserve(&self) -> Option<Reservation> {
-        if self.reader.stop.is_cancelled() {
+        if self.context.stop.is_cancelled() {
             return None;
         }
-        let expected = self.account.sizes.expected(self.is_live());
-        self.reader.page_memory.try_reserve(expected)
+        let expected = self.account.page_size_estimate.expected(self.is_live());
+        self.context.page_memory.try_reserve(expected)
     }
 
     fn is_live(&self) -> bool {
         self.window.planned.lane == Lane::Live
     }
 
-    /// Fetches a page, sorts out its items, and decides what becomes of the window.
+    /// Fetches a page, prepares its items, and decides what becomes of the window.
     async fn prepare(
         &self,
-        asking: &Asking<'_>,
+        requests: &RequestContext<'_>,
         mut memory: Reservation,
         checkpoint: Option<&Checkpoint>,
         seen: &mut Seen,
-    ) -> Result<Prepared, Failure> {
+    ) -> Result<PreparedPage, Failure> {
         let provider = &*self.account.provider;
         let at = self.position(checkpoint);
         let mut delays = retry::within_run();
-        let mut opened = loop {
-            let fetched = asking.fetch(|| provider.request(&at), &mut delays).await?;
-            match Opened::open(fetched, |response| provider.page(&at, response)) {
-                Ok(opened) => break opened,
-                Err(error) => asking.retry_or_fail(error.into(), &mut delays).await?,
+        let mut page = loop {
+            let fetched = requests
+                .fetch(|| provider.request(&at), &mut delays)
+                .await?;
+            match ParsedPage::parse(fetched, |response| provider.page(&at, response)) {
+                Ok(page) => break page,
+                Err(error) => requests.retry_or_fail(error.into(), &mut delays).await?,
             }
         };
-        let bytes = opened.fetched().response.body.len();
-        self.account.sizes.note(self.is_live(), bytes);
-        self.reader.page_memory.fit(&mut memory, bytes);
+        let bytes = page.fetched().response.body.len();
+        self.account
+            .page_size_estimate
+            .record(self.is_live(), bytes);
+        self.context.page_memory.resize(&mut memory, bytes);
         failpoint("window.fetched");
         let is_first = std::mem::take(&mut seen.is_first);
-        if opened.fetched().doubtful && is_first {
-            // Once a window is enough: such a provider's answers are doubtful one and all.
-            self.reader.note_doubt(self.stream, self.window);
+        if page.fetched().signature_mismatch && is_first {
+            // Once a window is enough: such a provider's answers all have it.
+            observer::record_signature_mismatch(self.account, &self.window.stream);
         }
         let context = ItemContext {
             provider,
             spec: &self.account.spec,
             rules: &self.account.rules,
             axis: self.stream.spec.axis,
-            lossy: opened.fetched().response.lossy,
+            lossy: page.fetched().response.lossy,
         };
-        opened.sort(context).await;
-        let (sorted, items) = (opened.sorted(), opened.items());
-        seen.tally.page(items, opened.count());
+        page.prepare_items(context).await;
+        let (sorted, items) = (page.items(), page.item_count());
+        seen.counts.record_page(items, page.provider_count());
         let window = self.window.planned.window;
         let facts = PageFacts {
             window,
@@ -258,20 +235,19 @@ impl Reading<'_> {
                 .iter()
                 .map(|q| q.hash.as_u128())
                 .collect(),
-            next: opened.next().clone(),
+            next: page.next().clone(),
         };
-        let step = seen.walk.after_page(&self.stream.spec, &facts)?;
+        let step = seen.paging.after_page(&self.stream.spec, &facts)?;
         let right = self.stream.spec.right_times(window);
         let (shown, outside) = outside(self.stream.spec.axis, &right, &sorted.items);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
         }
-        self.reader
-            .note_outside(self.stream, self.window, outside, items);
+        observer::record_outside(self.account, &self.window.stream, outside, items);
         seen.items += items;
-        Ok(Prepared {
-            opened,
+        Ok(PreparedPage {
+            page,
             outside,
             then: self.then(step, self.read_before() + seen.items),
             _memory: memory,
@@ -279,55 +255,45 @@ impl Reading<'_> {
     }
 
     /// Stores a page and what becomes of the window. `likely_new`: see [`PageCommit`].
-    async fn store(&self, page: &Prepared, likely_new: bool) -> Result<PageCounts, Failure> {
-        let opened = &page.opened;
-        let sorted = opened.sorted();
+    async fn store(
+        &self,
+        prepared: &PreparedPage,
+        likely_new: bool,
+    ) -> Result<PageCounts, Failure> {
+        let page = &prepared.page;
+        let sorted = page.items();
         let stream = &self.stream.spec;
         let right = stream.right_times(self.window.planned.window);
-        let read = |transaction: &_| self.reader.note_words(transaction);
+        let read = |transaction: &_| observer::record_unknown_words(self.account, transaction);
         let notes = Notes::telling(&read, sorted);
         let commit = PageCommit {
             context: PageContext {
                 provider: self.account.spec.code,
                 window: self.window,
-                requested_at: opened.fetched().requested_at,
-                outside: page.outside,
-                provider_count: opened.count(),
+                requested_at: page.fetched().requested_at,
+                outside: prepared.outside,
+                provider_count: page.provider_count(),
             },
             items: sorted.readable(&*self.account.provider, &notes),
             quarantined: sorted.quarantined.clone(),
             created: created(stream.axis, &right, &sorted.items),
             likely_new,
-            then: page.then.clone(),
+            then: prepared.then.clone(),
         };
         let clock = std::time::Instant::now();
-        let counts = self
-            .reader
-            .store
-            .commit_page(&self.reader.lease, commit)
-            .await;
-        histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => self.stream.spec.name.clone())
+        let context = self.context;
+        let counts = context.store.commit_page(&context.lease, commit).await;
+        histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => stream.name.clone())
             .record(clock.elapsed());
         let counts = counts?;
         failpoint("window.stored");
-        self.reader
-            .note_page(self.stream, self.window, &counts, &notes);
+        observer::record_page(self.account, self.window, &counts, &notes);
         Ok(counts)
     }
 
     /// Items of the window's pages in earlier runs.
     fn read_before(&self) -> u64 {
         u64::try_from(self.window.items).unwrap_or(0)
-    }
-
-    /// A count is described in two ways and ends nothing; that it fits neither is worth a line.
-    fn compare(&self, tally: &Tally, total: &PageCounts) {
-        let items = self.read_before() + total.items;
-        let Some(counted) = tally.differs_from(items) else {
-            return;
-        };
-        self.reader
-            .note_count(self.stream, self.window, items, counted);
     }
 
     fn position<'p>(&'p self, checkpoint: Option<&'p Checkpoint>) -> Position<'p> {
@@ -370,20 +336,20 @@ impl Reading<'_> {
 mod tests {
     use super::*;
 
-    fn differs(pages: &[(u64, u64)]) -> Option<u64> {
-        let mut tally = Tally::default();
+    fn mismatch(pages: &[(u64, u64)]) -> Option<u64> {
+        let mut counts = ProviderCounts::default();
         for (items, counted) in pages {
-            tally.page(*items, Some(*counted));
+            counts.record_page(*items, Some(*counted));
         }
-        tally.differs_from(pages.iter().map(|(items, _)| items).sum())
+        counts.mismatch(pages.iter().map(|(items, _)| items).sum())
     }
 
     #[test]
     fn a_count_may_be_of_pages_or_of_the_window() {
-        assert_eq!(differs(&[(3, 3), (2, 2)]), None);
-        assert_eq!(differs(&[(3, 5), (2, 5)]), None);
-        assert_eq!(differs(&[(3, 4), (2, 4)]), Some(4));
-        assert_eq!(differs(&[(3, 9), (2, 2)]), Some(2));
-        assert_eq!(differs(&[]), None);
+        assert_eq!(mismatch(&[(3, 3), (2, 2)]), None);
+        assert_eq!(mismatch(&[(3, 5), (2, 5)]), None);
+        assert_eq!(mismatch(&[(3, 4), (2, 4)]), Some(4));
+        assert_eq!(mismatch(&[(3, 9), (2, 2)]), Some(2));
+        assert_eq!(mismatch(&[]), None);
     }
 }

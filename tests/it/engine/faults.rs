@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use paysync::engine::failure::{Directive, Failure};
-use paysync::engine::inspect::status::State;
+use paysync::engine::inspect::status::{self, State};
 use paysync::engine::{Engine, Outcome};
 use paysync::transport::MAX_BODY_BYTES;
 use paysync_provider::Request;
@@ -67,7 +67,7 @@ fn is_ok(seen: &Seen) -> bool {
 async fn until_seen(engine: &Engine, id: &str, so: impl Fn(&Seen) -> bool) -> Seen {
     let looking = async {
         loop {
-            let status = engine.status().await.unwrap();
+            let status = status::load(&engine.store, &engine.accounts).await.unwrap();
             let mut accounts = status.accounts.into_iter();
             if let Some(account) = accounts.find(|account| account.id == id) {
                 let error = account.streams.iter().find_map(|s| s.last_error.clone());

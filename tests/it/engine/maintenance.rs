@@ -1,8 +1,8 @@
-//! Housekeeping beside the work of the engine.
+//! Maintenance beside the work of the engine.
 
 use std::time::Duration;
 
-use paysync::engine::maintenance::{Effort, Tidied};
+use paysync::engine::maintenance::{Budget, RoundReport, run_round};
 use paysync_simulator::{Handle, Provider};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::SMALL;
 use crate::support::{
     account_of, assert_exact, config_text, count, differences, engine_of, history, in_time, ledger,
-    start, stored, sync_covers,
+    start, stored, sync_covers, verification,
 };
 
 const ONE: [Provider; 1] = [Provider::Convergegate];
@@ -25,15 +25,15 @@ async fn bench(pool: &PgPool) -> (Handle, String) {
     (simulator, text)
 }
 
-async fn tidy(text: &str, batches: u32, stop: &CancellationToken) -> Tidied {
+async fn maintain(text: &str, batches: u32, stop: &CancellationToken) -> RoundReport {
     let engine = engine_of(text).await;
-    let effort = Effort {
+    let budget = Budget {
         batches,
         pause: Duration::ZERO,
     };
-    let tidied = engine.tidy(effort, stop).await.unwrap();
+    let round = run_round(&engine.store, engine.retention, budget, stop).await;
     engine.store.pool().close().await;
-    tidied
+    round.unwrap()
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -55,9 +55,9 @@ async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
     let streams = count(&pool, "SELECT count(*) FROM paysync.streams").await;
     let windows = count(&pool, WINDOWS).await.unsigned_abs();
     let go_on = CancellationToken::new();
-    let nothing = Tidied::default();
+    let nothing = RoundReport::default();
     assert_eq!(
-        tidy(&text, 100, &go_on).await,
+        maintain(&text, 100, &go_on).await,
         nothing,
         "by default nothing is lost"
     );
@@ -66,16 +66,16 @@ async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
         text.clone() + "[retention]\nwindows = \"28d\"\nhistory = \"1y\"\nquarantine = \"1y\"\n";
     let stopped = CancellationToken::new();
     stopped.cancel();
-    assert_eq!(tidy(&strict, 100, &stopped).await, nothing);
-    assert_eq!(tidy(&strict, 0, &go_on).await, nothing);
-    let all = Tidied {
+    assert_eq!(maintain(&strict, 100, &stopped).await, nothing);
+    assert_eq!(maintain(&strict, 0, &go_on).await, nothing);
+    let all = RoundReport {
         windows,
         versions: old,
         payloads: 0,
         quarantined: streams.unsigned_abs(),
     };
-    assert_eq!(tidy(&strict, 100, &go_on).await, all);
-    assert_eq!(tidy(&strict, 100, &go_on).await, nothing);
+    assert_eq!(maintain(&strict, 100, &go_on).await, all);
+    assert_eq!(maintain(&strict, 100, &go_on).await, nothing);
     assert!(count(&pool, "SELECT count(*) FROM paysync.transaction_history").await > 0);
     simulator.stop().await;
 }
@@ -92,7 +92,7 @@ async fn a_round_is_bounded(pool: PgPool) {
     let go_on = CancellationToken::new();
     let mut folded = Vec::new();
     for batches in [1, 2, 100] {
-        folded.push(tidy(&text, batches, &go_on).await.windows);
+        folded.push(maintain(&text, batches, &go_on).await.windows);
     }
     assert_eq!(folded.iter().sum::<u64>(), 3500);
     // The young ones are among those that a batch looks at.
@@ -123,13 +123,13 @@ async fn the_daemon_folds_while_it_reads(pool: PgPool) {
     in_time("folding", folded).await;
     stop.cancel();
     in_time("the daemon", running).await.unwrap();
-    assert!(engine_of(&text).await.verify().await.unwrap().proven);
+    assert!(verification(&engine_of(&text).await).await.proven);
     simulator.stop().await;
 }
 
-/// Whatever keeps the housekeeping from its work keeps nobody from reading.
+/// A failure of the maintenance keeps no account from being read.
 #[sqlx::test(migrations = "./migrations")]
-async fn housekeeping_that_fails_disturbs_nothing(pool: PgPool) {
+async fn maintenance_that_fails_disturbs_nothing(pool: PgPool) {
     let (simulator, text) = bench(&pool).await;
     sqlx::query("DROP TABLE paysync.window_totals CASCADE")
         .execute(&pool)
@@ -138,11 +138,12 @@ async fn housekeeping_that_fails_disturbs_nothing(pool: PgPool) {
     super::forget_everything(&text).await;
     let text = text + "[retention]\nwindows = \"1ms\"\n";
     let engine = engine_of(&text).await;
-    let effort = Effort {
+    let budget = Budget {
         batches: 1,
         pause: Duration::ZERO,
     };
-    let round = engine.tidy(effort, &CancellationToken::new()).await;
+    let go_on = CancellationToken::new();
+    let round = run_round(&engine.store, engine.retention, budget, &go_on).await;
     assert!(round.is_err());
     sync_covers(&text).await;
     assert_exact(&pool, &simulator, &ONE).await;
@@ -163,16 +164,16 @@ async fn payloads_that_were_let_go_are_no_loss(pool: PgPool) {
     assert!(old > 0 && old < rows.unsigned_abs());
     let go_on = CancellationToken::new();
     let kept = text.clone() + "[raw]\nretention = \"90d\"\n";
-    let tidied = tidy(&kept, 100, &go_on).await;
-    assert_eq!((tidied.payloads, tidied.versions), (old, 0));
-    assert_eq!(tidy(&kept, 100, &go_on).await, Tidied::default());
+    let report = maintain(&kept, 100, &go_on).await;
+    assert_eq!((report.payloads, report.versions), (old, 0));
+    assert_eq!(maintain(&kept, 100, &go_on).await, RoundReport::default());
     let payloads = "SELECT count(*) FROM paysync.raw_transactions";
     let left = rows - i64::try_from(old).unwrap();
     assert_eq!(count(&pool, payloads).await, left);
 
     // By those who keep them for ever, too.
     for text in [&kept, &text] {
-        let verification = engine_of(text).await.verify().await.unwrap();
+        let verification = verification(&engine_of(text).await).await;
         assert!(verification.proven, "{verification:?}");
         let mut checks = verification.accounts[0].checks.iter();
         let check = checks.find(|check| check.check == "payloads").unwrap();
