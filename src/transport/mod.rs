@@ -16,11 +16,13 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use rustls::CertificateError;
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
+use crate::tls;
 use limiter::Limiter;
 use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 
@@ -38,6 +40,14 @@ pub enum TransportError {
     /// The host name is unknown, or nothing listens there.
     #[error("cannot connect to {host}: {cause}")]
     Connect {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The server's certificate comes from an unknown authority.
+    #[error("cannot connect to {host}: {cause}")]
+    UnknownAuthority {
         /// Host and port.
         host: String,
         /// The innermost cause.
@@ -341,10 +351,12 @@ impl Wire {
             };
         }
         let cause = innermost(error);
-        if error.is_connect() {
-            TransportError::Connect { host, cause }
-        } else {
+        if !error.is_connect() {
             TransportError::Broken { host, cause }
+        } else if tls::certificate_error(error) == Some(&CertificateError::UnknownIssuer) {
+            TransportError::UnknownAuthority { host, cause }
+        } else {
+            TransportError::Connect { host, cause }
         }
     }
 }
