@@ -21,11 +21,12 @@ use ::config::{File, FileFormat};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
 
-pub use account::{Account, CaFile};
+pub use account::Account;
 pub use origin::{Origin, Origins};
 pub use paysync_provider::redact::RulePaths;
 pub use schema::schema;
 use table::{Context, Table};
+pub use value::CaFile;
 
 use crate::telemetry::LogFormat;
 

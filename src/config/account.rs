@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use rustls::pki_types::CertificateDer;
 use url::{Host, Url};
 
 use super::ConfigError;
@@ -13,7 +12,7 @@ use paysync_provider::redact::RulePaths;
 
 use super::redact;
 use super::table::Table;
-use super::value;
+use super::value::{self, CaFile};
 use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
 
 /// Requests under way at once, at most.
@@ -66,15 +65,6 @@ pub struct Account {
     pub ca_file: Option<CaFile>,
     /// The provider's own options, an object.
     pub options: serde_json::Value,
-}
-
-/// A file of authorities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaFile {
-    /// Its path as written.
-    pub path: String,
-    /// The certificates in it.
-    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Account {

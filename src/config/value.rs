@@ -14,9 +14,17 @@ use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::account::CaFile;
 use super::table::Context;
 use crate::telemetry::{self, LogFormat};
+
+/// A file of authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// Its path as written.
+    pub path: String,
+    /// The certificates in it.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
 
 /// Longer durations are mistakes, and would not fit the calendar.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
