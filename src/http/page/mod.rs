@@ -8,7 +8,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::engine::status::{AccountStatus, State, Status, StreamStatus};
 use paysync_provider::model::words::{duration, grouped};
 
-const STYLE: &str = include_str!("page/style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// How often a browser asks again, seconds.
 const REFRESH: u32 = 15;
