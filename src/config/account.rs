@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use paysync_provider::redact::RulePaths;
+use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
 use url::{Host, Url};
 
-use super::ConfigError;
-use paysync_provider::redact::RulePaths;
-
+use super::error::ConfigError;
 use super::redact;
 use super::table::Table;
 use super::value::{self, CaFile};
-use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
 
 /// Maximum number of concurrent requests.
 const MAX_CONCURRENCY: u32 = 16;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// Prefix of the environment variables that set a key.
 const PREFIX: &str = "PAYSYNC__";

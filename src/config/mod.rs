@@ -20,24 +20,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::config::{File, FileFormat};
+pub use paysync_provider::redact::RulePaths;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::telemetry::LogFormat;
 pub use account::Account;
 pub use environment::environment;
 pub use error::ConfigError;
 pub use origin::{Origin, Origins};
-pub use paysync_provider::redact::RulePaths;
+use schema::DEFAULTS;
 pub use schema::schema;
 use table::{Context, Table};
 pub use value::CaFile;
 
-use crate::telemetry::LogFormat;
-
 /// The file that is read if it exists and no other file is named.
-pub const DEFAULT_PATH: &str = "config/paysync.toml";
-
-/// The built-in defaults: every key, with comments.
-pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+const DEFAULT_PATH: &str = "config/paysync.toml";
 
 /// All settings.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use paysync_provider::redact::RulePaths;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::table::Table;
 use super::value;
 

@@ -3,10 +3,11 @@
 //! Keys, their order and their descriptions come from `config/default.toml`; this file adds only the
 //! type of each key. A test compares both with the keys that the reader accepts.
 
+use paysync_provider::{PROVIDERS, Settings, build};
 use serde_json::{Map, Value, json};
 
-use super::DEFAULTS;
-use paysync_provider::{PROVIDERS, Settings, build};
+/// The built-in defaults: every key, with comments.
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// A table of `config/default.toml`: its keys, each with its comment.
 struct Section {

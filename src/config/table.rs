@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ::config::{Value, ValueKind};
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// What the readers of values need besides the value.
 pub(super) struct Context<'a> {

@@ -15,6 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use rustls::CertificateError;
 use secrecy::ExposeSecret as _;
@@ -23,10 +24,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::tls;
-use limiter::Limiter;
-use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
-
 pub use client::{USER_AGENT, client, client_that_trusts, local_client};
+use limiter::Limiter;
 
 /// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;

@@ -5,12 +5,12 @@ mod redact;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use paysync_provider::{Auth, Redaction, Spec, Tier};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use paysync_provider::{Auth, Redaction, Spec, Tier};
 
 const EXAMPLE: &str = include_str!("../../../config/example.toml");
 

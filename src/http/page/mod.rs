@@ -4,9 +4,9 @@ mod chart;
 mod coverage;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use paysync_provider::model::words::{duration, grouped};
 
 use crate::engine::status::{AccountStatus, State, Status, StreamStatus};
-use paysync_provider::model::words::{duration, grouped};
 
 const STYLE: &str = include_str!("style.css");
 
