@@ -9,9 +9,6 @@ use crate::store::StoreError;
 use crate::transport::{LONGEST_PAUSE, TransportError};
 use paysync_provider::{PageError, Refusal, RefusalKind};
 
-/// What is said of a certificate that no authority vouches for.
-const UNTRUSTED: &str = "invalid peer certificate: UnknownIssuer";
-
 const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
 
 /// What kept a window from being read.
@@ -120,6 +117,7 @@ impl Failure {
         match self {
             Self::Transport(error) => match error {
                 TransportError::Connect { .. }
+                | TransportError::UnknownAuthority { .. }
                 | TransportError::Timeout { .. }
                 | TransportError::Broken { .. }
                 | TransportError::TooLarge { .. } => Directive::Retry,
@@ -181,7 +179,7 @@ impl Failure {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Transport(error) => match error {
-                TransportError::Connect { cause, .. } if cause.contains(UNTRUSTED) => {
+                TransportError::UnknownAuthority { .. } => {
                     "check base_url, DNS, TLS; if the provider has a certificate of its own authority, name that in the \
                      account's ca_file; retried for ever"
                 }

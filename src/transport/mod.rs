@@ -15,16 +15,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
+use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use rustls::CertificateError;
 use secrecy::ExposeSecret as _;
 use thiserror::Error;
 use tokio::time::Instant;
 use url::Url;
 
-use limiter::Limiter;
-use paysync_provider::{Authenticity, Credential, Method, PageError, Provider, Request, Response};
-
+use crate::tls;
 pub use client::{USER_AGENT, client, client_that_trusts, local_client};
+use limiter::Limiter;
 
 /// The largest answer taken, inflated. A page of 1000 wide rows has about 5 MB.
 pub const MAX_BODY_BYTES: usize = 64 << 20;
@@ -38,6 +39,14 @@ pub enum TransportError {
     /// The host name is unknown, or nothing listens there.
     #[error("cannot connect to {host}: {cause}")]
     Connect {
+        /// Host and port.
+        host: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// The server's certificate comes from an unknown authority.
+    #[error("cannot connect to {host}: {cause}")]
+    UnknownAuthority {
         /// Host and port.
         host: String,
         /// The innermost cause.
@@ -341,10 +350,12 @@ impl Wire {
             };
         }
         let cause = innermost(error);
-        if error.is_connect() {
-            TransportError::Connect { host, cause }
-        } else {
+        if !error.is_connect() {
             TransportError::Broken { host, cause }
+        } else if tls::certificate_error(error) == Some(&CertificateError::UnknownIssuer) {
+            TransportError::UnknownAuthority { host, cause }
+        } else {
+            TransportError::Connect { host, cause }
         }
     }
 }

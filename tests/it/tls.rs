@@ -199,7 +199,7 @@ async fn a_provider_is_believed_by_the_authority_its_account_names(pool: PgPool)
     file(&folder, "broken.pem", broken);
     for (name, said) in [
         ("missing.pem", "cannot be read"),
-        ("none.pem", "has no certificate in it"),
+        ("none.pem", "contains no certificate"),
         ("broken.pem", "cannot be used"),
     ] {
         let (code, out, err) = paysync(&with(name), &["check"]).await;

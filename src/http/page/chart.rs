@@ -1,9 +1,9 @@
 //! The items of the last hour, a bar a minute.
 
 use maud::{Markup, html};
+use paysync_provider::model::words::grouped;
 
 use crate::store::health::Minute;
-use paysync_provider::model::words::grouped;
 
 const HEIGHT: i64 = 60;
 /// Width of a minute in the chart's own units.

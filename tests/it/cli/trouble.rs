@@ -186,6 +186,7 @@ async fn a_database_that_is_away_is_one_line() {
         &["pause", "--account", ACCOUNT],
         &[
             "resync",
+            "--yes",
             "--account",
             ACCOUNT,
             "--from",
@@ -246,6 +247,7 @@ async fn status_of_an_empty_database_says_what_to_do() {
         &["status"][..],
         &[
             "resync",
+            "--yes",
             "--account",
             ACCOUNT,
             "--from",

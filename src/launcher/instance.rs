@@ -1,4 +1,4 @@
-//! A cluster's directory and the programs that work on it.
+//! A PostgreSQL instance: the directory of a cluster and the programs that run it.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -10,21 +10,23 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::error::at;
-use super::{LauncherError, SUPERUSER};
+use super::error::{LauncherError, path_error};
+
+/// Name of the superuser, and of the database that every cluster has.
+pub(super) const SUPERUSER: &str = "postgres";
 
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Where a cluster lives and what runs it.
+/// The directory of a cluster and the programs that run it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Instance {
     pub(super) binaries: PathBuf,
     pub(super) root: PathBuf,
-    /// User and group to run as, if not the present ones.
+    /// User and group to run as, if not the current ones.
     pub(super) user: Option<(u32, u32)>,
 }
 
-impl Place {
+impl Instance {
     fn data(&self) -> PathBuf {
         self.root.join("data")
     }
@@ -41,7 +43,7 @@ impl Place {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C in a terminal reaches a whole process group; the server has to outlive its clients.
+            // Ctrl-C in a terminal reaches the whole process group; the server must outlive its clients.
             .process_group(0);
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
@@ -49,7 +51,7 @@ impl Place {
         command
     }
 
-    /// Runs a program to its end and returns whether it succeeded, and what it printed.
+    /// Runs a program to its end; returns whether it succeeded, and its output.
     async fn run(&self, mut command: Command) -> Result<(bool, String), LauncherError> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let output = command
@@ -63,18 +65,18 @@ impl Place {
         ))
     }
 
-    /// Makes the data directory, whole or not at all.
+    /// Creates the data directory, atomically.
     pub(super) async fn initialize(&self) -> Result<(), LauncherError> {
         let unfinished = self.root.join("data.new");
         if unfinished.exists() {
-            std::fs::remove_dir_all(&unfinished).map_err(at(&unfinished))?;
+            std::fs::remove_dir_all(&unfinished).map_err(path_error(&unfinished))?;
         }
         DirBuilder::new()
             .mode(0o700)
             .create(&unfinished)
-            .map_err(at(&unfinished))?;
+            .map_err(path_error(&unfinished))?;
         if let Some((user, group)) = self.user {
-            chown(&unfinished, Some(user), Some(group)).map_err(at(&unfinished))?;
+            chown(&unfinished, Some(user), Some(group)).map_err(path_error(&unfinished))?;
         }
         let mut command = self.command("initdb");
         command
@@ -86,7 +88,7 @@ impl Place {
         if !done {
             return Err(self.failed("initdb", &output));
         }
-        std::fs::rename(&unfinished, self.data()).map_err(at(&unfinished))
+        std::fs::rename(&unfinished, self.data()).map_err(path_error(&unfinished))
     }
 
     pub(super) async fn spawn(&self, port: u16, durable: bool) -> Result<Child, LauncherError> {
@@ -95,7 +97,7 @@ impl Place {
             .create(true)
             .append(true)
             .open(&log)
-            .map_err(at(&log))?;
+            .map_err(path_error(&log))?;
         let lz4 = self.has_lz4().await?;
         let mut command = self.command("postgres");
         command
@@ -141,7 +143,7 @@ impl Place {
         let mut command = self.command("pg_ctl");
         self.pg_ctl_stop_arguments(&mut command, mode);
         let (done, output) = self.run(command).await?;
-        // A server that ended by itself needs no stopping.
+        // A server that has ended by itself is stopped, too.
         if !done && self.has_server().await? {
             return Err(self.failed("pg_ctl", &output));
         }
@@ -157,18 +159,18 @@ impl Place {
             .arg(self.data());
     }
 
-    /// Returns `true` once the server accepts connections, `false` when it ended.
+    /// Waits until the server accepts connections; `false` if it ended.
     ///
-    /// The server notes its state in line 8 of its lock file, which is what `pg_ctl --wait` reads, too.
-    pub(super) async fn until_ready(&self, server: &mut Child) -> io::Result<bool> {
+    /// The server writes its state to line 8 of its lock file, where `pg_ctl --wait` reads it, too.
+    pub(super) async fn wait_until_ready(&self, server: &mut Child) -> io::Result<bool> {
         let path = self.data().join("postmaster.pid");
         let pid = server.id().map(|pid| pid.to_string());
         loop {
             if server.try_wait()?.is_some() {
                 return Ok(false);
             }
-            let note = tokio::fs::read_to_string(&path).await.unwrap_or_default();
-            let mut lines = note.lines().map(str::trim);
+            let lock_file = tokio::fs::read_to_string(&path).await.unwrap_or_default();
+            let mut lines = lock_file.lines().map(str::trim);
             let own = lines.next() == pid.as_deref();
             if own && lines.nth(6) == Some("ready") {
                 return Ok(true);

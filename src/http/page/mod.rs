@@ -4,11 +4,11 @@ mod chart;
 mod coverage;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-
-use crate::engine::inspect::status::{AccountStatus, State, Status, StreamStatus};
 use paysync_provider::model::words::{duration, grouped};
 
-const STYLE: &str = include_str!("page/style.css");
+use crate::engine::inspect::status::{AccountStatus, State, Status, StreamStatus};
+
+const STYLE: &str = include_str!("style.css");
 
 /// How often a browser asks again, seconds.
 const REFRESH: u32 = 15;

@@ -1,19 +1,20 @@
 //! A private PostgreSQL server, run as a child process, for the demo and for tests.
 //!
-//! The binaries are the machine's own (`scripts/postgres` gets them where they are missing). The server listens on
-//! loopback only and asks for no password, so every local user may use it: fine for generated payments, not for real
-//! ones. Started by root it runs as `postgres` or `nobody`, for PostgreSQL refuses to run as root.
+//! The binaries are those of this machine (`scripts/postgres` installs them where they are missing). The server listens
+//! on loopback only and requires no password, so every local user can use it: fine for generated payments, not for real
+//! ones. PostgreSQL refuses to run as root; a launcher started by root runs it as `postgres` or `nobody`.
 //!
-//! A directory has one launcher at a time, by a file lock that ends with the process. Whoever holds the lock may
-//! therefore stop a server found in there: a launcher that was killed left it behind.
+//! A file lock, which ends with the process, allows one launcher per directory. The holder of the lock may therefore
+//! stop a server that it finds running there: a launcher that was killed left it behind.
 
 mod binaries;
 mod error;
-mod place;
+mod instance;
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,57 +25,53 @@ use tokio::time::timeout;
 
 use binaries::find_binaries;
 pub use error::LauncherError;
-use error::at;
-use place::Place;
+use error::path_error;
+use instance::{Instance, SUPERUSER};
 
 /// How long a server may take to accept connections, crash recovery included.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Ports to choose from, below those that systems hand out for outgoing connections.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-/// Names the superuser, which is also the database that is there from the start.
-const SUPERUSER: &str = "postgres";
+/// Ports to choose from, below those that systems use for outgoing connections.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// How a cluster is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the cluster lives, kept when it stops and started again by the next launcher; `None` is a new directory
-    /// that is removed in the end.
+    /// Directory of the cluster, which the next launcher starts again; `None` for a temporary one that is removed when
+    /// the cluster stops.
     pub directory: Option<PathBuf>,
-    /// Whether what is committed survives a crash of the machine; slower.
+    /// Whether commits survive a crash of the machine; slower.
     pub durable: bool,
     /// The TCP port on loopback; `None` chooses a free one.
     pub port: Option<u16>,
 }
 
-/// A running server, stopped by [`Cluster::stop`] or, less gently, when dropped.
+/// A running server: [`Cluster::stop`] shuts it down, dropping it kills it.
 #[derive(Debug)]
 pub struct Cluster {
-    place: Place,
+    instance: Instance,
     /// `None` once stopped.
     server: Option<Child>,
     port: u16,
-    throwaway: bool,
-    /// Held as long as the cluster is.
+    temporary: bool,
     _lock: File,
 }
 
 impl Cluster {
     /// Starts a server and returns as soon as it accepts connections.
     pub async fn start(options: Options) -> Result<Self, LauncherError> {
-        let throwaway = options.directory.is_none();
+        let temporary = options.directory.is_none();
         let root = match options.directory {
             Some(directory) => {
-                std::fs::create_dir_all(&directory).map_err(at(&directory))?;
-                directory.canonicalize().map_err(at(&directory))?
+                std::fs::create_dir_all(&directory).map_err(path_error(&directory))?;
+                directory.canonicalize().map_err(path_error(&directory))?
             }
-            None => create_throwaway()?,
+            None => create_temporary()?,
         };
-        match Self::start_in(&root, throwaway, options.durable, options.port).await {
+        match Self::start_in(&root, temporary, options.durable, options.port).await {
             Ok(cluster) => Ok(cluster),
             Err(error) => {
-                if throwaway {
+                if temporary {
                     remove(&root);
                 }
                 Err(error)
@@ -84,43 +81,45 @@ impl Cluster {
 
     async fn start_in(
         root: &Path,
-        throwaway: bool,
+        temporary: bool,
         durable: bool,
         port: Option<u16>,
     ) -> Result<Self, LauncherError> {
         let lock = lock(root)?;
         let data = root.join("data");
         let existing = std::fs::read_to_string(data.join("PG_VERSION")).ok();
-        let place = Place {
+        let instance = Instance {
             binaries: find_binaries(existing.as_deref().map(str::trim)).await?,
             root: root.to_owned(),
             user: unprivileged(&data).await?,
         };
         if existing.is_none() {
-            place.initialize().await?;
-        } else if place.has_server().await? {
-            place.pg_ctl_stop("fast").await?;
+            instance.initialize().await?;
+        } else if instance.has_server().await? {
+            instance.pg_ctl_stop("fast").await?;
         }
-        let port = port.or_else(free_port).ok_or(LauncherError::NoPort)?;
-        let server = place.spawn(port, durable).await?;
+        let port = port
+            .or_else(free_port)
+            .ok_or(LauncherError::NoPort(PORTS))?;
+        let server = instance.spawn(port, durable).await?;
         let mut cluster = Self {
-            place,
+            instance,
             server: Some(server),
             port,
-            throwaway,
+            temporary,
             _lock: lock,
         };
         cluster.wait_until_ready().await?;
         Ok(cluster)
     }
 
-    /// The URL of a database on this cluster; `postgres` is there from the start.
+    /// The URL of a database of this cluster; `postgres` always exists.
     pub fn url(&self, database: &str) -> String {
         let host = Ipv4Addr::LOCALHOST;
         format!("postgres://{SUPERUSER}@{host}:{}/{database}", self.port)
     }
 
-    /// Creates a database unless it is there, and returns its URL.
+    /// Creates a database unless it exists, and returns its URL.
     pub async fn create_database(&self, name: &str) -> Result<String, LauncherError> {
         let url = self.url(name);
         let refused = |source| LauncherError::Database {
@@ -138,20 +137,23 @@ impl Cluster {
         Ok(url)
     }
 
-    /// Ends the sessions, stops the server and removes a throwaway directory.
+    /// Ends the sessions, stops the server and removes a temporary directory.
     pub async fn stop(mut self) -> Result<(), LauncherError> {
         let Some(mut server) = self.server.take() else {
             return Ok(());
         };
-        if let Err(error) = self.place.pg_ctl_stop("fast").await {
+        if let Err(error) = self.instance.pg_ctl_stop("fast").await {
             self.server = Some(server);
             return Err(error);
         }
-        server.wait().await.map_err(at(&self.place.root))?;
-        if self.throwaway {
-            tokio::fs::remove_dir_all(&self.place.root)
+        server
+            .wait()
+            .await
+            .map_err(path_error(&self.instance.root))?;
+        if self.temporary {
+            tokio::fs::remove_dir_all(&self.instance.root)
                 .await
-                .map_err(at(&self.place.root))?;
+                .map_err(path_error(&self.instance.root))?;
         }
         Ok(())
     }
@@ -160,12 +162,12 @@ impl Cluster {
         let Some(server) = &mut self.server else {
             return Ok(());
         };
-        let ready = timeout(START_TIMEOUT, self.place.until_ready(server)).await;
+        let ready = timeout(START_TIMEOUT, self.instance.wait_until_ready(server)).await;
         match ready {
             Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(self.place.server_error("ended at once")),
-            Ok(Err(source)) => Err(at(&self.place.root)(source)),
-            Err(_elapsed) => Err(self.place.server_error("does not get ready")),
+            Ok(Ok(false)) => Err(self.instance.server_error("ended at once")),
+            Ok(Err(source)) => Err(path_error(&self.instance.root)(source)),
+            Err(_elapsed) => Err(self.instance.server_error("does not become ready")),
         }
     }
 }
@@ -173,12 +175,13 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.server.take().is_some() {
-            // Nobody waits for this one: crash recovery is the price, paid by a directory that is kept.
-            let mut command = self.place.command("pg_ctl");
-            self.place.pg_ctl_stop_arguments(&mut command, "immediate");
+            // Does not wait for a shutdown checkpoint: a kept directory goes through crash recovery at its next start.
+            let mut command = self.instance.command("pg_ctl");
+            self.instance
+                .pg_ctl_stop_arguments(&mut command, "immediate");
             let _status = command.as_std_mut().status();
-            if self.throwaway {
-                remove(&self.place.root);
+            if self.temporary {
+                remove(&self.instance.root);
             }
         }
     }
@@ -205,7 +208,7 @@ async fn id(arguments: &[&str]) -> Option<u32> {
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-/// Takes the directory for this process, until the file is closed.
+/// Locks the directory until the file is closed.
 fn lock(root: &Path) -> Result<File, LauncherError> {
     let path = root.join("lock");
     let file = File::options()
@@ -213,31 +216,31 @@ fn lock(root: &Path) -> Result<File, LauncherError> {
         .truncate(false)
         .write(true)
         .open(&path)
-        .map_err(at(&path))?;
+        .map_err(path_error(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LauncherError::InUse(root.to_owned())),
-        Err(TryLockError::Error(source)) => Err(at(&path)(source)),
+        Err(TryLockError::Error(source)) => Err(path_error(&path)(source)),
     }
 }
 
-fn create_throwaway() -> Result<PathBuf, LauncherError> {
+fn create_temporary() -> Result<PathBuf, LauncherError> {
     let name = format!("paysync-pg.{:016x}", fastrand::u64(..));
     let path = std::env::temp_dir().join(name);
-    // Open to the server's user, who may be another; what needs protection is in a directory of its own below.
+    // The server may run as another user, who needs access; the data directory below is private to that user.
     DirBuilder::new()
         .mode(0o755)
         .create(&path)
-        .map_err(at(&path))?;
+        .map_err(path_error(&path))?;
     Ok(path)
 }
 
-/// Removes a directory as far as possible, where there is nobody to tell.
+/// Removes a directory where no error can be returned.
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_dir_all(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "could not remove a throwaway PostgreSQL directory");
+        tracing::warn!(path = %path.display(), %error, "removing a temporary PostgreSQL directory failed");
     }
 }
 
@@ -262,9 +265,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn throwaway_serves_and_leaves_nothing() {
+    async fn temporary_serves_and_leaves_nothing() {
         let cluster = Cluster::start(Options::default()).await.unwrap();
-        let root = cluster.place.root.clone();
+        let root = cluster.instance.root.clone();
         assert_eq!(answer(&cluster, "SHOW server_encoding").await, "UTF8");
         assert_eq!(answer(&cluster, "SHOW fsync").await, "off");
         assert!(PORTS.contains(&cluster.port));
@@ -278,9 +281,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn dropped_throwaway_leaves_nothing() {
+    async fn dropped_temporary_leaves_nothing() {
         let cluster = Cluster::start(Options::default()).await.unwrap();
-        let (root, port) = (cluster.place.root.clone(), cluster.port);
+        let (root, port) = (cluster.instance.root.clone(), cluster.port);
         drop(cluster);
         assert!(!root.exists());
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();

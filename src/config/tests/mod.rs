@@ -5,18 +5,18 @@ mod redact;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
+use paysync_provider::{Auth, Redaction, Spec, Tier};
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use paysync_provider::{Auth, Redaction, Spec, Tier};
 
-const EXAMPLE: &str = include_str!("../../config/example.toml");
+const EXAMPLE: &str = include_str!("../../../config/example.toml");
 
 const DATABASE: &str = "database.url = \"postgres://localhost/paysync\"\n";
 
-/// An account with no more than it needs, and what `more` adds.
+/// The shortest account, and `more`.
 fn account(id: &str, more: &str) -> String {
     format!(
         "[[accounts]]\nid = \"{id}\"\nprovider = \"nowhere\"\nbase_url = \"https://api.example.com\"\n\
@@ -54,7 +54,7 @@ fn only(text: &str) -> Account {
     load(text).accounts.pop().unwrap()
 }
 
-/// What is said, without the name of the file.
+/// The error message without the name of the file.
 fn complaint(text: &str) -> String {
     let (_folder, path) = written(&format!("{DATABASE}{text}"));
     let error = Config::load(Some(&path), &BTreeMap::new())
@@ -106,7 +106,7 @@ fn how_long_something_is_kept_can_be_said() {
         ),
         (
             "\"for ever\"",
-            format!("retention.windows: \"for ever\" is no duration, {expected}"),
+            format!("retention.windows: \"for ever\" is not a duration, {expected}"),
         ),
     ] {
         assert_eq!(

@@ -1,10 +1,12 @@
-//! The configuration: built-in defaults, below a file, below the environment.
+//! The configuration: the environment overrides the file, which overrides the built-in defaults.
 //!
-//! `config/default.toml` is the first layer and lists every key. Reading is strict: a key that is not
-//! known is an error, so that no typing mistake goes unnoticed. Errors are one line that says where,
-//! what, and what would be right, and never shows a secret.
+//! `config/default.toml` holds the defaults and lists every key. Unknown keys are errors, so that no
+//! typing mistake goes unnoticed. An error is one line with place, problem and remedy; it never shows a
+//! secret.
 
 mod account;
+mod environment;
+mod error;
 mod origin;
 mod redact;
 mod schema;
@@ -18,132 +20,99 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::config::{File, FileFormat};
-use secrecy::{ExposeSecret as _, SecretString};
-use thiserror::Error;
-
-pub use account::{Account, CaFile};
-pub use origin::{Origin, Origins};
 pub use paysync_provider::redact::RulePaths;
-pub use schema::schema;
-use table::{Context, Table};
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::telemetry::LogFormat;
+pub use account::Account;
+pub use environment::environment;
+pub use error::ConfigError;
+pub use origin::{Origin, Origins};
+use schema::DEFAULTS;
+pub use schema::schema;
+use table::{Context, Table};
+pub use value::CaFile;
 
-/// The file that is read if it exists and no other is named.
-pub const DEFAULT_PATH: &str = "config/paysync.toml";
-
-/// The built-in defaults: every key, with comments.
-pub const DEFAULTS: &str = include_str!("../config/default.toml");
-
-/// What the name of an environment variable that sets a key starts with.
-const PREFIX: &str = "PAYSYNC__";
-
-/// The keys that the environment can set.
-const SETTINGS: &[&str] = &[
-    "database.url",
-    "database.max_connections",
-    "database.prepared_statements",
-    "database.direct_url",
-    "http.listen",
-    "engine.lease_ttl",
-    "engine.page_memory_mib",
-    "retention.windows",
-    "retention.history",
-    "retention.quarantine",
-    "raw.retention",
-    "log.format",
-    "log.filter",
-];
-
-/// What is wrong with the configuration: one line, what and where, without secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
+/// The file that is read if it exists and no other file is named.
+const DEFAULT_PATH: &str = "config/paysync.toml";
 
 /// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the tables are.
+    /// The database.
     pub database: Database,
     /// Health, metrics and the status page.
     pub http: Http,
     /// The engine.
     pub engine: Engine,
-    /// What is kept how long.
+    /// How long data is kept.
     pub retention: Retention,
     /// Logs.
     pub log: Log,
-    /// What is taken out of the items of all accounts; each has it among its own.
+    /// Redaction rules for all accounts; each account's rules include them.
     pub redact: RulePaths,
-    /// The accounts, in the file's order.
+    /// The accounts, in the order of the file.
     pub accounts: Vec<Account>,
     /// Where each setting comes from.
     pub origins: Origins,
 }
 
-/// Where the tables are.
+/// The connections to the database.
 #[derive(Debug, Clone)]
 pub struct Database {
     /// Connection URL; may hold a password.
     pub url: SecretString,
-    /// Connections of this process, at most.
+    /// Maximum number of connections of this process.
     pub max_connections: u32,
-    /// Whether statements may be prepared by name; not behind a pooler in transaction mode that does
-    /// not keep them.
+    /// Whether statements are prepared by name; false behind a pooler in transaction mode that does not
+    /// support it.
     pub prepared_statements: bool,
-    /// The way around a pooler, for migrations; may hold a password.
+    /// Connection URL that bypasses a pooler, for migrations; may hold a password.
     pub direct_url: Option<SecretString>,
 }
 
 /// Health, metrics and the status page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
-    /// Address to listen on; none if it is `"off"`.
+    /// Address to listen on; `None` for `"off"`.
     pub listen: Option<SocketAddr>,
 }
 
 /// The engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Engine {
-    /// Time after a holder's last sign of life until its accounts are taken over.
+    /// Time without a heartbeat after which another process takes a lease over.
     pub lease_ttl: Duration,
-    /// Answers of providers in work at once, all accounts together, in MiB.
+    /// Memory for the pages being processed, of all accounts together, in MiB.
     pub page_memory_mib: u32,
 }
 
-/// What is kept how long; none is for ever.
+/// How long data is kept; `None` for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// Windows of the ledger, from when they got their outcome; older ones are folded into sums.
+    /// Windows of the ledger, since they got their outcome; older ones are folded into totals.
     pub windows: Option<Duration>,
-    /// Versions of transactions, from when they were replaced.
+    /// Versions of transactions, since they were replaced.
     pub history: Option<Duration>,
-    /// Items in quarantine, from when they were last met.
+    /// Items in quarantine, since they were last seen.
     pub quarantine: Option<Duration>,
-    /// Payloads, from when their transaction last changed.
+    /// Payloads, since their transaction last changed.
     pub raw: Option<Duration>,
 }
 
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// How a line looks; if none, text on a terminal and JSON elsewhere.
+    /// Format of a line; `None` for text on a terminal and JSON elsewhere.
     pub format: Option<LogFormat>,
-    /// What is logged, in the words of `tracing-subscriber`'s `EnvFilter`.
+    /// Filter, in the syntax of `tracing-subscriber`'s `EnvFilter`.
     pub filter: String,
 }
 
-/// The variables of the process's environment; those that are no UTF-8 are left out.
-pub fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
-}
-
 impl Config {
-    /// Reads all layers. A file named by `path` must exist; without one, [`DEFAULT_PATH`] may.
+    /// Reads all layers. The file `path` must exist; without it, [`DEFAULT_PATH`] is read if it exists.
     ///
-    /// Says nothing of whether accounts fit their providers: [`Account::provider`] does.
+    /// [`Account::provider`] checks an account against its provider.
     pub fn load(
         path: Option<&Path>,
         environment: &BTreeMap<String, String>,
@@ -154,7 +123,7 @@ impl Config {
         Self::of(file, &text, environment)
     }
 
-    /// Reads all layers, with `text` in the place of the file.
+    /// Reads all layers, with `text` in place of the file.
     pub fn of_text(
         text: &str,
         environment: &BTreeMap<String, String>,
@@ -162,7 +131,7 @@ impl Config {
         Self::of(None, text, environment)
     }
 
-    /// The sections besides the accounts in which another configuration differs.
+    /// The sections other than the accounts in which another configuration differs.
     pub fn sections_that_differ(&self, other: &Self) -> Vec<&'static str> {
         let url = |config: &Self| config.database.url.expose_secret().to_owned();
         let direct = |config: &Self| {
@@ -193,7 +162,7 @@ impl Config {
         text: &str,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
-        let overrides = overrides(environment)?;
+        let overrides = environment::overrides(environment)?;
         let mut layers = ::config::Config::builder()
             .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
             .add_source(File::from_str(text, FileFormat::Toml));
@@ -202,11 +171,13 @@ impl Config {
                 .set_override(key, value.as_str())
                 .map_err(|error| ConfigError(format!("{key}: {error}")))?;
         }
-        let merged = layers.build().map_err(|error| unreadable(file, &error))?;
+        let merged = layers
+            .build()
+            .map_err(|error| error::syntax_error(file, &error))?;
         let written = ::config::Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .build()
-            .map_err(|error| unreadable(file, &error))?;
+            .map_err(|error| error::syntax_error(file, &error))?;
         let context = Context {
             file,
             environment,
@@ -224,7 +195,7 @@ impl Config {
             Ok(Database {
                 url: table.required(
                     "url",
-                    ", set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL",
+                    ": set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL",
                     value::database_url,
                 )?,
                 max_connections: table.required("max_connections", "", value::positive)?,
@@ -234,8 +205,8 @@ impl Config {
         })?;
         if !database.prepared_statements && database.direct_url.is_none() {
             return Err(ConfigError(
-                "database.direct_url: required where prepared_statements = false; migrations take it, \
-                 as they need a session of their own"
+                "database.direct_url: required with prepared_statements = false, because migrations need a session \
+                 of their own"
                     .to_owned(),
             ));
         }
@@ -286,68 +257,6 @@ impl Config {
 fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path)
         .map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))
-}
-
-/// The keys that the environment sets, with the variable that does and its value. Empty ones count as
-/// not set.
-fn overrides(
-    environment: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, (String, String)>, ConfigError> {
-    let mut overrides = BTreeMap::new();
-    let set = environment.iter().filter(|(_, value)| !value.is_empty());
-    for (name, value) in set {
-        let upper = name.to_ascii_uppercase();
-        let Some(rest) = upper.strip_prefix(PREFIX) else {
-            continue;
-        };
-        let key = rest.to_ascii_lowercase().replace("__", ".");
-        if !SETTINGS.contains(&key.as_str()) {
-            return Err(ConfigError(not_a_setting(name, &key)));
-        }
-        overrides.insert(key, (name.clone(), value.clone()));
-    }
-    if let Some(url) = environment
-        .get("DATABASE_URL")
-        .filter(|url| !url.is_empty())
-    {
-        overrides
-            .entry("database.url".to_owned())
-            .or_insert_with(|| ("DATABASE_URL".to_owned(), url.clone()));
-    }
-    Ok(overrides)
-}
-
-fn not_a_setting(name: &str, key: &str) -> String {
-    if key == "accounts" || key.starts_with("accounts.") {
-        return format!(
-            "{name}: accounts are set in the file; their secrets can come from the environment, \
-             as in credentials = {{ token = {{ env = \"NAME\" }} }}"
-        );
-    }
-    let known: Vec<String> = SETTINGS
-        .iter()
-        .map(|key| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__")))
-        .collect();
-    format!(
-        "{name}: no such setting, expected one of {}",
-        known.join(", ")
-    )
-}
-
-/// A syntax error without the lines it quotes, which may hold secrets.
-fn unreadable(file: Option<&Path>, error: &::config::ConfigError) -> ConfigError {
-    let text = match error {
-        ::config::ConfigError::FileParse { cause, .. } => cause.to_string(),
-        other => other.to_string(),
-    };
-    let first = text.lines().next().unwrap_or_default();
-    let place = first.strip_prefix("TOML parse error at ");
-    let last = text.lines().last().filter(|_| place.is_some());
-    let file = file.map_or("the defaults".into(), Path::to_string_lossy);
-    ConfigError(match last {
-        Some(last) => format!("{file}: {}: {last}", place.unwrap_or_default()),
-        None => format!("{file}: {first}"),
-    })
 }
 
 #[cfg(test)]
