@@ -7,7 +7,7 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::account::{Account, Stream};
-use super::item::Notes;
+use super::item::ReadObserver;
 use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
@@ -23,7 +23,7 @@ impl Reader {
         stream: &Stream,
         window: &OpenWindow,
         counts: &PageCounts,
-        notes: &Notes<'_>,
+        observer: &ReadObserver<'_>,
     ) {
         let account = &self.account;
         account.progress.page(&stream.spec.name, counts);
@@ -43,17 +43,17 @@ impl Reader {
             counter!(telemetry::ITEMS, account.0 => account.1, stream.0 => stream.1, "outcome" => outcome)
                 .increment(items);
         }
-        count_redactions(account, notes.taken);
+        count_redactions(account, observer.redactions);
         debug!(
             account.id = %account.id, stream.name = %stream.spec.name, lane, window.id = window.id,
             records.items = counts.items, records.inserted = counts.inserted, records.updated = counts.updated,
-            records.unchanged = counts.unchanged, redactions = notes.taken.total(), "page stored"
+            records.unchanged = counts.unchanged, redactions = observer.redactions.total(), "page stored"
         );
         let told = (counts.quarantined > 0).then(|| self.notice(stream, "quarantined"));
         if let Some(times) = told.flatten() {
             warn!(
                 account.id = %account.id, stream.name = %stream.spec.name, records.quarantined = counts.quarantined,
-                error = notes.why().unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+                error = observer.first_rejection().unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
                 hint = "see the table paysync.quarantine; paysync replay reads it again after an update",
                 "items were put into quarantine"
             );

@@ -5,7 +5,7 @@ use self_cell::self_cell;
 use serde_json::value::RawValue;
 
 use super::fetch::Fetched;
-use super::item::{ItemContext, Sorted};
+use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Next, Page, PageError, Response};
 
 /// Items sorted at one go; in between, others have their turn.
@@ -24,7 +24,7 @@ self_cell!(
 struct Contents<'a> {
     /// Items not yet sorted.
     left: std::vec::IntoIter<&'a RawValue>,
-    sorted: Sorted<'a>,
+    sorted: PageItems<'a>,
     items: u64,
     next: Next,
     count: Option<u64>,
@@ -39,7 +39,7 @@ impl Opened {
         Self::try_new(fetched, |fetched| {
             let Page { items, next, count } = read(&fetched.response)?;
             Ok(Contents {
-                sorted: Sorted::default(),
+                sorted: PageItems::default(),
                 items: u64::try_from(items.len()).unwrap_or(u64::MAX),
                 left: items.into_iter(),
                 next,
@@ -58,7 +58,7 @@ impl Opened {
     fn sort_some(&mut self, context: ItemContext<'_>) -> bool {
         self.with_dependent_mut(|_, contents| {
             for item in contents.left.by_ref().take(AT_ONE_GO) {
-                contents.sorted.add(context, item);
+                contents.sorted.push(context, item);
             }
             contents.left.len() > 0
         })
@@ -68,7 +68,7 @@ impl Opened {
         self.borrow_owner()
     }
 
-    pub(super) fn sorted(&self) -> &Sorted<'_> {
+    pub(super) fn sorted(&self) -> &PageItems<'_> {
         &self.borrow_dependent().sorted
     }
 

@@ -9,13 +9,14 @@ use tracing::debug;
 
 use super::account::Stream;
 use super::fetch::Fetched;
-use super::item::{ItemContext, Notes, Sorted};
+use super::item::{ReadObserver, lazy_records};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::again::OpenRow;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
+use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Checkpoint, PageError};
 
 impl Reader {
@@ -85,13 +86,13 @@ impl Reader {
                         axis: None,
                         lossy: response.lossy,
                     };
-                    Sorted::of(context, &provider.items_by_id(response)?)
+                    PageItems::prepare(context, &provider.items_by_id(response)?)
                 }
-                None => Sorted::default(),
+                None => PageItems::default(),
             };
             let read = |transaction: &_| self.note_words(transaction);
-            let notes = Notes::telling(&read, &sorted);
-            let items = sorted.readable(provider, &notes);
+            let observer = ReadObserver::new(&read, &sorted);
+            let items = lazy_records(&sorted, provider, &observer);
             let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
             let others = shown.difference(&all).count();
             if others > 0 {
@@ -111,7 +112,7 @@ impl Reader {
                     provider_count: None,
                 },
                 items,
-                quarantined: sorted.quarantined.clone(),
+                rejected: sorted.rejected.clone(),
                 created: None,
                 likely_new: false,
                 then: resume.map_or(
@@ -123,7 +124,7 @@ impl Reader {
                 ),
             };
             let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts, &notes);
+            self.note_page(stream, window, &counts, &observer);
             total += counts;
             if !again {
                 if !left.is_empty() {

@@ -8,7 +8,7 @@ use metrics::histogram;
 
 use super::account::{Account, Stream};
 use super::fetch::Asking;
-use super::item::{ItemContext, Notes, Sent, created, outside};
+use super::item::{ReadObserver, lazy_records};
 use super::keeper::Kept;
 use super::memory::{PageMemory, Reservation};
 use super::opened::Opened;
@@ -23,6 +23,7 @@ use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
+use paysync_provider::item::ItemContext;
 use paysync_provider::{Checkpoint, Position};
 use tokio_util::sync::CancellationToken;
 
@@ -252,17 +253,17 @@ impl Reading<'_> {
             checkpoint,
             page_size: self.account.page_size,
             items,
-            ids: sorted.items.iter().map(Sent::id).collect(),
+            ids: sorted.items.iter().map(|item| item.id.as_str()).collect(),
             others: sorted
-                .quarantined
+                .rejected
                 .iter()
-                .map(|q| q.hash.as_u128())
+                .map(|rejected| rejected.hash.as_u128())
                 .collect(),
             next: opened.next().clone(),
         };
         let step = seen.walk.after_page(&self.stream.spec, &facts)?;
         let right = self.stream.spec.right_times(window);
-        let (shown, outside) = outside(self.stream.spec.axis, &right, &sorted.items);
+        let (shown, outside) = sorted.outside(self.stream.spec.axis, &right);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
@@ -285,7 +286,7 @@ impl Reading<'_> {
         let stream = &self.stream.spec;
         let right = stream.right_times(self.window.planned.window);
         let read = |transaction: &_| self.reader.note_words(transaction);
-        let notes = Notes::telling(&read, sorted);
+        let observer = ReadObserver::new(&read, sorted);
         let commit = PageCommit {
             context: PageContext {
                 provider: self.account.spec.code,
@@ -294,9 +295,9 @@ impl Reading<'_> {
                 outside: page.outside,
                 provider_count: opened.count(),
             },
-            items: sorted.readable(&*self.account.provider, &notes),
-            quarantined: sorted.quarantined.clone(),
-            created: created(stream.axis, &right, &sorted.items),
+            items: lazy_records(sorted, &*self.account.provider, &observer),
+            rejected: sorted.rejected.clone(),
+            created: sorted.created(stream.axis, &right),
             likely_new,
             then: page.then.clone(),
         };
@@ -311,7 +312,7 @@ impl Reading<'_> {
         let counts = counts?;
         failpoint("window.stored");
         self.reader
-            .note_page(self.stream, self.window, &counts, &notes);
+            .note_page(self.stream, self.window, &counts, &observer);
         Ok(counts)
     }
 

@@ -10,8 +10,8 @@ use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgCopyIn};
 use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
-use super::item::Record;
 use super::session::Work;
+use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.

@@ -6,11 +6,11 @@ use std::ops::AddAssign;
 
 use super::ask::{Answer, Asked, ask};
 use super::culprits::{refused_data, upsert_but_culprits};
-use super::page::{Quarantined, Record};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
 use super::session::Work;
 use super::transaction::{Observed, Written, count};
 use super::{Store, StoreError};
+use paysync_provider::item::{Record, Rejected};
 
 /// An item in quarantine and what is made of it now.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Retried<'a> {
     /// The item.
     pub kept: &'a Kept,
     /// The record, or why there still is none.
-    pub outcome: Result<Record<'a>, Quarantined<'a>>,
+    pub outcome: Result<Record<'a>, Rejected<'a>>,
 }
 
 /// What became of items in quarantine.
@@ -41,7 +41,7 @@ pub(crate) struct Misfit<'a> {
 }
 
 impl<'a> Misfit<'a> {
-    fn of(kept: &'a Kept, why: &'a Quarantined<'_>) -> Self {
+    fn of(kept: &'a Kept, why: &'a Rejected<'_>) -> Self {
         Self {
             kept,
             id: why

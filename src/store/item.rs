@@ -1,21 +1,8 @@
 //! The items of a page, before and after they are read.
 
-use std::borrow::Cow;
-
 use uuid::Uuid;
 
-use paysync_provider::model::Transaction;
-
-/// An item and the transaction made of it.
-#[derive(Debug, Clone)]
-pub struct Record<'a> {
-    /// The normalized row.
-    pub transaction: Transaction,
-    /// The item as sent, redacted.
-    pub payload: Cow<'a, str>,
-    /// XXH3-128 of `payload`.
-    pub hash: Uuid,
-}
+use paysync_provider::item::{Record, Rejected};
 
 /// An item of a page: which row it is of, and whether it differs. It is read only if it is news.
 pub trait Item<'a>: Send {
@@ -26,7 +13,7 @@ pub trait Item<'a>: Send {
     fn hash(&self) -> Uuid;
 
     /// Makes a record of it, or says why it can be none; the same each time.
-    fn read(&self) -> Result<Record<'a>, Quarantined<'a>>;
+    fn read(&self) -> Result<Record<'a>, Rejected<'a>>;
 }
 
 impl<'a> Item<'a> for Record<'a> {
@@ -38,24 +25,9 @@ impl<'a> Item<'a> for Record<'a> {
         self.hash
     }
 
-    fn read(&self) -> Result<Record<'a>, Quarantined<'a>> {
+    fn read(&self) -> Result<Record<'a>, Rejected<'a>> {
         Ok(self.clone())
     }
-}
-
-/// An item that cannot become a row.
-#[derive(Debug, Clone)]
-pub struct Quarantined<'a> {
-    /// The provider's id, where it could be read.
-    pub provider_transaction_id: Option<String>,
-    /// Why, one word.
-    pub reason: &'static str,
-    /// Why, in words; no data of the item.
-    pub detail: String,
-    /// The item as sent, redacted.
-    pub payload: Cow<'a, str>,
-    /// XXH3-128 of `payload`.
-    pub hash: Uuid,
 }
 
 /// The items of a page that are to be written: each is read when its turn comes.
@@ -64,19 +36,19 @@ pub(super) struct Unread<'p, 'a, I> {
     /// Places of those to be written.
     places: std::slice::Iter<'p, usize>,
     /// What could not be read joins these.
-    quarantined: &'p mut Vec<Quarantined<'a>>,
+    rejected: &'p mut Vec<Rejected<'a>>,
 }
 
 impl<'p, 'a, I> Unread<'p, 'a, I> {
     pub(super) fn new(
         sent: &'p [MaybeRead<'a, I>],
         places: &'p [usize],
-        quarantined: &'p mut Vec<Quarantined<'a>>,
+        rejected: &'p mut Vec<Rejected<'a>>,
     ) -> Self {
         Self {
             sent,
             places: places.iter(),
-            quarantined,
+            rejected,
         }
     }
 }
@@ -89,7 +61,7 @@ impl<'a, I: Item<'a>> Iterator for Unread<'_, 'a, I> {
             let item = self.sent.get(*self.places.next()?)?;
             match item.read() {
                 Ok(record) => return Some(record),
-                Err(bad) => self.quarantined.push(bad),
+                Err(bad) => self.rejected.push(bad),
             }
         }
     }
@@ -116,7 +88,7 @@ impl<'a, I: Item<'a>> Item<'a> for MaybeRead<'a, I> {
         }
     }
 
-    fn read(&self) -> Result<Record<'a>, Quarantined<'a>> {
+    fn read(&self) -> Result<Record<'a>, Rejected<'a>> {
         match self {
             Self::Unread(item) => item.read(),
             Self::Read(record) => record.read(),
@@ -127,7 +99,7 @@ impl<'a, I: Item<'a>> Item<'a> for MaybeRead<'a, I> {
 /// Sorts items by key, and keeps the last of those with one key that can be read.
 pub(super) fn last_of_each<'a, I: Item<'a>>(
     mut items: Vec<I>,
-    quarantined: &mut Vec<Quarantined<'a>>,
+    rejected: &mut Vec<Rejected<'a>>,
 ) -> (Vec<MaybeRead<'a, I>>, u64) {
     let mut duplicate = 0;
     // A stable sort keeps the page's order among equals; reversed, the last comes first.
@@ -142,7 +114,7 @@ pub(super) fn last_of_each<'a, I: Item<'a>>(
         } else if items.peek().is_some_and(is_twin) {
             match item.read() {
                 Ok(record) => kept.push(MaybeRead::Read(Box::new(record))),
-                Err(bad) => quarantined.push(bad),
+                Err(bad) => rejected.push(bad),
             }
         } else {
             kept.push(MaybeRead::Unread(item));

@@ -17,7 +17,7 @@ use super::account::Lease;
 use super::ask::{Answer, Asked, ask, peek};
 use super::copy::{self, Of, copy};
 use super::culprits::{refused_data, upsert_but_culprits};
-pub use super::item::{Item, Quarantined, Record};
+pub use super::item::Item;
 use super::item::{Unread, last_of_each};
 use super::quarantine::REFUSED;
 use super::session::{Session, Work};
@@ -26,6 +26,7 @@ use super::window::{OpenWindow, move_window};
 use super::{Store, StoreError, quarantine};
 use crate::failpoint::failpoint;
 use paysync_provider::Checkpoint;
+use paysync_provider::item::{Record, Rejected};
 use paysync_provider::model::Window;
 
 /// Where a page comes from.
@@ -51,7 +52,7 @@ pub struct PageCommit<'a, I = Record<'a>> {
     /// Items in the order they were sent.
     pub items: Vec<I>,
     /// Items that cannot become rows.
-    pub quarantined: Vec<Quarantined<'a>>,
+    pub rejected: Vec<Rejected<'a>>,
     /// Between which times its items were created, where they show that: those that are stored just so
     /// are found by it at a fifth of the cost, and all others as without it.
     pub created: Option<RangeInclusive<DateTime<Utc>>>,
@@ -152,8 +153,8 @@ impl Store {
         lease: &Lease,
         mut page: PageCommit<'a, I>,
     ) -> Result<PageCounts, StoreError> {
-        let items = count(page.items.len() + page.quarantined.len());
-        let (sent, duplicate) = last_of_each(page.items, &mut page.quarantined);
+        let items = count(page.items.len() + page.rejected.len());
+        let (sent, duplicate) = last_of_each(page.items, &mut page.rejected);
         let mut connection = self.session().await?;
         let answer = ask_for(
             &mut connection,
@@ -165,7 +166,7 @@ impl Store {
         .await?;
         // Rows of which nothing is stored are copied, and read while PostgreSQL takes those before them.
         let copies = !answer.held && answer.wanted.len() >= copy::FEWEST;
-        let mut quarantined = page.quarantined;
+        let mut quarantined = page.rejected;
         let apart = quarantined.len();
         let mut news = News {
             page: &page.context,
@@ -331,7 +332,7 @@ impl<'a> News<'_, 'a> {
         &self,
         connection: &mut Work<'_>,
         lease: &Lease,
-        quarantined: &mut Vec<Quarantined<'a>>,
+        quarantined: &mut Vec<Rejected<'a>>,
     ) -> Result<Written, StoreError> {
         let (written, culprits) = upsert_but_culprits(
             connection,
@@ -342,7 +343,7 @@ impl<'a> News<'_, 'a> {
         .await?;
         quarantined.extend(culprits.into_iter().map(|culprit| {
             let record = culprit.row.record;
-            Quarantined {
+            Rejected {
                 provider_transaction_id: Some(record.transaction.provider_transaction_id.clone()),
                 reason: REFUSED,
                 detail: culprit.detail,

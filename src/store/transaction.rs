@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ask::Asked;
-use super::page::Record;
 use super::session::Work;
+use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
 /// A record, and when the request was sent that brought it: with the provider's stamp, this is its

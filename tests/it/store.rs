@@ -17,11 +17,12 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use paysync::plan::{Lane, Pass, Plan, Planned};
 use paysync::store::account::Lease;
-use paysync::store::page::{PageCommit, PageContext, PageCounts, Quarantined, Record, Then};
+use paysync::store::page::{PageCommit, PageContext, PageCounts, Then};
 use paysync::store::stream::{NewStream, StreamState};
 use paysync::store::window::{OpenWindow, Trouble};
 use paysync::store::{Store, StoreError};
 use paysync_provider::Checkpoint;
+use paysync_provider::item::{Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -86,8 +87,8 @@ fn hash(payload: &str) -> Uuid {
     Uuid::from_u128(xxh3_128(payload.as_bytes()))
 }
 
-fn bad(payload: &'static str) -> Quarantined<'static> {
-    Quarantined {
+fn bad(payload: &'static str) -> Rejected<'static> {
+    Rejected {
         provider_transaction_id: None,
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -137,7 +138,7 @@ fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> Pag
             provider_count: None,
         },
         items: records,
-        quarantined: Vec::new(),
+        rejected: Vec::new(),
         created: None,
         likely_new: false,
         then,
@@ -380,7 +381,7 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     let new = lease(&store, "other").await.unwrap();
 
     let mut commit = page(&window, vec![record("a", 1), record("b", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    commit.rejected = vec![bad("[]")];
     let lost = store.commit_page(&old, commit).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     let lost = store
@@ -662,7 +663,7 @@ async fn forgotten_coverage_takes_windows_back(pool: PgPool) {
     assert_eq!(left.progress.coverage.windows(), [span(0, 1)]);
     assert!(left.open.is_empty());
     let mut commit = page(&windows[1], vec![record("a", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    commit.rejected = vec![bad("[]")];
     let gone = store.commit_page(&lease, commit).await;
     assert!(matches!(gone, Err(StoreError::WindowGone)), "{gone:?}");
     assert!(versions(&pool).await.is_empty());
@@ -709,7 +710,7 @@ async fn every_item_is_counted_once(pool: PgPool) {
         record("again", 3),
     ];
     let mut commit = page(&window, second, close());
-    commit.quarantined = vec![bad("[]"), bad("{}")];
+    commit.rejected = vec![bad("[]"), bad("{}")];
     commit.context.outside = 2;
     commit.context.provider_count = Some(77);
     let counts = store.commit_page(&lease, commit).await.unwrap();
@@ -954,7 +955,7 @@ async fn what_postgresql_refuses_is_put_aside_alone(pool: PgPool) {
     nul.transaction.provider_transaction_id = "nul\0".to_owned();
     records.push(nul);
     let mut commit = page(&window, records, close());
-    commit.quarantined = vec![bad("[]")];
+    commit.rejected = vec![bad("[]")];
     let counts = store.commit_page(&lease, commit).await.unwrap();
     assert_adds_up(&counts);
     assert_eq!(
@@ -1017,7 +1018,7 @@ async fn an_item_met_again_in_quarantine_is_one_row(pool: PgPool) {
     for then in [more(1), close()] {
         let mut commit = page(&window, Vec::new(), then);
         // Twice in one page as well.
-        commit.quarantined = vec![bad("[]"), bad("[]")];
+        commit.rejected = vec![bad("[]"), bad("[]")];
         assert_eq!(
             store.commit_page(&lease, commit).await.unwrap().quarantined,
             2

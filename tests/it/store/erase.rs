@@ -7,9 +7,10 @@ use paysync::store::Store;
 use paysync::store::account::Lease;
 use paysync::store::emptying::Retried;
 use paysync::store::erase::Erased;
-use paysync::store::page::{PageCounts, Quarantined, Record};
+use paysync::store::page::PageCounts;
 use paysync::store::replay::Correction;
 use paysync::store::window::OpenWindow;
+use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};
@@ -40,9 +41,9 @@ fn personal(id: &str, version: i64) -> Record<'static> {
 }
 
 /// The same person's item, which cannot be read.
-fn unreadable(id: Option<&str>, detail: i64) -> Quarantined<'static> {
+fn unreadable(id: Option<&str>, detail: i64) -> Rejected<'static> {
     let payload = format!(r#"{{"id":"a","detail":{detail},"email":"{EMAIL}"}}"#);
-    Quarantined {
+    Rejected {
         provider_transaction_id: id.map(str::to_owned),
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -56,10 +57,10 @@ async fn store_page(
     lease: &Lease,
     window: &OpenWindow,
     records: Vec<Record<'_>>,
-    quarantined: Vec<Quarantined<'_>>,
+    rejected: Vec<Rejected<'_>>,
 ) -> PageCounts {
     let mut commit = page(window, records, more(1));
-    commit.quarantined = quarantined;
+    commit.rejected = rejected;
     store.commit_page(lease, commit).await.unwrap()
 }
 

@@ -73,7 +73,7 @@ async fn ledger(store: &Store, lease: &Lease) {
     let commit = page(&windows[0], rows, close());
     store.commit_page(lease, commit).await.unwrap();
     let mut commit = page(&windows[1], vec![record("a", 2), record("c", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    commit.rejected = vec![bad("[]")];
     store.commit_page(lease, commit).await.unwrap();
     let split = Then::Split {
         halves: (span(4, 5), span(5, 6)),
@@ -329,7 +329,7 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
         let mut commit = page(&windows[0], rows, more(version.unsigned_abs()));
         let payload: &'static str =
             ["1", "2", "3", "4", "5"][usize::try_from(version - 1).unwrap()];
-        commit.quarantined = vec![bad(payload)];
+        commit.rejected = vec![bad(payload)];
         store.commit_page(&lease, commit).await.unwrap();
     }
     let versions = "SELECT count(*) FROM paysync.transaction_history";
