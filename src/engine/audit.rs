@@ -32,7 +32,7 @@ impl Reader {
         // Held is asked after counted: what came in between can only make it more.
         let held = self.store.held(&self.account.id, window).await?;
         let context = PageContext {
-            provider: self.account.spec.code,
+            provider_code: self.account.spec.code,
             window,
             requested_at: fetched.requested_at,
             outside: 0,

@@ -3,8 +3,7 @@
 //! `supervisor` works on the accounts until it is stopped, `sync` once; `keeper` holds the leases,
 //! `work` one account's loop, `hand` which windows it has in hand, `window` the reading of one window,
 //! `repoll` and `audit` the other ways to look at one; `memory` how many pages all of them have in work;
-//! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item. `replay`
-//! reads again what is stored, `life` tells of one row.
+//! `paging` and `policy` are the pure decisions. `replay` reads again what is stored, `life` tells of one row.
 
 pub mod account;
 mod audit;
@@ -12,7 +11,6 @@ mod behind;
 mod fetch;
 mod hand;
 pub mod housekeeping;
-pub(crate) mod item;
 mod keeper;
 pub mod life;
 mod look;

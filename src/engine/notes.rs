@@ -7,14 +7,12 @@ use metrics::counter;
 use tracing::{debug, info, warn};
 
 use super::account::{Account, Stream};
-use super::item::ReadObserver;
 use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
-use crate::store::page::PageCounts;
+use crate::store::page::{CommittedPage, PageCounts};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
-use paysync_provider::model::{Kind, Status, Transaction};
 use paysync_provider::redact::Taken;
 
 impl Reader {
@@ -22,10 +20,10 @@ impl Reader {
         &self,
         stream: &Stream,
         window: &OpenWindow,
-        counts: &PageCounts,
-        observer: &ReadObserver<'_>,
+        committed: &CommittedPage,
+        redactions: Taken,
     ) {
-        let account = &self.account;
+        let (account, counts) = (&self.account, &committed.counts);
         account.progress.page(&stream.spec.name, counts);
         let labels = [
             ("account", account.id.clone()),
@@ -43,17 +41,18 @@ impl Reader {
             counter!(telemetry::ITEMS, account.0 => account.1, stream.0 => stream.1, "outcome" => outcome)
                 .increment(items);
         }
-        count_redactions(account, observer.redactions);
+        count_redactions(account, redactions);
+        self.note_words(committed);
         debug!(
             account.id = %account.id, stream.name = %stream.spec.name, lane, window.id = window.id,
             records.items = counts.items, records.inserted = counts.inserted, records.updated = counts.updated,
-            records.unchanged = counts.unchanged, redactions = observer.redactions.total(), "page stored"
+            records.unchanged = counts.unchanged, redactions = redactions.total(), "page stored"
         );
         let told = (counts.quarantined > 0).then(|| self.notice(stream, "quarantined"));
         if let Some(times) = told.flatten() {
             warn!(
                 account.id = %account.id, stream.name = %stream.spec.name, records.quarantined = counts.quarantined,
-                error = observer.first_rejection().unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
+                error = committed.first_rejection.as_deref().unwrap_or("PostgreSQL refuses a value"), window.start = %window.planned.window.start(), window.end = %window.planned.window.end(), times,
                 hint = "see the table paysync.quarantine; paysync replay reads it again after an update",
                 "items were put into quarantine"
             );
@@ -132,21 +131,8 @@ impl Reader {
     }
 
     /// Words that paysync does not know, once each: the rows have them beside `unknown` and `other`.
-    pub(super) fn note_words(&self, row: &Transaction) {
-        let words = [
-            (
-                "status",
-                (row.status == Status::Unknown).then_some(&row.provider_status),
-            ),
-            (
-                "kind",
-                (row.kind == Kind::Other).then_some(&row.provider_kind),
-            ),
-        ];
-        for (column, word) in words {
-            let Some(word) = word.and_then(Option::as_ref) else {
-                continue;
-            };
+    fn note_words(&self, committed: &CommittedPage) {
+        for (column, word) in &committed.unknown_words {
             let what = format!("{column}: {word}");
             if self.account.progress.notice(&what, Duration::MAX).is_some() {
                 warn!(

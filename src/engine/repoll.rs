@@ -9,12 +9,11 @@ use tracing::debug;
 
 use super::account::Stream;
 use super::fetch::Fetched;
-use super::item::{ReadObserver, lazy_records};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::again::OpenRow;
-use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::window::OpenWindow;
 use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Checkpoint, PageError};
@@ -90,10 +89,7 @@ impl Reader {
                 }
                 None => PageItems::default(),
             };
-            let read = |transaction: &_| self.note_words(transaction);
-            let observer = ReadObserver::new(&read, &sorted);
-            let items = lazy_records(&sorted, provider, &observer);
-            let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
+            let shown: BTreeSet<&str> = sorted.items.iter().map(|item| item.id.as_str()).collect();
             let others = shown.difference(&all).count();
             if others > 0 {
                 return Err(Failure::OtherRows { rows: others });
@@ -103,7 +99,7 @@ impl Reader {
             let resume = if again { rows.first() } else { next };
             let commit = PageCommit {
                 context: PageContext {
-                    provider: self.account.spec.code,
+                    provider_code: self.account.spec.code,
                     window,
                     requested_at: fetched
                         .as_ref()
@@ -111,21 +107,21 @@ impl Reader {
                     outside: 0,
                     provider_count: None,
                 },
-                items,
-                rejected: sorted.rejected.clone(),
+                items: &sorted,
+                provider,
                 created: None,
                 likely_new: false,
-                then: resume.map_or(
-                    Then::Close {
+                transition: resume.map_or(
+                    WindowTransition::Close {
                         length: None,
                         refuted: false,
                     },
-                    |row| Then::More(checkpoint_at(row)),
+                    |row| WindowTransition::More(checkpoint_at(row)),
                 ),
             };
-            let counts = self.store.commit_page(&self.lease, commit).await?;
-            self.note_page(stream, window, &counts, &observer);
-            total += counts;
+            let committed = self.store.commit_page(&self.lease, commit).await?;
+            self.note_page(stream, window, &committed, sorted.redactions);
+            total += committed.counts;
             if !again {
                 if !left.is_empty() {
                     debug!(

@@ -8,7 +8,6 @@ use metrics::histogram;
 
 use super::account::{Account, Stream};
 use super::fetch::Asking;
-use super::item::{ReadObserver, lazy_records};
 use super::keeper::Kept;
 use super::memory::{PageMemory, Reservation};
 use super::opened::Opened;
@@ -19,7 +18,7 @@ use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
 use crate::store::Store;
 use crate::store::account::Lease;
-use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
@@ -109,7 +108,7 @@ struct Seen {
 struct Prepared {
     opened: Opened,
     outside: u64,
-    then: Then,
+    then: WindowTransition,
     _memory: Reservation,
 }
 
@@ -147,8 +146,8 @@ impl Reading<'_> {
         let mut likely_new = false;
         loop {
             let more = match &page.then {
-                Then::More(next) => Some(next),
-                Then::Close { .. } | Then::Split { .. } => None,
+                WindowTransition::More(next) => Some(next),
+                WindowTransition::Close { .. } | WindowTransition::Split { .. } => None,
             };
             if more.is_none() && !self.is_live() {
                 (self.all_fetched)();
@@ -285,35 +284,33 @@ impl Reading<'_> {
         let sorted = opened.sorted();
         let stream = &self.stream.spec;
         let right = stream.right_times(self.window.planned.window);
-        let read = |transaction: &_| self.reader.note_words(transaction);
-        let observer = ReadObserver::new(&read, sorted);
         let commit = PageCommit {
             context: PageContext {
-                provider: self.account.spec.code,
+                provider_code: self.account.spec.code,
                 window: self.window,
                 requested_at: opened.fetched().requested_at,
                 outside: page.outside,
                 provider_count: opened.count(),
             },
-            items: lazy_records(sorted, &*self.account.provider, &observer),
-            rejected: sorted.rejected.clone(),
+            items: sorted,
+            provider: &*self.account.provider,
             created: sorted.created(stream.axis, &right),
             likely_new,
-            then: page.then.clone(),
+            transition: page.then.clone(),
         };
         let clock = std::time::Instant::now();
-        let counts = self
+        let committed = self
             .reader
             .store
             .commit_page(&self.reader.lease, commit)
             .await;
         histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => self.stream.spec.name.clone())
             .record(clock.elapsed());
-        let counts = counts?;
+        let committed = committed?;
         failpoint("window.stored");
         self.reader
-            .note_page(self.stream, self.window, &counts, &observer);
-        Ok(counts)
+            .note_page(self.stream, self.window, &committed, sorted.redactions);
+        Ok(committed.counts)
     }
 
     /// Items of the window's pages in earlier runs.
@@ -340,10 +337,10 @@ impl Reading<'_> {
         }
     }
 
-    fn then(&self, step: Step, rows: u64) -> Then {
+    fn then(&self, step: Step, rows: u64) -> WindowTransition {
         let policy = &self.stream.policy;
         match step {
-            Step::More(checkpoint) => Then::More(checkpoint),
+            Step::More(checkpoint) => WindowTransition::More(checkpoint),
             Step::Close => {
                 let target = self.account.target_rows(self.stream);
                 let limits = (policy.unit, policy.max_window);
@@ -354,12 +351,12 @@ impl Reading<'_> {
                     target,
                     limits,
                 );
-                Then::Close {
+                WindowTransition::Close {
                     length: Some(length),
                     refuted: false,
                 }
             }
-            Step::Split(left, right) => Then::Split {
+            Step::Split(left, right) => WindowTransition::Split {
                 halves: (left, right),
                 length: self.length.min(left.length().max(policy.unit)),
             },

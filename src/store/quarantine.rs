@@ -77,7 +77,7 @@ pub(crate) async fn write(
     stream: &str,
     window: Window,
     observed_at: DateTime<Utc>,
-    items: &[Rejected<'_>],
+    items: &[&Rejected<'_>],
 ) -> Result<(), sqlx::Error> {
     if items.is_empty() {
         return Ok(());

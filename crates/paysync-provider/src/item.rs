@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::Transaction;
+use crate::model::{Kind, Status, Transaction};
 use crate::redact::{Rules, Taken, redact_and_find};
 use crate::{Axis, Provider, Shown, Spec, wire};
 
@@ -189,6 +189,23 @@ fn prepare<'a>(
         }
     }
     Ok(item)
+}
+
+impl Record<'_> {
+    /// The provider's words that are stored as `unknown` or `other`, with their columns.
+    pub fn unknown_words(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let row = &self.transaction;
+        let status = row
+            .provider_status
+            .as_deref()
+            .filter(|_| row.status == Status::Unknown);
+        let kind = row
+            .provider_kind
+            .as_deref()
+            .filter(|_| row.kind == Kind::Other);
+        let status = status.map(|word| ("status", word));
+        status.into_iter().chain(kind.map(|word| ("kind", word)))
+    }
 }
 
 impl<'a> PreparedItem<'a> {

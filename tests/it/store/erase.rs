@@ -13,7 +13,7 @@ use paysync::store::window::OpenWindow;
 use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};
+use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, reject, rows};
 use crate::support::{count, tables_with};
 
 const EMAIL: &str = "jane.planted@example.com";
@@ -60,8 +60,8 @@ async fn store_page(
     rejected: Vec<Rejected<'_>>,
 ) -> PageCounts {
     let mut commit = page(window, records, more(1));
-    commit.rejected = rejected;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// Tables in which something of the person is left.
@@ -183,7 +183,7 @@ async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
         let mut commit = page(&window, news, more(1));
         commit.likely_new = version == 3;
         commit.created = Some(hour(50)..=hour(51));
-        let counts = store.commit_page(&lease, commit).await.unwrap();
+        let counts = store.commit_page(&lease, commit).await.unwrap().counts;
         assert_eq!(counts.updated, 1, "{counts:?}");
         assert_eq!(found(&pool).await, [""; 0]);
         let held = "SELECT count(*) FROM paysync.transactions

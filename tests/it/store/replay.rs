@@ -21,8 +21,8 @@ async fn commit(
     let window = open_one(store, lease).await;
     let mut commit = page(&window, records, close());
     commit.context.requested_at = hour(requested);
-    commit.rejected = rejected;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// What a fixed reader makes of the rows that are stored: another amount.
