@@ -13,8 +13,8 @@ use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::failure::Failure;
-use crate::engine::item::{ItemContext, Sorted, outside};
 use paysync_provider::Position;
+use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::model::Window;
 
 #[derive(Debug, clap::Args)]
@@ -218,9 +218,9 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         axis: stream.spec.axis,
         lossy: answer.response.lossy,
     };
-    let sorted = Sorted::of(context, &page.items);
+    let sorted = PageItems::prepare(context, &page.items);
     let right = stream.spec.right_times(window);
-    let (shown, outside) = outside(stream.spec.axis, &right, &sorted.items);
+    let (shown, outside) = sorted.outside(stream.spec.axis, &right);
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });
     }

@@ -9,7 +9,6 @@ pub mod account;
 mod account_loop;
 pub mod failure;
 pub mod inspect;
-pub(crate) mod item;
 mod lease_keeper;
 pub mod maintenance;
 mod page_memory;

@@ -9,12 +9,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::engine::account::Account;
-use crate::engine::item::{ItemContext, record};
 use crate::store::emptying::{Emptied, Retried};
-use crate::store::page::{Quarantined, Record};
-use crate::store::quarantine::{INVALID_UTF8, Kept};
+use crate::store::quarantine::Kept;
 use crate::store::replay::{Correction, Stored};
 use crate::store::{Store, StoreError};
+use paysync_provider::item::{INVALID_UTF8, ItemContext, Record, Rejected, record};
 use paysync_provider::model::{Difference, Transaction, differences};
 
 /// Changed rows, and unreadable ones, that a report tells of one by one.
@@ -181,10 +180,10 @@ fn normalize(account: &Account, payload: &str) -> Result<Transaction, (&'static 
 }
 
 /// What today's code makes of an item in quarantine; bytes that were lost do not come back.
-fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantined<'a>> {
+fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Rejected<'a>> {
     let item: &RawValue = serde_json::from_str(&kept.payload).map_err(|error| {
         let (reason, detail) = not_json(&error);
-        Quarantined {
+        Rejected {
             provider_transaction_id: None,
             reason,
             detail,

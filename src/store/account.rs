@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError};
 use crate::failpoint::failpoint;
+use crate::number::{milliseconds, unsigned};
 
 /// The right of this process to work on an account, until another process takes it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +109,7 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        Ok(u64::try_from(alive).unwrap_or(1))
+        Ok(unsigned(alive))
     }
 
     /// Tells that a process ends.
@@ -305,8 +306,4 @@ fn columns(leases: &[Lease]) -> (Vec<String>, Vec<i64>) {
         .iter()
         .map(|lease| (lease.account_id.clone(), lease.token))
         .unzip()
-}
-
-pub(super) fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 
 use super::account::Lease;
-use super::page::{PageContext, PageCounts, Then};
-use super::window::{OpenWindow, Trouble, move_window};
+use super::page::transition::move_window;
+use super::page::{PageContext, PageCounts, WindowTransition};
+use super::window::{OpenWindow, Trouble};
 use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
+use crate::number::unsigned;
 use paysync_provider::model::{Status, Window};
 
 /// A row that may still change.
@@ -98,7 +100,6 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
         Ok(Held {
             rows: unsigned(row.rows) + unsigned(row.quarantined),
             at_end: unsigned(row.at_end),
@@ -118,7 +119,7 @@ impl Store {
             outside: held.at_end,
             ..PageCounts::default()
         };
-        let then = Then::Close {
+        let transition = WindowTransition::Close {
             length: None,
             refuted: context
                 .provider_count
@@ -127,7 +128,7 @@ impl Store {
         let mut connection = self.session().await?;
         failpoint("audit.close.before");
         let mut alone = connection.alone().await?;
-        move_window(&mut alone, lease, context, &counts, &then).await?;
+        move_window(&mut alone, lease, context, &counts, &transition).await?;
         alone.commit().await?;
         failpoint("audit.close.after");
         connection.done();

@@ -8,6 +8,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Postgres};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::number::size;
+
 /// So many do for polls in which nothing happens, of some hundred accounts.
 const FEW: usize = 4;
 
@@ -75,7 +77,7 @@ impl Connections {
 
     /// Whether a connection that is given back is one too many.
     pub(super) fn are_too_many(&self) -> bool {
-        let open = usize::try_from(self.pool.size()).unwrap_or(usize::MAX);
+        let open = size(self.pool.size());
         open > FEW && !self.were_crowded_within(CALM)
     }
 

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use super::ask::{Answer, Asked, ask};
-use super::culprits::{refused_data, upsert_but_culprits};
-use super::page::{Quarantined, Record};
+use super::page::bisect::upsert_accepted;
+use super::page::diff::{RowKey, diff};
+use super::page::upsert::{Observed, Written};
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
 use super::session::Work;
-use super::transaction::{Observed, Written, count};
 use super::{Store, StoreError};
+use crate::number::{count, signed};
+use paysync_provider::item::{Record, Rejected};
 
 /// An item in quarantine and what is made of it now.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Retried<'a> {
     /// The item.
     pub kept: &'a Kept,
     /// The record, or why there still is none.
-    pub outcome: Result<Record<'a>, Quarantined<'a>>,
+    pub outcome: Result<Record<'a>, Rejected<'a>>,
 }
 
 /// What became of items in quarantine.
@@ -41,7 +42,7 @@ pub(crate) struct Misfit<'a> {
 }
 
 impl<'a> Misfit<'a> {
-    fn of(kept: &'a Kept, why: &'a Quarantined<'_>) -> Self {
+    fn of(kept: &'a Kept, why: &'a Rejected<'_>) -> Self {
         Self {
             kept,
             id: why
@@ -70,7 +71,6 @@ async fn enter(
     account_id: &str,
     written: &Written,
 ) -> Result<(), sqlx::Error> {
-    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     sqlx::query!(
         r#"
         INSERT INTO paysync.window_totals AS held (account_id, stream, lane, day, items, inserted, updated, unchanged, stale)
@@ -111,19 +111,19 @@ impl Store {
         let mut total = Written::default();
         for round in rounds(items) {
             let observed: Vec<Observed<'_, '_>> = round.values().map(|(_, row)| *row).collect();
-            let (written, culprits) =
-                upsert_but_culprits(&mut transaction, account_id, provider, &observed).await?;
+            let (written, rejected) =
+                upsert_accepted(&mut transaction, account_id, provider, &observed).await?;
             emptied.superseded += written.stale;
             total.inserted += written.inserted;
             total.updated += written.updated;
             total.unchanged += written.unchanged;
             total.stale += written.stale;
-            let mut culprits: BTreeMap<&str, String> = culprits
+            let mut rejected: BTreeMap<&str, String> = rejected
                 .into_iter()
-                .map(|culprit| (id(culprit.row.record), culprit.detail))
+                .map(|rejected| (id(rejected.row.record), rejected.detail))
                 .collect();
             for (id, (kept, _)) in round {
-                match culprits.remove(id) {
+                match rejected.remove(id) {
                     None => stored.push(kept),
                     Some(detail) => misfits.push(Misfit {
                         kept,
@@ -174,21 +174,10 @@ impl Store {
             .flat_map(BTreeMap::into_values)
             .collect();
         let observed: Vec<Observed<'_, '_>> = fits.iter().map(|(_, row)| *row).collect();
-        let asked: Vec<Asked<'_>> = observed.iter().map(Observed::asked).collect();
-        let mut question = connection.alone().await?;
-        let answer = match ask(&mut question, account_id, &asked, None).await {
-            Ok(answer) => {
-                question.commit().await?;
-                answer
-            }
-            Err(error) if refused_data(&error).is_some() => {
-                question.rollback().await?;
-                Answer::all_wanted(observed.len())
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let wanted = answer.wanted.iter().filter_map(|place| fits.get(*place));
-        for (kept, row) in wanted {
+        let keys: Vec<RowKey<'_>> = observed.iter().map(Observed::key).collect();
+        let diff = diff(&mut connection, account_id, &keys, None).await?;
+        let needed = diff.needed.iter().filter_map(|place| fits.get(*place));
+        for (kept, row) in needed {
             if kept.reason == REFUSED {
                 misfits.push(Misfit {
                     kept,
@@ -200,12 +189,12 @@ impl Store {
                 emptied.fit += 1;
             }
         }
-        emptied.fit += answer.unchanged;
+        emptied.fit += diff.unchanged;
         let mut alone = connection.alone().await?;
         let superseded = superseded(&mut alone, account_id, &misfits).await?;
         alone.commit().await?;
         connection.done();
-        emptied.superseded = answer.stale + count(superseded.len());
+        emptied.superseded = diff.stale + count(superseded.len());
         let (_, staying) = part(misfits, &superseded);
         emptied.leave(staying.iter().map(|misfit| misfit.reason));
         Ok(emptied)

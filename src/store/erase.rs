@@ -5,8 +5,8 @@
 
 use std::ops::AddAssign;
 
-use super::transaction::count;
 use super::{Store, StoreError};
+use crate::number::{count, unsigned};
 
 /// What names a person was erased from, or would be.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        Ok(u64::try_from(items).unwrap_or(0))
+        Ok(unsigned(items))
     }
 
     /// What [`Store::erase`] would do; writes nothing.
@@ -113,12 +113,11 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        let count = |rows: i64| u64::try_from(rows).unwrap_or(0);
         Ok(Erased {
-            rows: count(row.rows),
-            versions: count(row.versions),
-            payloads: count(row.payloads),
-            quarantined: count(row.quarantined),
+            rows: unsigned(row.rows),
+            versions: unsigned(row.versions),
+            payloads: unsigned(row.payloads),
+            quarantined: unsigned(row.quarantined),
         })
     }
 

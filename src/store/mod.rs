@@ -10,15 +10,11 @@
 
 pub mod account;
 pub mod again;
-mod ask;
 mod connections;
-mod copy;
-mod culprits;
 pub mod emptying;
 pub mod erase;
 mod error;
 pub mod health;
-mod item;
 pub mod life;
 pub mod page;
 mod pooler;
@@ -30,7 +26,6 @@ pub mod retention;
 mod session;
 pub mod stream;
 pub mod totals;
-mod transaction;
 pub mod verify;
 pub mod window;
 

@@ -6,17 +6,14 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::emptying::Misfit;
-use super::page::Quarantined;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
 use super::session::Work;
 use super::{Store, StoreError};
+use paysync_provider::item::Rejected;
 use paysync_provider::model::Window;
 
 /// The reason of what PostgreSQL refuses.
 pub(crate) const REFUSED: &str = "refused_by_database";
-
-/// The reason of what arrived with bytes that are no UTF-8.
-pub const INVALID_UTF8: &str = "invalid_utf8";
 
 /// An item in quarantine.
 #[derive(Debug, Clone)]
@@ -80,7 +77,7 @@ pub(crate) async fn write(
     stream: &str,
     window: Window,
     observed_at: DateTime<Utc>,
-    items: &[Quarantined<'_>],
+    items: &[&Rejected<'_>],
 ) -> Result<(), sqlx::Error> {
     if items.is_empty() {
         return Ok(());

@@ -7,10 +7,11 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::culprits::{Parts, refused_data};
+use super::page::bisect::{Bisection, refused_data};
+use super::page::upsert::Columns;
 use super::session::Work;
-use super::transaction::Columns;
 use super::{Store, StoreError};
+use crate::number::unsigned;
 use paysync_provider::model::{Kind, Status, Transaction};
 
 /// Rows read at once, at most.
@@ -73,7 +74,7 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        Ok(u64::try_from(rows).unwrap_or(0))
+        Ok(unsigned(rows))
     }
 
     /// The next rows that a provider's items were made of, in the order of their ids; empty after the
@@ -182,7 +183,7 @@ impl Store {
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
         let mut corrected = Corrected::default();
-        let mut parts = Parts::of(&corrections);
+        let mut parts = Bisection::new(&corrections);
         while let Some(part) = parts.next() {
             let mut savepoint = transaction.begin().await?;
             match update(&mut savepoint, account_id, part).await {
@@ -195,8 +196,8 @@ impl Store {
                     let Some(detail) = refused_data(&error) else {
                         return Err(error.into());
                     };
-                    if let Some(culprit) = parts.refused(part) {
-                        let id = culprit.transaction.provider_transaction_id.clone();
+                    if let Some(row) = parts.halve(part) {
+                        let id = row.transaction.provider_transaction_id.clone();
                         corrected.refused.push((id, detail));
                     }
                 }

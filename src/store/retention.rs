@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::account::milliseconds;
 use super::{Store, StoreError};
+use crate::number::{milliseconds, unsigned};
 
 /// What folding a batch of windows did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Store {
         .fetch_one(self.once())
         .await?;
         Ok(Folded {
-            windows: u64::try_from(row.windows).unwrap_or(0),
+            windows: unsigned(row.windows),
             next: row.next,
         })
     }
@@ -278,7 +278,7 @@ impl Store {
         .execute(self.once())
         .await?;
         Ok(Dropped {
-            payloads: u64::try_from(row.payloads).unwrap_or(0),
+            payloads: unsigned(row.payloads),
             next: row.next,
         })
     }

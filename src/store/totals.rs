@@ -1,6 +1,7 @@
 //! The entries that `daily_totals` is made of: folded into one per key, and never lost.
 
 use super::{Store, StoreError};
+use crate::number::unsigned;
 
 /// Which days are folded. A day is written anew as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,6 @@ impl Store {
         )
         .fetch_one(self.once())
         .await?;
-        Ok(u64::try_from(folded).unwrap_or(0))
+        Ok(unsigned(folded))
     }
 }

@@ -11,18 +11,22 @@ mod retention;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use paysync::plan::{Lane, Pass, Plan, Planned};
 use paysync::store::account::Lease;
-use paysync::store::page::{PageCommit, PageContext, PageCounts, Quarantined, Record, Then};
+use paysync::store::page::{CommittedPage, PageCommit, PageContext, PageCounts, WindowTransition};
 use paysync::store::stream::{NewStream, StreamState};
 use paysync::store::window::{OpenWindow, Trouble};
 use paysync::store::{Store, StoreError};
-use paysync_provider::Checkpoint;
+use paysync_provider::item::{PageItems, PreparedItem, Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
+use paysync_provider::{
+    Checkpoint, Page, PageError, Position, Provider, RecordError, Refusal, Request, Response, Spec,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
@@ -86,8 +90,8 @@ fn hash(payload: &str) -> Uuid {
     Uuid::from_u128(xxh3_128(payload.as_bytes()))
 }
 
-fn bad(payload: &'static str) -> Quarantined<'static> {
-    Quarantined {
+fn bad(payload: &'static str) -> Rejected<'static> {
+    Rejected {
         provider_transaction_id: None,
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -127,32 +131,98 @@ async fn open_one(store: &Store, lease: &Lease) -> OpenWindow {
     open(store, lease, &[planned(0, 1)]).await.remove(0)
 }
 
-fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> PageCommit<'a> {
+/// A provider that knows what its items say, by their payloads.
+struct Records {
+    transactions: BTreeMap<String, Transaction>,
+    /// How many items were read.
+    reads: AtomicUsize,
+}
+
+impl Provider for Records {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let transaction = self.transactions.get(item);
+        transaction.cloned().ok_or(RecordError::Shape)
+    }
+
+    fn spec(&self) -> Spec {
+        unimplemented!()
+    }
+
+    fn request(&self, _: &Position<'_>) -> Result<Request, PageError> {
+        unimplemented!()
+    }
+
+    fn page<'r>(&self, _: &Position<'_>, _: &'r Response) -> Result<Page<'r>, PageError> {
+        unimplemented!()
+    }
+
+    fn refusal(&self, _: &Response) -> Refusal {
+        unimplemented!()
+    }
+}
+
+/// The items that are read as these records.
+fn items(records: Vec<Record<'_>>) -> (PageItems<'_>, Records) {
+    let mut transactions = BTreeMap::new();
+    let mut items = PageItems::default();
+    for record in records {
+        items.items.push(PreparedItem {
+            id: record.transaction.provider_transaction_id.clone(),
+            time: None,
+            payload: record.payload.clone(),
+            hash: record.hash,
+        });
+        transactions.insert(record.payload.into_owned(), record.transaction);
+    }
+    let provider = Records {
+        transactions,
+        reads: AtomicUsize::new(0),
+    };
+    (items, provider)
+}
+
+fn page<'a>(
+    window: &'a OpenWindow,
+    records: Vec<Record<'a>>,
+    transition: WindowTransition,
+) -> PageCommit<'a> {
+    // A page only borrows its items: those of a test live as long as the test.
+    let (items, provider) = items(records);
     PageCommit {
         context: PageContext {
-            provider: "convergegate",
+            provider_code: "convergegate",
             window,
             requested_at: hour(100),
             outside: 0,
             provider_count: None,
         },
-        items: records,
-        quarantined: Vec::new(),
+        items: Box::leak(Box::new(items)),
+        provider: Box::leak(Box::new(provider)),
         created: None,
         likely_new: false,
-        then,
+        transition,
     }
 }
 
-fn more(offset: u64) -> Then {
-    Then::More(Checkpoint::Offset {
+/// Adds items that can become no rows.
+fn reject<'a>(page: &mut PageCommit<'a>, rejected: Vec<Rejected<'a>>) {
+    page.items = Box::leak(Box::new(PageItems {
+        items: page.items.items.clone(),
+        rejected,
+        redactions: page.items.redactions,
+    }));
+}
+
+fn more(offset: u64) -> WindowTransition {
+    WindowTransition::More(Checkpoint::Offset {
         offset,
         last_id: None,
     })
 }
 
-fn close() -> Then {
-    Then::Close {
+fn close() -> WindowTransition {
+    WindowTransition::Close {
         length: Some(TimeDelta::hours(2)),
         refuted: false,
     }
@@ -380,7 +450,7 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     let new = lease(&store, "other").await.unwrap();
 
     let mut commit = page(&window, vec![record("a", 1), record("b", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     let lost = store.commit_page(&old, commit).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     let lost = store
@@ -410,7 +480,15 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     assert_eq!(store.account(ACCOUNT).await.unwrap().suspended_reason, None);
 
     let commit = page(&window, vec![record("a", 1)], close());
-    assert_eq!(store.commit_page(&new, commit).await.unwrap().inserted, 1);
+    assert_eq!(
+        store
+            .commit_page(&new, commit)
+            .await
+            .unwrap()
+            .counts
+            .inserted,
+        1
+    );
 }
 
 fn trouble() -> Trouble<'static> {
@@ -462,12 +540,20 @@ async fn a_window_goes_on_at_its_checkpoint_and_ends_in_the_coverage(pool: PgPoo
 async fn a_split_window_lives_on_in_its_halves(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let whole = open(&store, &lease, &[planned(0, 4)]).await.remove(0);
-    let then = Then::Split {
+    let then = WindowTransition::Split {
         halves: (span(0, 2), span(2, 4)),
         length: TimeDelta::hours(2),
     };
     let commit = page(&whole, vec![record("a", 1)], then);
-    assert_eq!(store.commit_page(&lease, commit).await.unwrap().inserted, 1);
+    assert_eq!(
+        store
+            .commit_page(&lease, commit)
+            .await
+            .unwrap()
+            .counts
+            .inserted,
+        1
+    );
     let mut split = state(&store).await;
     assert!(split.progress.coverage.is_empty());
     split.open.sort_by_key(|window| window.planned.window);
@@ -662,7 +748,7 @@ async fn forgotten_coverage_takes_windows_back(pool: PgPool) {
     assert_eq!(left.progress.coverage.windows(), [span(0, 1)]);
     assert!(left.open.is_empty());
     let mut commit = page(&windows[1], vec![record("a", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     let gone = store.commit_page(&lease, commit).await;
     assert!(matches!(gone, Err(StoreError::WindowGone)), "{gone:?}");
     assert!(versions(&pool).await.is_empty());
@@ -690,7 +776,8 @@ async fn every_item_is_counted_once(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, first, more(1)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     let expected = PageCounts {
         items: 5,
         inserted: 4,
@@ -709,10 +796,10 @@ async fn every_item_is_counted_once(pool: PgPool) {
         record("again", 3),
     ];
     let mut commit = page(&window, second, close());
-    commit.quarantined = vec![bad("[]"), bad("{}")];
+    reject(&mut commit, vec![bad("[]"), bad("{}")]);
     commit.context.outside = 2;
     commit.context.provider_count = Some(77);
-    let counts = store.commit_page(&lease, commit).await.unwrap();
+    let counts = store.commit_page(&lease, commit).await.unwrap().counts;
     let expected = PageCounts {
         items: 8,
         inserted: 2,
@@ -749,6 +836,34 @@ async fn every_item_is_counted_once(pool: PgPool) {
     ];
     let expected = expected.map(|(id, amount)| (id.to_owned(), amount.to_owned()));
     assert_eq!(amounts, expected);
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn the_last_item_of_a_row_that_can_be_read_is_stored(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let versions = (1..5).map(|version| record("a", version));
+    let (items, mut provider) = items(versions.collect());
+    provider.transactions.remove(r#"{"id":"a","version":4}"#);
+    let page = PageCommit {
+        items: &items,
+        provider: &provider,
+        ..page(&window, vec![], close())
+    };
+    let committed = store.commit_page(&lease, page).await.unwrap();
+    let counts = committed.counts;
+    assert_adds_up(&counts);
+    assert_eq!(
+        (counts.inserted, counts.duplicate, counts.quarantined),
+        (1, 2, 1)
+    );
+    let reason = RecordError::Shape.to_string();
+    assert_eq!(committed.first_rejection, Some(reason));
+    let stored = rows(&pool).await;
+    assert_eq!(
+        stored.into_iter().map(|row| row.1).collect::<Vec<_>>(),
+        ["3"]
+    );
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -831,14 +946,16 @@ async fn a_page_without_news_writes_no_row(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records(), more(1)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!(counts.inserted, 300);
     let before = versions(&pool).await;
     assert_eq!(before.len(), 600);
     let counts = store
         .commit_page(&lease, page(&window, records(), more(2)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.items, counts.unchanged), (300, 300));
     assert_eq!(versions(&pool).await, before);
 
@@ -848,7 +965,8 @@ async fn a_page_without_news_writes_no_row(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.unchanged, counts.updated), (299, 1));
     let after = versions(&pool).await;
     let untouched = before.iter().filter(|row| after.contains(row)).count();
@@ -869,7 +987,8 @@ async fn the_newest_version_is_kept_and_the_others_are_history(pool: PgPool) {
         commit.context.requested_at = hour(requested);
         store.commit_page(&lease, commit)
     };
-    let of = |counts: PageCounts| {
+    let of = |page: CommittedPage| {
+        let counts = page.counts;
         (
             counts.inserted,
             counts.updated,
@@ -954,8 +1073,8 @@ async fn what_postgresql_refuses_is_put_aside_alone(pool: PgPool) {
     nul.transaction.provider_transaction_id = "nul\0".to_owned();
     records.push(nul);
     let mut commit = page(&window, records, close());
-    commit.quarantined = vec![bad("[]")];
-    let counts = store.commit_page(&lease, commit).await.unwrap();
+    reject(&mut commit, vec![bad("[]")]);
+    let counts = store.commit_page(&lease, commit).await.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!(
         (counts.items, counts.inserted, counts.quarantined),
@@ -1004,7 +1123,8 @@ async fn payloads_keep_what_jsonb_refuses(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!(counts.inserted, 3);
     let held: Vec<String> = rows(&pool).await.into_iter().map(|row| row.2).collect();
     assert_eq!(held, texts);
@@ -1017,9 +1137,14 @@ async fn an_item_met_again_in_quarantine_is_one_row(pool: PgPool) {
     for then in [more(1), close()] {
         let mut commit = page(&window, Vec::new(), then);
         // Twice in one page as well.
-        commit.quarantined = vec![bad("[]"), bad("[]")];
+        reject(&mut commit, vec![bad("[]"), bad("[]")]);
         assert_eq!(
-            store.commit_page(&lease, commit).await.unwrap().quarantined,
+            store
+                .commit_page(&lease, commit)
+                .await
+                .unwrap()
+                .counts
+                .quarantined,
             2
         );
     }
@@ -1077,7 +1202,8 @@ async fn lanes_side_by_side_neither_wait_in_a_circle_nor_count_twice(pool: PgPoo
                 let counts = store
                     .commit_page(&lease, page(&window, records, then))
                     .await
-                    .unwrap();
+                    .unwrap()
+                    .counts;
                 assert_eq!(counts.items, items);
                 assert_adds_up(&counts);
                 total.inserted += counts.inserted;

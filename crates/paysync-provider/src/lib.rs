@@ -42,6 +42,7 @@ pub mod ecommpay;
 pub mod error;
 pub mod exchange;
 pub mod firekassa;
+pub mod item;
 pub mod model;
 pub mod redact;
 pub mod spec;

@@ -33,7 +33,7 @@ pub(crate) async fn audit_window(
     // Rows are counted here after the provider counted them: what came in between can only make it more.
     let held = context.store.held(&account.id, window).await?;
     let page = PageContext {
-        provider: account.spec.code,
+        provider_code: account.spec.code,
         window,
         requested_at: fetched.requested_at,
         outside: 0,

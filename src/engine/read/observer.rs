@@ -8,21 +8,20 @@ use tracing::{debug, info, warn};
 
 use crate::clock::WORST_SKEW;
 use crate::engine::account::Account;
-use crate::engine::item::Notes;
 use crate::engine::progress::LOG_INTERVAL;
 use crate::engine::read::context::ReadContext;
-use crate::store::page::PageCounts;
+use crate::store::page::{CommittedPage, PageCounts};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
-use paysync_provider::model::{Kind, Status, Transaction};
 use paysync_provider::redact::Taken;
 
 pub(super) fn record_page(
     account: &Account,
     window: &OpenWindow,
-    counts: &PageCounts,
-    observed: &Notes<'_>,
+    committed: &CommittedPage,
+    redactions: Taken,
 ) {
+    let counts = &committed.counts;
     let (id, stream) = (&account.id, &window.stream);
     let lane = window.planned.lane.as_str();
     account.progress.record_page(stream, counts);
@@ -34,14 +33,15 @@ pub(super) fn record_page(
                 .increment(items);
         }
     }
-    count_redactions(account, observed.taken);
+    count_redactions(account, redactions);
+    record_unknown_words(account, committed);
     debug!(
         window.id = window.id,
         records.items = counts.items,
         records.inserted = counts.inserted,
         records.updated = counts.updated,
         records.unchanged = counts.unchanged,
-        redactions = observed.taken.total(),
+        redactions = redactions.total(),
         "page stored"
     );
     if counts.quarantined > 0
@@ -49,7 +49,10 @@ pub(super) fn record_page(
     {
         warn!(
             records.quarantined = counts.quarantined,
-            error = observed.why().unwrap_or("PostgreSQL refuses a value"),
+            error = committed
+                .first_rejection
+                .as_deref()
+                .unwrap_or("PostgreSQL refuses a value"),
             times,
             hint =
                 "see the table paysync.quarantine; paysync replay reads it again after an update",
@@ -112,13 +115,8 @@ pub(super) fn record_signature_mismatch(account: &Account, stream: &str) {
 }
 
 /// Logs each word that paysync does not know once: the rows keep it beside `unknown` and `other`.
-pub(super) fn record_unknown_words(account: &Account, row: &Transaction) {
-    let status = (row.status == Status::Unknown).then_some(&row.provider_status);
-    let kind = (row.kind == Kind::Other).then_some(&row.provider_kind);
-    for (column, word) in [("status", status), ("kind", kind)] {
-        let Some(word) = word.and_then(Option::as_ref) else {
-            continue;
-        };
+fn record_unknown_words(account: &Account, committed: &CommittedPage) {
+    for (column, word) in &committed.unknown_words {
         let event = format!("{column}: {word}");
         if account
             .progress

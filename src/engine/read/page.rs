@@ -4,8 +4,8 @@
 use self_cell::self_cell;
 use serde_json::value::RawValue;
 
-use crate::engine::item::{ItemContext, Sorted};
 use crate::engine::read::request::Fetched;
+use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Next, Page, PageError, Response};
 
 /// Items prepared before other tasks get their turn.
@@ -22,7 +22,7 @@ self_cell!(
 
 struct Contents<'a> {
     unprepared: std::vec::IntoIter<&'a RawValue>,
-    items: Sorted<'a>,
+    items: PageItems<'a>,
     item_count: u64,
     next: Next,
     provider_count: Option<u64>,
@@ -36,7 +36,7 @@ impl ParsedPage {
         Self::try_new(fetched, |fetched| {
             let Page { items, next, count } = parse(&fetched.response)?;
             Ok(Contents {
-                items: Sorted::default(),
+                items: PageItems::default(),
                 item_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
                 unprepared: items.into_iter(),
                 next,
@@ -55,7 +55,7 @@ impl ParsedPage {
     fn prepare_some(&mut self, context: ItemContext<'_>) -> bool {
         self.with_dependent_mut(|_, contents| {
             for item in contents.unprepared.by_ref().take(YIELD_EVERY) {
-                contents.items.add(context, item);
+                contents.items.push(context, item);
             }
             contents.unprepared.len() > 0
         })
@@ -66,7 +66,7 @@ impl ParsedPage {
     }
 
     /// The items prepared so far.
-    pub(super) fn items(&self) -> &Sorted<'_> {
+    pub(super) fn items(&self) -> &PageItems<'_> {
         &self.borrow_dependent().items
     }
 

@@ -8,14 +8,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::debug;
 
 use crate::engine::failure::Failure;
-use crate::engine::item::{ItemContext, Notes, Sorted};
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::observer;
 use crate::engine::read::request::{Fetched, RequestContext};
 use crate::failpoint::failpoint;
 use crate::store::again::OpenRow;
-use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::window::OpenWindow;
+use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Checkpoint, PageError};
 
 /// Requests the non-final rows of a window by their ids, one batch after another.
@@ -79,7 +79,7 @@ async fn repoll_rows(
             Some(requests.fetch_and_parse(make, parse).await?.0)
         };
         failpoint("repoll.fetched");
-        let sorted = match &fetched {
+        let items = match &fetched {
             Some(Fetched { response, .. }) => {
                 let context = ItemContext {
                     provider,
@@ -88,14 +88,11 @@ async fn repoll_rows(
                     axis: None,
                     lossy: response.lossy,
                 };
-                Sorted::of(context, &provider.items_by_id(response)?)
+                PageItems::prepare(context, &provider.items_by_id(response)?)
             }
-            None => Sorted::default(),
+            None => PageItems::default(),
         };
-        let read = |transaction: &_| observer::record_unknown_words(account, transaction);
-        let notes = Notes::telling(&read, &sorted);
-        let items = sorted.readable(provider, &notes);
-        let shown: BTreeSet<&str> = items.iter().map(Item::id).collect();
+        let shown: BTreeSet<&str> = items.items.iter().map(|item| item.id.as_str()).collect();
         let others = shown.difference(&requested).count();
         if others > 0 {
             return Err(Failure::OtherRows { rows: others });
@@ -105,7 +102,7 @@ async fn repoll_rows(
         let resume = if again { rows.first() } else { next };
         let commit = PageCommit {
             context: PageContext {
-                provider: account.spec.code,
+                provider_code: account.spec.code,
                 window,
                 requested_at: fetched
                     .as_ref()
@@ -113,21 +110,21 @@ async fn repoll_rows(
                 outside: 0,
                 provider_count: None,
             },
-            items,
-            quarantined: sorted.quarantined.clone(),
+            items: &items,
+            provider,
             created: None,
             likely_new: false,
-            then: resume.map_or(
-                Then::Close {
+            transition: resume.map_or(
+                WindowTransition::Close {
                     length: None,
                     refuted: false,
                 },
-                |row| Then::More(checkpoint_at(row)),
+                |row| WindowTransition::More(checkpoint_at(row)),
             ),
         };
-        let counts = context.store.commit_page(&context.lease, commit).await?;
-        observer::record_page(account, window, &counts, &notes);
-        total += counts;
+        let committed = context.store.commit_page(&context.lease, commit).await?;
+        observer::record_page(account, window, &committed, items.redactions);
+        total += committed.counts;
         if !again {
             if !left.is_empty() {
                 debug!(

@@ -6,7 +6,6 @@ use metrics::histogram;
 
 use crate::engine::account::{Account, Stream};
 use crate::engine::failure::Failure;
-use crate::engine::item::{ItemContext, Notes, Sent, created, outside};
 use crate::engine::page_memory::Reservation;
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::observer;
@@ -15,10 +14,11 @@ use crate::engine::read::paging::{PageFacts, PagingState, Step};
 use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
-use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
+use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
+use paysync_provider::item::ItemContext;
 use paysync_provider::{Checkpoint, Position};
 
 /// Rows all outside their window that show that a filter is ignored; a few may be a rounding.
@@ -80,7 +80,7 @@ struct Seen {
 struct PreparedPage {
     page: ParsedPage,
     outside: u64,
-    then: Then,
+    then: WindowTransition,
     _memory: Reservation,
 }
 
@@ -116,8 +116,8 @@ impl WindowReader<'_> {
         let mut likely_new = false;
         loop {
             let more = match &page.then {
-                Then::More(next) => Some(next),
-                Then::Close { .. } | Then::Split { .. } => None,
+                WindowTransition::More(next) => Some(next),
+                WindowTransition::Close { .. } | WindowTransition::Split { .. } => None,
             };
             if more.is_none() && !self.is_live() {
                 (self.all_fetched)();
@@ -229,17 +229,17 @@ impl WindowReader<'_> {
             checkpoint,
             page_size: self.account.page_size,
             items,
-            ids: sorted.items.iter().map(Sent::id).collect(),
+            ids: sorted.items.iter().map(|item| item.id.as_str()).collect(),
             others: sorted
-                .quarantined
+                .rejected
                 .iter()
-                .map(|q| q.hash.as_u128())
+                .map(|rejected| rejected.hash.as_u128())
                 .collect(),
             next: page.next().clone(),
         };
         let step = seen.paging.after_page(&self.stream.spec, &facts)?;
         let right = self.stream.spec.right_times(window);
-        let (shown, outside) = outside(self.stream.spec.axis, &right, &sorted.items);
+        let (shown, outside) = sorted.outside(self.stream.spec.axis, &right);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
@@ -264,31 +264,29 @@ impl WindowReader<'_> {
         let sorted = page.items();
         let stream = &self.stream.spec;
         let right = stream.right_times(self.window.planned.window);
-        let read = |transaction: &_| observer::record_unknown_words(self.account, transaction);
-        let notes = Notes::telling(&read, sorted);
         let commit = PageCommit {
             context: PageContext {
-                provider: self.account.spec.code,
+                provider_code: self.account.spec.code,
                 window: self.window,
                 requested_at: page.fetched().requested_at,
                 outside: prepared.outside,
                 provider_count: page.provider_count(),
             },
-            items: sorted.readable(&*self.account.provider, &notes),
-            quarantined: sorted.quarantined.clone(),
-            created: created(stream.axis, &right, &sorted.items),
+            items: sorted,
+            provider: &*self.account.provider,
+            created: sorted.created(stream.axis, &right),
             likely_new,
-            then: prepared.then.clone(),
+            transition: prepared.then.clone(),
         };
         let clock = std::time::Instant::now();
         let context = self.context;
-        let counts = context.store.commit_page(&context.lease, commit).await;
+        let committed = context.store.commit_page(&context.lease, commit).await;
         histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => stream.name.clone())
             .record(clock.elapsed());
-        let counts = counts?;
+        let committed = committed?;
         failpoint("window.stored");
-        observer::record_page(self.account, self.window, &counts, &notes);
-        Ok(counts)
+        observer::record_page(self.account, self.window, &committed, sorted.redactions);
+        Ok(committed.counts)
     }
 
     /// Items of the window's pages in earlier runs.
@@ -305,10 +303,10 @@ impl WindowReader<'_> {
         }
     }
 
-    fn then(&self, step: Step, rows: u64) -> Then {
+    fn then(&self, step: Step, rows: u64) -> WindowTransition {
         let policy = &self.stream.policy;
         match step {
-            Step::More(checkpoint) => Then::More(checkpoint),
+            Step::More(checkpoint) => WindowTransition::More(checkpoint),
             Step::Close => {
                 let target = self.account.target_rows(self.stream);
                 let limits = (policy.unit, policy.max_window);
@@ -319,12 +317,12 @@ impl WindowReader<'_> {
                     target,
                     limits,
                 );
-                Then::Close {
+                WindowTransition::Close {
                     length: Some(length),
                     refuted: false,
                 }
             }
-            Step::Split(left, right) => Then::Split {
+            Step::Split(left, right) => WindowTransition::Split {
                 halves: (left, right),
                 length: self.length.min(left.length().max(policy.unit)),
             },

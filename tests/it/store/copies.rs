@@ -91,7 +91,8 @@ async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&windows[0], rows_of_all_kinds(), close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.items, counts.inserted), (120, 120));
     let copied = (
         crate::support::stored(&pool, ACCOUNT).await,
@@ -131,10 +132,61 @@ async fn among_copied_rows_the_culprit_alone_is_put_aside(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, rows, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_adds_up(&counts);
     assert_eq!((counts.inserted, counts.quarantined), (117, 3));
     assert_eq!(payloads(&pool).await.len(), 117);
+}
+
+/// A page's records are never all in memory: each is read when PostgreSQL has taken those before it.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_copied_item_is_read_when_its_turn_comes(pool: PgPool) {
+    // PostgreSQL stores so many rows at once; the others are more than fits on the way to it.
+    const AT_ONCE: usize = 1_000;
+    const ALL: usize = AT_ONCE + 100;
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let large = "x".repeat(400 << 10);
+    let rows = (0..ALL).map(|number| {
+        let mut row = record(&format!("{number:04}"), 1);
+        row.transaction.description = (number >= AT_ONCE).then(|| large.clone());
+        row
+    });
+    let (items, provider) = items(rows.collect());
+    let page = PageCommit {
+        items: &items,
+        provider: &provider,
+        ..page(&window, vec![], close())
+    };
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, kind, status, payload_hash, observed_at)
+         VALUES ($1, 'convergegate', '0000', 'payment', 'succeeded', gen_random_uuid(), now())",
+    )
+    .bind(ACCOUNT)
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let waiting = async {
+        wait_for_a_copy_that_waits(&pool).await;
+        let read = provider.reads.load(Ordering::Relaxed);
+        assert!((AT_ONCE..ALL).contains(&read), "{read} items were read");
+        other.rollback().await.unwrap();
+    };
+    let both = futures_util::future::join(store.commit_page(&lease, page), waiting);
+    let (committed, ()) = in_time("a copy that waits for another lane", both).await;
+    assert_eq!(committed.unwrap().counts.inserted, 1_100);
+    assert_eq!(provider.reads.load(Ordering::Relaxed), ALL);
+}
+
+/// Until a copy waits for a row that another lane has not committed.
+async fn wait_for_a_copy_that_waits(pool: &PgPool) {
+    let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock' AND query LIKE '%COPY paysync.transactions%'";
+    while count(pool, is_waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The question comes too early to see what another lane is about to commit.
@@ -167,16 +219,12 @@ async fn a_row_that_comes_between_is_no_reason_to_fail(pool: PgPool) {
     }
     let committing = store.commit_page(&lease, page(&window, rows(), close()));
     let waiting = async {
-        let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND wait_event_type = 'Lock' AND query LIKE '%COPY paysync.transactions%'";
-        while count(&pool, is_waiting).await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_for_a_copy_that_waits(&pool).await;
         other.commit().await.unwrap();
     };
     let both = futures_util::future::join(committing, waiting);
     let (counts, ()) = in_time("a copy that waits for another lane", both).await;
-    let counts = counts.unwrap();
+    let counts = counts.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!(
         (
@@ -219,7 +267,7 @@ async fn a_page_that_is_not_as_new_as_it_seems_is_stored_as_well(pool: PgPool) {
     page.likely_new = true;
     // Nothing is found there: the copy fails.
     page.created = Some(hour(50)..=hour(51));
-    let counts = store.commit_page(&lease, page).await.unwrap();
+    let counts = store.commit_page(&lease, page).await.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!((counts.inserted, counts.updated), (116, 1));
     assert_eq!((counts.unchanged, counts.quarantined), (2, 1));

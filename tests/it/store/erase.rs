@@ -7,12 +7,13 @@ use paysync::store::Store;
 use paysync::store::account::Lease;
 use paysync::store::emptying::Retried;
 use paysync::store::erase::Erased;
-use paysync::store::page::{PageCounts, Quarantined, Record};
+use paysync::store::page::PageCounts;
 use paysync::store::replay::Correction;
 use paysync::store::window::OpenWindow;
+use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};
+use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, reject, rows};
 use crate::support::{count, tables_with};
 
 const EMAIL: &str = "jane.planted@example.com";
@@ -40,9 +41,9 @@ fn personal(id: &str, version: i64) -> Record<'static> {
 }
 
 /// The same person's item, which cannot be read.
-fn unreadable(id: Option<&str>, detail: i64) -> Quarantined<'static> {
+fn unreadable(id: Option<&str>, detail: i64) -> Rejected<'static> {
     let payload = format!(r#"{{"id":"a","detail":{detail},"email":"{EMAIL}"}}"#);
-    Quarantined {
+    Rejected {
         provider_transaction_id: id.map(str::to_owned),
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -56,11 +57,11 @@ async fn store_page(
     lease: &Lease,
     window: &OpenWindow,
     records: Vec<Record<'_>>,
-    quarantined: Vec<Quarantined<'_>>,
+    rejected: Vec<Rejected<'_>>,
 ) -> PageCounts {
     let mut commit = page(window, records, more(1));
-    commit.quarantined = quarantined;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// Tables in which something of the person is left.
@@ -182,7 +183,7 @@ async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
         let mut commit = page(&window, news, more(1));
         commit.likely_new = version == 3;
         commit.created = Some(hour(50)..=hour(51));
-        let counts = store.commit_page(&lease, commit).await.unwrap();
+        let counts = store.commit_page(&lease, commit).await.unwrap().counts;
         assert_eq!(counts.updated, 1, "{counts:?}");
         assert_eq!(found(&pool).await, [""; 0]);
         let held = "SELECT count(*) FROM paysync.transactions

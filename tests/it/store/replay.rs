@@ -16,13 +16,13 @@ async fn commit(
     lease: &Lease,
     requested: i64,
     records: Vec<Record<'static>>,
-    quarantined: Vec<Quarantined<'static>>,
+    rejected: Vec<Rejected<'static>>,
 ) -> PageCounts {
     let window = open_one(store, lease).await;
     let mut commit = page(&window, records, close());
     commit.context.requested_at = hour(requested);
-    commit.quarantined = quarantined;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// What a fixed reader makes of the rows that are stored: another amount.
@@ -244,7 +244,7 @@ async fn batches_are_bounded(pool: PgPool) {
             ..record(id, 1)
         }
     };
-    let aside = |id: &str| Quarantined {
+    let aside = |id: &str| Rejected {
         provider_transaction_id: None,
         reason: "missing_id",
         detail: String::new(),
@@ -284,9 +284,9 @@ async fn batches_are_bounded(pool: PgPool) {
 }
 
 /// A bad item of a row, with the payload of a version of it.
-fn aside(id: &str, version: i64, reason: &'static str) -> Quarantined<'static> {
+fn aside(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
     let record = record(id, version);
-    Quarantined {
+    Rejected {
         provider_transaction_id: Some(id.to_owned()),
         reason,
         detail: "for a test".to_owned(),
@@ -312,7 +312,7 @@ fn retry<'a>(items: &'a [Kept], still_bad: &str) -> Vec<Retried<'a>> {
             value["version"].as_i64().unwrap(),
         );
         if kept.payload.contains(still_bad) {
-            return Err(Quarantined {
+            return Err(Rejected {
                 reason: "unreadable_time",
                 detail: "of today".to_owned(),
                 ..aside(id, version, "")

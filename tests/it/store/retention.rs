@@ -6,13 +6,13 @@ use chrono::NaiveDate;
 use paysync::plan::Lane;
 use paysync::store::Store;
 use paysync::store::account::Lease;
-use paysync::store::page::{PageContext, Then};
+use paysync::store::page::{PageContext, WindowTransition};
 use paysync::store::retention::{Folded, Letting};
 use sqlx::PgPool;
 
 use super::{
     ACCOUNT, STREAM, bad, bench, close, hour, more, new_stream, open, open_again, page, planned,
-    record, rows, span, state,
+    record, reject, rows, span, state,
 };
 use crate::support::{count, in_time, url};
 
@@ -73,9 +73,9 @@ async fn ledger(store: &Store, lease: &Lease) {
     let commit = page(&windows[0], rows, close());
     store.commit_page(lease, commit).await.unwrap();
     let mut commit = page(&windows[1], vec![record("a", 2), record("c", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     store.commit_page(lease, commit).await.unwrap();
-    let split = Then::Split {
+    let split = WindowTransition::Split {
         halves: (span(4, 5), span(5, 6)),
         length: chrono::TimeDelta::hours(1),
     };
@@ -329,7 +329,7 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
         let mut commit = page(&windows[0], rows, more(version.unsigned_abs()));
         let payload: &'static str =
             ["1", "2", "3", "4", "5"][usize::try_from(version - 1).unwrap()];
-        commit.quarantined = vec![bad(payload)];
+        reject(&mut commit, vec![bad(payload)]);
         store.commit_page(&lease, commit).await.unwrap();
     }
     let versions = "SELECT count(*) FROM paysync.transaction_history";
@@ -398,7 +398,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     let windows = open(&store, &lease, &[planned(0, 1)]).await;
     let commit = async |rows| {
         let commit = page(&windows[0], rows, more(1));
-        store.commit_page(&lease, commit).await.unwrap()
+        store.commit_page(&lease, commit).await.unwrap().counts
     };
     let five = || ["a", "b", "c", "d", "e"].map(|id| record(id, 1)).to_vec();
     commit(five()).await;

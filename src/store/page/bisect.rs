@@ -1,19 +1,19 @@
-//! Bulk writes that PostgreSQL refuses for their data: halves are tried under savepoints until only
-//! the culprits are left.
+//! Bulk writes that PostgreSQL refuses for their data: halves are tried under savepoints until only the
+//! rejected rows are left.
 
-use super::session::Work;
-use super::transaction::{Observed, Written, upsert};
+use super::upsert::{Observed, Written, upsert};
+use crate::store::session::Work;
 
 /// The parts of a bulk write that are still to be tried.
-pub(crate) struct Parts<'p, T>(Vec<&'p [T]>);
+pub(crate) struct Bisection<'p, T>(Vec<&'p [T]>);
 
-impl<'p, T> Parts<'p, T> {
-    /// All of it, in one part.
-    pub(crate) fn of(all: &'p [T]) -> Self {
-        Self(if all.is_empty() {
+impl<'p, T> Bisection<'p, T> {
+    /// Starts with all rows in one part.
+    pub(crate) fn new(rows: &'p [T]) -> Self {
+        Self(if rows.is_empty() {
             Vec::new()
         } else {
-            vec![all]
+            vec![rows]
         })
     }
 
@@ -22,10 +22,10 @@ impl<'p, T> Parts<'p, T> {
         self.0.pop()
     }
 
-    /// Takes a part that was refused: its halves come next; what cannot be halved is the culprit.
-    pub(crate) fn refused(&mut self, part: &'p [T]) -> Option<&'p T> {
-        if let [culprit] = part {
-            return Some(culprit);
+    /// Halves a part that was refused: its halves come next. A part of one row is that rejected row.
+    pub(crate) fn halve(&mut self, part: &'p [T]) -> Option<&'p T> {
+        if let [rejected] = part {
+            return Some(rejected);
         }
         let (left, right) = part.split_at(part.len() / 2);
         self.0.extend([right, left]);
@@ -33,22 +33,22 @@ impl<'p, T> Parts<'p, T> {
     }
 }
 
-/// A row that PostgreSQL refuses, with what it says.
-pub(crate) struct Culprit<'p, 'a> {
+/// A row that PostgreSQL refuses, and its message.
+pub(crate) struct RejectedRow<'p, 'a> {
     pub(crate) row: Observed<'p, 'a>,
     pub(crate) detail: String,
 }
 
-/// Upserts what PostgreSQL takes.
-pub(crate) async fn upsert_but_culprits<'p, 'a>(
+/// Upserts the rows that PostgreSQL accepts, and returns the others.
+pub(crate) async fn upsert_accepted<'p, 'a>(
     connection: &mut Work<'_>,
     account_id: &str,
     provider: &str,
-    records: &[Observed<'p, 'a>],
-) -> Result<(Written, Vec<Culprit<'p, 'a>>), sqlx::Error> {
+    rows: &[Observed<'p, 'a>],
+) -> Result<(Written, Vec<RejectedRow<'p, 'a>>), sqlx::Error> {
     let mut total = Written::default();
-    let mut culprits = Vec::new();
-    let mut parts = Parts::of(records);
+    let mut rejected = Vec::new();
+    let mut parts = Bisection::new(rows);
     while let Some(part) = parts.next() {
         let mut savepoint = connection.begin().await?;
         match upsert(&mut savepoint, account_id, provider, part).await {
@@ -61,19 +61,18 @@ pub(crate) async fn upsert_but_culprits<'p, 'a>(
                 let Some(detail) = refused_data(&error) else {
                     return Err(error);
                 };
-                if let Some(culprit) = parts.refused(part) {
-                    culprits.push(Culprit {
-                        row: *culprit,
-                        detail,
-                    });
-                }
+                rejected.extend(
+                    parts
+                        .halve(part)
+                        .map(|row| RejectedRow { row: *row, detail }),
+                );
             }
         }
     }
-    Ok((total, culprits))
+    Ok((total, rejected))
 }
 
-/// What PostgreSQL says about data it refuses; none if the error is of another kind.
+/// PostgreSQL's message about data that it refuses; none if the error is of another kind.
 pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
     if let sqlx::Error::Encode(_) = error {
         return Some("a value cannot be sent to the database".to_owned());
@@ -92,21 +91,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_culprits_are_left_and_the_order_stays() {
+    fn only_the_rejected_rows_are_left_and_the_order_stays() {
         let rows: Vec<u32> = (0..100).collect();
         let bad = [13, 14, 99];
-        let (mut written, mut culprits) = (Vec::new(), Vec::<u32>::new());
-        let mut parts = Parts::of(&rows);
+        let (mut written, mut rejected) = (Vec::new(), Vec::<u32>::new());
+        let mut parts = Bisection::new(&rows);
         while let Some(part) = parts.next() {
             if part.iter().any(|row| bad.contains(row)) {
-                culprits.extend(parts.refused(part).copied());
+                rejected.extend(parts.halve(part).copied());
             } else {
                 written.extend_from_slice(part);
             }
         }
-        assert_eq!(culprits, bad);
+        assert_eq!(rejected, bad);
         assert_eq!(written.len(), 97);
         assert!(written.is_sorted());
-        assert!(Parts::<u32>::of(&[]).next().is_none());
+        assert!(Bisection::<u32>::new(&[]).next().is_none());
     }
 }

@@ -7,9 +7,10 @@ use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::ask::Asked;
-use super::page::Record;
-use super::session::Work;
+use super::diff::RowKey;
+use crate::number::{count, unsigned};
+use crate::store::session::Work;
+use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
 /// A record, and when the request was sent that brought it: with the provider's stamp, this is its
@@ -21,9 +22,8 @@ pub(crate) struct Observed<'p, 'a> {
 }
 
 impl<'p> Observed<'p, '_> {
-    /// The question about it.
-    pub(crate) fn asked(&self) -> Asked<'p> {
-        Asked {
+    pub(crate) fn key(&self) -> RowKey<'p> {
+        RowKey {
             id: &self.record.transaction.provider_transaction_id,
             hash: self.record.hash,
             version: Some((self.record.transaction.updated_at, self.at)),
@@ -284,9 +284,5 @@ async fn still_equal(
     )
     .fetch_one(connection)
     .await?;
-    Ok(u64::try_from(equal).unwrap_or(0))
-}
-
-pub(crate) fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
+    Ok(unsigned(equal))
 }

@@ -10,12 +10,12 @@ use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgCopyIn};
 use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
-use super::item::Record;
-use super::session::Work;
+use crate::store::session::Work;
+use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
-pub(super) const FEWEST: usize = 50;
+pub(super) const MIN_COPY_ROWS: usize = 50;
 
 /// What is sent at once: a page's payloads are not gathered in one buffer.
 const CHUNK: usize = 64 << 10;
@@ -39,7 +39,7 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 
 /// What the rows of a page have in common.
 #[derive(Clone, Copy)]
-pub(super) struct Of<'p> {
+pub(super) struct RowOrigin<'p> {
     pub(super) account_id: &'p str,
     pub(super) provider: &'p str,
     pub(super) observed_at: DateTime<Utc>,
@@ -52,7 +52,7 @@ pub(super) struct Of<'p> {
 /// Also if one of them is there by now.
 pub(super) async fn copy<'a>(
     work: &mut Work<'_>,
-    of: Of<'_>,
+    origin: RowOrigin<'_>,
     records: impl Iterator<Item = Record<'a>>,
 ) -> Result<u64, sqlx::Error> {
     let connection = work.connection();
@@ -60,7 +60,7 @@ pub(super) async fn copy<'a>(
     let mut rows = Rows::new();
     let mut payloads = Vec::new();
     for record in records {
-        let encoded = rows.transaction(of, &record.transaction, record.hash);
+        let encoded = rows.transaction(origin, &record.transaction, record.hash);
         let id = record.transaction.provider_transaction_id;
         payloads.push((id, record.payload));
         if let Err(error) = encoded {
@@ -74,7 +74,7 @@ pub(super) async fn copy<'a>(
     let mut copy = connection.copy_in_raw(PAYLOADS).await?;
     let mut rows = Rows::new();
     for (id, payload) in &payloads {
-        if let Err(error) = rows.payload(of, id, payload) {
+        if let Err(error) = rows.payload(origin, id, payload) {
             copy.abort("a value cannot be sent").await?;
             return Err(sqlx::Error::Encode(error));
         }
@@ -128,11 +128,16 @@ impl Rows {
         Ok(())
     }
 
-    fn transaction(&mut self, of: Of<'_>, t: &Transaction, hash: Uuid) -> Result<(), BoxDynError> {
+    fn transaction(
+        &mut self,
+        origin: RowOrigin<'_>,
+        t: &Transaction,
+        hash: Uuid,
+    ) -> Result<(), BoxDynError> {
         self.start(41);
-        self.put(Some(of.account_id))?;
-        self.put(Some(of.provider))?;
-        self.put(Some(of.observed_at))?;
+        self.put(Some(origin.account_id))?;
+        self.put(Some(origin.provider))?;
+        self.put(Some(origin.observed_at))?;
         self.put(Some(t.provider_transaction_id.as_str()))?;
         self.put(t.parent_transaction_id.as_deref())?;
         self.put(t.payment_group_id.as_deref())?;
@@ -173,9 +178,14 @@ impl Rows {
         self.put(Some(hash))
     }
 
-    fn payload(&mut self, of: Of<'_>, id: &str, payload: &str) -> Result<(), BoxDynError> {
+    fn payload(
+        &mut self,
+        origin: RowOrigin<'_>,
+        id: &str,
+        payload: &str,
+    ) -> Result<(), BoxDynError> {
         self.start(3);
-        self.put(Some(of.account_id))?;
+        self.put(Some(origin.account_id))?;
         self.put(Some(id))?;
         self.put(Some(payload))
     }
