@@ -111,7 +111,7 @@ impl Asking<'_> {
             self.reader.note_date(answer.date, requested_at);
             return Ok(Fetched {
                 response: answer.response,
-                doubtful: answer.authenticity == Authenticity::Doubtful,
+                doubtful: answer.authenticity == Authenticity::Mismatch,
                 requested_at,
             });
         }

@@ -13,7 +13,7 @@ use crate::store::page::{Item, Quarantined, Record};
 use crate::store::quarantine::INVALID_UTF8;
 use paysync_provider::model::Transaction;
 use paysync_provider::redact::{Rules, Taken, redact_and_find};
-use paysync_provider::{Axis, Provider, Shown, Spec, wire};
+use paysync_provider::{Axis, Provider, Spec, TimeField, wire};
 
 /// Deeper nesting is an attack or a defect.
 const MAX_DEPTH: u32 = 128;
@@ -26,7 +26,7 @@ pub(crate) struct ItemContext<'r> {
     /// What the installation takes out besides.
     pub(crate) rules: &'r Rules,
     /// The time that the window filters.
-    pub(crate) axis: Option<Shown>,
+    pub(crate) axis: Option<TimeField>,
     /// Whether some bytes of the answer were no UTF-8.
     pub(crate) lossy: bool,
 }
@@ -236,9 +236,9 @@ impl<'a> Item<'a> for Readable<'a> {
 }
 
 /// How many items show a time on the stream's axis, and how many of these times are none of the `right`
-/// ones ([`StreamSpec::right_times`](paysync_provider::StreamSpec::right_times)).
+/// ones ([`StreamSpec::accepted_times`](paysync_provider::StreamSpec::accepted_times)).
 pub(crate) fn outside(
-    axis: Option<Shown>,
+    axis: Option<TimeField>,
     right: &RangeInclusive<DateTime<Utc>>,
     items: &[Sent<'_>],
 ) -> (u64, u64) {
@@ -260,7 +260,7 @@ pub(crate) fn outside(
 
 /// Between which times the items were created, as far as they show it and it is one of the `right` times.
 pub(crate) fn created(
-    axis: Option<Shown>,
+    axis: Option<TimeField>,
     right: &RangeInclusive<DateTime<Utc>>,
     items: &[Sent<'_>],
 ) -> Option<RangeInclusive<DateTime<Utc>>> {
@@ -290,8 +290,8 @@ mod tests {
         }
     }
 
-    fn by(axis: Axis) -> Shown {
-        Shown {
+    fn by(axis: Axis) -> TimeField {
+        TimeField {
             axis,
             key: "at",
             zone: chrono_tz::UTC,

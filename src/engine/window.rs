@@ -261,7 +261,7 @@ impl Reading<'_> {
             next: opened.next().clone(),
         };
         let step = seen.walk.after_page(&self.stream.spec, &facts)?;
-        let right = self.stream.spec.right_times(window);
+        let right = self.stream.spec.accepted_times(window);
         let (shown, outside) = outside(self.stream.spec.axis, &right, &sorted.items);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
@@ -283,7 +283,7 @@ impl Reading<'_> {
         let opened = &page.opened;
         let sorted = opened.sorted();
         let stream = &self.stream.spec;
-        let right = stream.right_times(self.window.planned.window);
+        let right = stream.accepted_times(self.window.planned.window);
         let read = |transaction: &_| self.reader.note_words(transaction);
         let notes = Notes::telling(&read, sorted);
         let commit = PageCommit {

@@ -129,7 +129,7 @@ fn sum(
 }
 
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "sale" | "recurring" | "invoice" | "payment confirmation" | "create cash voucher" => {
             Kind::Payment
         }
@@ -144,7 +144,7 @@ fn kind(text: Option<&str>) -> Kind {
 }
 
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "success" => Status::Succeeded,
         "decline" | "error" | "internal error" | "external error" => Status::Failed,
         "expired" | "invoice cancelled" | "cancelled" => Status::Canceled,

@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::auth::hmac_sha512;
+
 /// The member that holds the signature, and is not signed itself.
 pub(super) const KEY: &str = "signature";
 
@@ -47,7 +49,7 @@ impl Values {
 
     /// The signature with this secret, in Base64.
     pub(super) fn sign(&mut self, secret: &str, order: Order) -> String {
-        STANDARD.encode(crate::hmac_sha512(secret, &self.text(order)))
+        STANDARD.encode(hmac_sha512(secret, &self.text(order)))
     }
 
     /// What is signed: `path:to:key:value`, joined with semicolons.

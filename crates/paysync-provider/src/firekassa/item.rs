@@ -84,7 +84,7 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
 }
 
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "deposit" => Kind::Payment,
         "withdrawal" => Kind::Payout,
         _ => Kind::Other,
@@ -92,7 +92,7 @@ fn kind(text: Option<&str>) -> Kind {
 }
 
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "paid" | "overpaid" => Status::Succeeded,
         "process" | "waiting" | "partially paid" => Status::Pending,
         "error" | "failed" | "declined" => Status::Failed,
