@@ -19,7 +19,7 @@ use serde::Deserialize;
 use crate::model::{Kind, Status, Transaction, window};
 use crate::wire::{self, Raw};
 use crate::{
-    Auth, Axis, Entry, Next, Page, PageError, Paging, Position, Provider, RecordError, Redaction,
+    Auth, Axis, Entry, Page, PageError, Paging, Position, Provider, RecordError, Redaction,
     Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier, TimeField,
 };
 
@@ -75,10 +75,6 @@ impl Provider for ConvergeGate {
             audit: Vec::new(),
             short_page_ends: true,
         };
-        let tier = |within: i32, every: i32| Tier {
-            within: DAY * within,
-            every: DAY * every,
-        };
         Spec {
             code: ENTRY.code,
             documentation: "https://developer.convergegate.com/v1/payments/get-payments",
@@ -87,7 +83,7 @@ impl Provider for ConvergeGate {
                     "created",
                     Role::History,
                     Some(CREATED),
-                    vec![tier(3, 1), tier(35, 7)],
+                    vec![Tier::new(3, 24), Tier::new(35, 7 * 24)],
                 ),
                 stream("updated", Role::Change, None, Vec::new()),
             ],
@@ -132,16 +128,7 @@ impl Provider for ConvergeGate {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.result, "result")?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("hasMore"))?;
-        let next = if more {
-            at.after_rows(items.len())?
-        } else {
-            Next::End
-        };
-        Ok(Page {
-            items,
-            next,
-            count: None,
-        })
+        Page::at_offset(at, items, more)
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
@@ -201,16 +188,7 @@ fn normalize(item: &str) -> Result<Transaction, RecordError> {
         provider_reference: wire::text(item.terminal_name),
         gateway: wire::text(item.terminal_name),
         description: wire::text(item.description),
-        // Not in this API.
-        paid_amount: None,
-        updated_at: None,
-        paid_at: None,
-        settled_at: None,
-        customer_ip: None,
-        rrn: None,
-        arn: None,
-        auth_code: None,
-        is_test: None,
+        ..Transaction::default()
     })
 }
 
@@ -345,12 +323,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Checkpoint;
     use crate::model::Window;
-
-    fn row(item: &str) -> Result<Transaction, RecordError> {
-        normalize(item)
-    }
+    use crate::{Checkpoint, Next};
 
     fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {
         let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
@@ -363,14 +337,8 @@ mod tests {
     }
 
     fn page(checkpoint: Option<&Checkpoint>, body: &str) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_owned(),
-            lossy: false,
-        };
         ConvergeGate
-            .page(&at("created", checkpoint), &response)
+            .page(&at("created", checkpoint), &Response::json(&body))
             .map(|page| page.next)
     }
 
@@ -381,15 +349,15 @@ mod tests {
             payment_group_id: Some("p".to_owned()),
             ..Transaction::default()
         };
-        assert_eq!(row(r#"{"id":"p"}"#), Ok(expected));
+        assert_eq!(normalize(r#"{"id":"p"}"#), Ok(expected));
     }
 
     #[test]
     fn a_payment_is_not_its_own_parent() {
-        let own = row(r#"{"id":"p","parentPaymentId":"p"}"#).unwrap();
+        let own = normalize(r#"{"id":"p","parentPaymentId":"p"}"#).unwrap();
         assert_eq!(own.parent_transaction_id, None);
         assert_eq!(own.payment_group_id.as_deref(), Some("p"));
-        let refund = row(r#"{"id":"r","parentPaymentId":"p"}"#).unwrap();
+        let refund = normalize(r#"{"id":"r","parentPaymentId":"p"}"#).unwrap();
         assert_eq!(refund.parent_transaction_id.as_deref(), Some("p"));
         assert_eq!(refund.payment_group_id.as_deref(), Some("p"));
     }
@@ -397,7 +365,7 @@ mod tests {
     #[test]
     fn amounts_keep_eighteen_decimals() {
         let amount = |text: &str| {
-            row(&format!(r#"{{"id":"p","amount":{text}}}"#)).map(|row| {
+            normalize(&format!(r#"{{"id":"p","amount":{text}}}"#)).map(|row| {
                 row.amount
                     .map(|amount: BigDecimal| amount.to_plain_string())
             })
@@ -434,7 +402,7 @@ mod tests {
     #[test]
     fn times_are_utc_in_any_form() {
         let created = |time: &str| {
-            row(&format!(r#"{{"id":"p","created":"{time}"}}"#)).map(|row| row.created_at)
+            normalize(&format!(r#"{{"id":"p","created":"{time}"}}"#)).map(|row| row.created_at)
         };
         let plain = created("2025-09-01T09:02:22").unwrap();
         assert_eq!(created("2025-09-01T11:02:22+02:00").unwrap(), plain);

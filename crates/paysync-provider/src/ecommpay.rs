@@ -25,7 +25,7 @@ use self::signature::{Order, Values};
 use crate::model::{Transaction, window};
 use crate::wire::{self, Raw};
 use crate::{
-    Auth, Authenticity, Credential, Entry, Next, Page, PageError, Paging, Position, Provider,
+    Auth, Authenticity, Credential, Entry, Page, PageError, Paging, Position, Provider,
     RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
 };
 
@@ -79,10 +79,6 @@ impl EcommPay {
 
 impl Provider for EcommPay {
     fn spec(&self) -> Spec {
-        let tier = |within: i32, every: i32| Tier {
-            within: DAY * within,
-            every: DAY * every,
-        };
         Spec {
             code: ENTRY.code,
             documentation: "https://api-data.ecommpay.com/",
@@ -97,7 +93,7 @@ impl Provider for EcommPay {
                 max_window: DAY,
                 lag: TimeDelta::seconds(90),
                 overlap: TimeDelta::hours(2),
-                rescan: vec![tier(7, 1), tier(35, 7)],
+                rescan: vec![Tier::new(7, 24), Tier::new(35, 7 * 24)],
                 repoll: Vec::new(),
                 audit: Vec::new(),
                 short_page_ends: false,
@@ -142,16 +138,7 @@ impl Provider for EcommPay {
         let items = wire::items(envelope.operations, "operations")?;
         // Nothing else marks the last page: the engine confirms the end after a short page.
         let is_full = u32::try_from(items.len()).is_ok_and(|rows| rows >= limit(at));
-        let next = if is_full {
-            at.after_rows(items.len())?
-        } else {
-            Next::End
-        };
-        Ok(Page {
-            items,
-            next,
-            count: None,
-        })
+        Page::at_offset(at, items, is_full)
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
@@ -292,8 +279,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Checkpoint;
     use crate::model::Window;
+    use crate::{Checkpoint, Next};
 
     fn provider(time_zone: Tz, options: Value) -> EcommPay {
         EcommPay::new(&Settings { time_zone, options }).unwrap()
@@ -321,15 +308,6 @@ mod tests {
     fn body(provider: &EcommPay, checkpoint: Option<&Checkpoint>) -> Value {
         let request = provider.request(&at(checkpoint)).unwrap();
         serde_json::from_str(&request.body.unwrap()).unwrap()
-    }
-
-    fn response(body: &Value) -> Response {
-        Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            lossy: false,
-        }
     }
 
     #[test]
@@ -407,7 +385,7 @@ mod tests {
             last_id: Some("1".to_owned()),
         };
         let next = |checkpoint, rows: usize| {
-            let response = response(&json!({"operations": vec![json!({}); rows]}));
+            let response = Response::json(&json!({"operations": vec![json!({}); rows]}));
             provider
                 .page(&at(checkpoint), &response)
                 .map(|page| page.next)
@@ -435,7 +413,7 @@ mod tests {
         let mut answer = json!({ "operations": operations });
         let verify = |option: &str, answer: &Value| {
             provider(Tz::UTC, json!({ "verify_signature": option }))
-                .verify(&credential(), &response(answer))
+                .verify(&credential(), &Response::json(answer))
         };
         for order in [Order::Natural, Order::Lexical] {
             let mut values = Values::of(&answer.to_string()).unwrap();
@@ -465,10 +443,7 @@ mod tests {
             "secret",
             "operations:0:operation_id:1;operations:0:rate:1.50",
         ));
-        let response = Response {
-            body: body.replace("SIGNATURE", &signature),
-            ..response(&Value::Null)
-        };
+        let response = Response::json(&body.replace("SIGNATURE", &signature));
         let provider = provider(Tz::UTC, json!({"verify_signature": "require"}));
         assert_eq!(
             provider.verify(&credential(), &response),
@@ -480,10 +455,7 @@ mod tests {
     fn an_answer_that_is_not_an_object_fails_in_page() {
         let provider = provider(Tz::UTC, json!({"verify_signature": "require"}));
         for body in ["<html>wait</html>", "{\"operations\":[", "null", ""] {
-            let response = Response {
-                body: body.to_owned(),
-                ..response(&Value::Null)
-            };
+            let response = Response::json(&body);
             assert_eq!(
                 provider.verify(&credential(), &response),
                 Ok(Authenticity::Accepted)

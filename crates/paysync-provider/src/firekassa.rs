@@ -86,9 +86,9 @@ impl Provider for FireKassa {
                 max_window: TimeDelta::days(7),
                 lag: TimeDelta::seconds(30),
                 overlap: TimeDelta::hours(1),
-                rescan: vec![tier(3, 1), tier(30, 7 * 24)],
+                rescan: vec![Tier::new(3, 1), Tier::new(30, 7 * 24)],
                 // An expired deposit may be paid days later.
-                repoll: vec![tier(14, 6), tier(30, 24)],
+                repoll: vec![Tier::new(14, 6), Tier::new(30, 24)],
                 audit: Vec::new(),
                 short_page_ends: true,
             }],
@@ -198,14 +198,6 @@ impl FireKassa {
             .query("page[number]", &page.page)
             .query("page[size]", &page.size)
             .query("sort", &"id")
-    }
-}
-
-/// `within` days of age, `every` so many hours.
-const fn tier(within: i64, every: i64) -> Tier {
-    Tier {
-        within: TimeDelta::days(within),
-        every: TimeDelta::hours(every),
     }
 }
 
@@ -331,14 +323,9 @@ mod tests {
     }
 
     fn page(checkpoint: Option<&Checkpoint>, rows: usize, info: &Value) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: json!({"items": vec![json!({}); rows], "page": info}).to_string(),
-            lossy: false,
-        };
+        let body = json!({"items": vec![json!({}); rows], "page": info});
         provider(json!({}))
-            .page(&at(checkpoint), &response)
+            .page(&at(checkpoint), &Response::json(&body))
             .map(|page| page.next)
     }
 

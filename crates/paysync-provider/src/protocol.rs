@@ -31,15 +31,6 @@ impl Position<'_> {
             Some(_) => Err(PageError::Position("not an offset")),
         }
     }
-
-    /// The next page after one of `rows` rows, where the API pages by offset.
-    pub fn after_rows(&self, rows: usize) -> Result<Next, PageError> {
-        let rows = u64::try_from(rows).unwrap_or(u64::MAX);
-        Ok(Next::More(Checkpoint::Offset {
-            offset: self.offset()?.saturating_add(rows),
-            last_id: None,
-        }))
-    }
 }
 
 /// Where the next page of an open window starts. Stored as JSON; the field names alone identify the
@@ -197,6 +188,17 @@ pub struct Response {
 }
 
 impl Response {
+    /// A JSON answer with status 200.
+    #[cfg(test)]
+    pub(crate) fn json(body: &impl ToString) -> Self {
+        Self {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: body.to_string(),
+            lossy: false,
+        }
+    }
+
     /// Whether the body is HTML, as from a proxy or a challenge page.
     pub fn is_html(&self) -> bool {
         self.content_type.starts_with("text/html") || self.body.trim_start().starts_with('<')
@@ -222,6 +224,26 @@ pub struct Page<'r> {
     pub next: Next,
     /// The number of rows that the provider reports, if it does.
     pub count: Option<u64>,
+}
+
+impl<'r> Page<'r> {
+    /// The page at an offset; `more` says whether another one follows.
+    pub fn at_offset(
+        at: &Position<'_>,
+        items: Vec<&'r RawValue>,
+        more: bool,
+    ) -> Result<Self, PageError> {
+        let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let next = Checkpoint::Offset {
+            offset: at.offset()?.saturating_add(rows),
+            last_id: None,
+        };
+        Ok(Self {
+            items,
+            next: if more { Next::More(next) } else { Next::End },
+            count: None,
+        })
+    }
 }
 
 /// Where reading continues after a page.

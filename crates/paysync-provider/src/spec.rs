@@ -175,6 +175,16 @@ pub struct Tier {
     pub every: TimeDelta,
 }
 
+impl Tier {
+    /// Rows up to `days` old are read again every `hours`.
+    pub const fn new(days: i64, hours: i64) -> Self {
+        Self {
+            within: TimeDelta::days(days),
+            every: TimeDelta::hours(hours),
+        }
+    }
+}
+
 /// Keys of an item that the redaction treats specially; compared case-sensitively.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Redaction {

@@ -86,22 +86,13 @@ impl Dwh {
 
 impl Provider for Dwh {
     fn spec(&self) -> Spec {
-        let stream = |suffix: &str, axis: Axis| StreamSpec {
-            name: match axis {
-                Axis::Updated => format!("updated_at{suffix}"),
-                _ => format!("created_at{suffix}"),
-            },
-            role: match axis {
-                Axis::Updated => Role::Change,
-                _ => Role::History,
-            },
+        let stream = |suffix: &str, key: &'static str, axis, role, rescan| StreamSpec {
+            name: format!("{key}{suffix}"),
+            role,
             paging: Paging::Keyset,
             axis: Some(TimeField {
                 axis,
-                key: match axis {
-                    Axis::Updated => "updated_at",
-                    _ => "created_at",
-                },
+                key,
                 zone: Tz::UTC,
             }),
             unit: SECOND,
@@ -109,20 +100,9 @@ impl Provider for Dwh {
             max_window: MAX_WINDOW,
             lag: TimeDelta::seconds(30),
             overlap: TimeDelta::minutes(10),
-            // Whether a settlement moves updated_at is not documented.
-            rescan: match axis {
-                Axis::Updated => Vec::new(),
-                _ => vec![tier(35, 7)],
-            },
-            // Both endpoints cover the rows of all streams: only the first stream uses them.
-            repoll: match (axis, suffix) {
-                (Axis::Created, "") => vec![tier(35, 1)],
-                _ => Vec::new(),
-            },
-            audit: match (axis, suffix) {
-                (Axis::Created, "") => vec![tier(90, 1)],
-                _ => Vec::new(),
-            },
+            rescan,
+            repoll: Vec::new(),
+            audit: Vec::new(),
             short_page_ends: false,
         };
         let suffixes: &[&str] = if self.include_test {
@@ -130,13 +110,27 @@ impl Provider for Dwh {
         } else {
             &[""]
         };
+        // Whether a settlement moves `updated_at` is not documented.
+        let rescan = vec![Tier::new(35, 7 * 24)];
+        let (history, change) = (Role::History, Role::Change);
+        let mut streams: Vec<StreamSpec> = suffixes
+            .iter()
+            .flat_map(|suffix| {
+                [
+                    stream(suffix, "created_at", Axis::Created, history, rescan.clone()),
+                    stream(suffix, "updated_at", Axis::Updated, change, Vec::new()),
+                ]
+            })
+            .collect();
+        // Both endpoints cover the rows of all streams: only the first stream uses them.
+        if let Some(first) = streams.first_mut() {
+            first.repoll = vec![Tier::new(35, 24)];
+            first.audit = vec![Tier::new(90, 24)];
+        }
         Spec {
             code: ENTRY.code,
             documentation: "https://help.ecomcharge.com/en/knowledge-base/api-get-the-list-of-processed-transactions-v2",
-            streams: suffixes
-                .iter()
-                .flat_map(|suffix| [Axis::Created, Axis::Updated].map(|axis| stream(suffix, axis)))
-                .collect(),
+            streams,
             auth: Auth::Basic {
                 user: "psp_id",
                 password: "secret_key",
@@ -275,14 +269,6 @@ fn post(path: &'static str, body: &impl Serialize) -> Result<Request, PageError>
     Ok(Request::post(path, body)?.header("Accept", "application/json"))
 }
 
-/// `within` days of age, `every` so many days.
-const fn tier(within: i64, every: i64) -> Tier {
-    Tier {
-        within: TimeDelta::days(within),
-        every: TimeDelta::days(every),
-    }
-}
-
 /// With the offset of UTC: it must match `options.time_zone`.
 fn date(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
@@ -387,14 +373,9 @@ mod tests {
     }
 
     fn page(pagination: &Value) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: json!({"data": {"transactions": [], "pagination": pagination}}).to_string(),
-            lossy: false,
-        };
+        let body = json!({"data": {"transactions": [], "pagination": pagination}});
         dwh()
-            .page(&at("created_at", None), &response)
+            .page(&at("created_at", None), &Response::json(&body))
             .map(|page| page.next)
     }
 
@@ -462,14 +443,7 @@ mod tests {
 
     #[test]
     fn a_count_is_a_number_or_an_error() {
-        let count = |body: Value| {
-            dwh().count(&Response {
-                status: 200,
-                content_type: "application/json".to_owned(),
-                body: body.to_string(),
-                lossy: false,
-            })
-        };
+        let count = |body: Value| dwh().count(&Response::json(&body));
         assert_eq!(count(json!({"data": {"count": 1486}})), Ok(1486));
         assert_eq!(count(json!({"data": {"count": "7"}})), Ok(7));
         for body in [

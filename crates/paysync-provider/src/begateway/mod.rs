@@ -116,6 +116,36 @@ impl Details<'_> {
     }
 }
 
+/// A shop or a gateway.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Identified<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Customer<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    ip: Raw<'a>,
+    email: Raw<'a>,
+}
+
+/// A card; `bin_8` is in the DWH only, `product` in the report only.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Card<'a> {
+    #[serde(borrow)]
+    bin: Raw<'a>,
+    bin_8: Raw<'a>,
+    last_4: Raw<'a>,
+    brand: Raw<'a>,
+    product: Raw<'a>,
+    issuer_country: Raw<'a>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

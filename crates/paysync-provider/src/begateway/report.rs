@@ -308,14 +308,8 @@ mod tests {
     }
 
     fn page(at: &Position<'_>, body: &Value) -> Result<(Next, Option<u64>), PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            lossy: false,
-        };
         report(Tz::UTC)
-            .page(at, &response)
+            .page(at, &Response::json(body))
             .map(|page| (page.next, page.count))
     }
 

@@ -102,14 +102,11 @@ mod tests {
         assert_eq!(item::<One>("null"), Err(RecordError::Shape));
         let array = RawValue::from_string("[1]".to_owned()).unwrap();
         assert_eq!(object::<One>(Some(&array)), One { id: 0 });
-        let response = |body: &str| Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_owned(),
-            lossy: false,
-        };
-        assert_eq!(envelope::<One>(&response(" {\"id\":1}")), Ok(One { id: 1 }));
-        assert!(envelope::<One>(&response("[1]")).is_err());
+        assert_eq!(
+            envelope::<One>(&Response::json(&" {\"id\":1}")),
+            Ok(One { id: 1 })
+        );
+        assert!(envelope::<One>(&Response::json(&"[1]")).is_err());
     }
 
     #[test]

@@ -41,20 +41,11 @@ mod tests {
 
     use super::*;
 
-    fn response(body: &Value) -> Response {
-        Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            lossy: false,
-        }
-    }
-
     #[test]
     fn an_answer_without_a_requested_field_is_rejected() {
         let fields = ["uid", "updated_at"].map(str::to_owned);
         let rows = |rows: Value| {
-            let response = response(&json!({ "data": rows }));
+            let response = Response::json(&json!({ "data": rows }));
             items(&response, &fields).map(|items| items.len())
         };
         assert_eq!(rows(json!([{"uid": "a", "updated_at": null}])), Ok(1));
@@ -62,6 +53,6 @@ mod tests {
         for poor in [json!([{"uid": "a"}]), json!(["a"])] {
             assert!(matches!(rows(poor), Err(PageError::Missing(_))));
         }
-        assert!(items(&response(&json!({"data": {}})), &fields).is_err());
+        assert!(items(&Response::json(&json!({"data": {}})), &fields).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The streams of the report: one for each time axis and payment method.
+//! The streams of the report: one per time axis and payment method.
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -54,16 +54,7 @@ impl StreamAxis {
             Self::Date(DateType::Created) => StreamSpec {
                 role: Role::History,
                 axis: utc(Axis::Created, "created_at"),
-                rescan: vec![
-                    Tier {
-                        within: DAY * 3,
-                        every: TimeDelta::hours(1),
-                    },
-                    Tier {
-                        within: DAY * 35,
-                        every: DAY,
-                    },
-                ],
+                rescan: vec![Tier::new(3, 1), Tier::new(35, 24)],
                 ..change
             },
             Self::Date(DateType::Paid) => StreamSpec {
