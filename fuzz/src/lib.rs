@@ -70,7 +70,7 @@ pub fn page(code: &str, data: &[u8]) {
     for item in &page.items {
         item_of(&*provider, item);
     }
-    if let Next::More(next) | Next::Turn(next) = &page.next {
+    if let Next::More(next) | Next::Reverse(next) = &page.next {
         let stored = serde_json::to_string(next).expect("a checkpoint can be stored");
         let read: Checkpoint = serde_json::from_str(&stored).expect("and read again");
         assert_eq!(read, *next, "{stored}");

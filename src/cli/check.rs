@@ -219,7 +219,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         lossy: answer.response.lossy,
     };
     let sorted = PageItems::prepare(context, &page.items);
-    let right = stream.spec.right_times(window);
+    let right = stream.spec.accepted_times(window);
     let (shown, outside) = sorted.outside(stream.spec.axis, &right);
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });

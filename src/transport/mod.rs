@@ -1,4 +1,4 @@
-//! HTTP to the providers: seals, sends, verifies, caps.
+//! HTTP to the providers: authenticates, sends, verifies, caps.
 //!
 //! One client for the process; a [`Wire`] for each account with its base, credential, budget and
 //! timeout. Nothing secret gets into an error: messages name the failure, never a URL's query, a
@@ -230,7 +230,7 @@ impl Wire {
         request: Request,
         now: DateTime<Utc>,
     ) -> Result<Answer, TransportError> {
-        let request = provider.seal(&self.credential, request);
+        let request = provider.authenticate(&self.credential, request);
         let mut answer = self.exchange(request, now).await?;
         if answer.response.status == 200 {
             answer.authenticity = provider.verify(&self.credential, &answer.response)?;

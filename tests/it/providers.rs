@@ -147,7 +147,7 @@ fn checkpoint_of(provider: &dyn Provider, fixture: &Fixture) -> Option<Checkpoin
         .unwrap();
     match page.next {
         Next::More(checkpoint) => Some(checkpoint),
-        Next::End | Next::Turn(_) => panic!(
+        Next::End | Next::Reverse(_) => panic!(
             "{}/{} says that it is the last page",
             before.code, before.name
         ),

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::{Kind, Status, Transaction};
 use crate::redact::{Rules, Taken, redact_and_find};
-use crate::{Axis, Provider, Shown, Spec, wire};
+use crate::{Axis, Provider, Spec, TimeField, wire};
 
 /// The reason of an item that arrived with bytes that are not UTF-8.
 pub const INVALID_UTF8: &str = "invalid_utf8";
@@ -29,7 +29,7 @@ pub struct ItemContext<'r> {
     /// The installation's own redaction.
     pub rules: &'r Rules,
     /// The time that the window filters.
-    pub axis: Option<Shown>,
+    pub axis: Option<TimeField>,
     /// Whether some bytes of the answer were not UTF-8.
     pub lossy: bool,
 }
@@ -106,7 +106,7 @@ impl<'a> PageItems<'a> {
     /// ([`StreamSpec::right_times`](crate::StreamSpec::right_times)).
     pub fn outside(
         &self,
-        axis: Option<Shown>,
+        axis: Option<TimeField>,
         accepted: &RangeInclusive<DateTime<Utc>>,
     ) -> (u64, u64) {
         let Some(shown) = axis else {
@@ -128,7 +128,7 @@ impl<'a> PageItems<'a> {
     /// The span of the items' creation times, as far as items show one that is `accepted`.
     pub fn created(
         &self,
-        axis: Option<Shown>,
+        axis: Option<TimeField>,
         accepted: &RangeInclusive<DateTime<Utc>>,
     ) -> Option<RangeInclusive<DateTime<Utc>>> {
         axis.filter(|shown| shown.axis == Axis::Created)?;
@@ -263,8 +263,8 @@ mod tests {
         }
     }
 
-    fn by(axis: Axis) -> Shown {
-        Shown {
+    fn by(axis: Axis) -> TimeField {
+        TimeField {
             axis,
             key: "at",
             zone: chrono_tz::UTC,

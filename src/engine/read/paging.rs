@@ -80,7 +80,7 @@ impl PagingState {
         match stream.paging {
             Paging::Keyset | Paging::Numbered => match &page.next {
                 Next::End => Ok(Step::Close),
-                Next::More(checkpoint) | Next::Turn(checkpoint) => {
+                Next::More(checkpoint) | Next::Reverse(checkpoint) => {
                     // Checkpoints are short; a window holds few pages.
                     let fresh = page.checkpoint != Some(checkpoint)
                         && self.checkpoints.insert(format!("{checkpoint:?}"));

@@ -110,7 +110,7 @@ impl<'a> RequestContext<'a> {
             provider_clock::record_date(account, answer.date, requested_at);
             return Ok(Fetched {
                 response: answer.response,
-                signature_mismatch: answer.authenticity == Authenticity::Doubtful,
+                signature_mismatch: answer.authenticity == Authenticity::Mismatch,
                 requested_at,
             });
         }

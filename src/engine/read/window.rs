@@ -238,7 +238,7 @@ impl WindowReader<'_> {
             next: page.next().clone(),
         };
         let step = seen.paging.after_page(&self.stream.spec, &facts)?;
-        let right = self.stream.spec.right_times(window);
+        let right = self.stream.spec.accepted_times(window);
         let (shown, outside) = sorted.outside(self.stream.spec.axis, &right);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
@@ -263,7 +263,7 @@ impl WindowReader<'_> {
         let page = &prepared.page;
         let sorted = page.items();
         let stream = &self.stream.spec;
-        let right = stream.right_times(self.window.planned.window);
+        let right = stream.accepted_times(self.window.planned.window);
         let commit = PageCommit {
             context: PageContext {
                 provider_code: self.account.spec.code,

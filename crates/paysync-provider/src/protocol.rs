@@ -1,28 +1,40 @@
-//! The words of the trait: where a page is, what is asked, what came back.
+//! Requests, answers and positions: the data that the engine and a provider exchange.
 
 use std::collections::BTreeMap;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::error::PageError;
 use crate::model::Window;
 
-/// Where a page is: a stream's window and the place inside it.
+/// The page to read: a stream's window and the position inside it.
 #[derive(Debug, Clone, Copy)]
 pub struct Position<'a> {
     /// Name of the stream.
     pub stream: &'a str,
-    /// The window being read.
+    /// The window to read.
     pub window: Window,
-    /// Where the page starts; none for the first one.
+    /// Where the page starts; none for the first page.
     pub checkpoint: Option<&'a Checkpoint>,
-    /// Items asked for.
+    /// Number of items to ask for.
     pub page_size: u32,
 }
 
-/// Where the next page of an open window starts; stored as JSON under these names, by which alone the
-/// variants are told apart.
+impl Position<'_> {
+    /// Rows to skip, where the API pages by offset.
+    pub fn offset(&self) -> Result<u64, PageError> {
+        match self.checkpoint {
+            None => Ok(0),
+            Some(Checkpoint::Offset { offset, .. }) => Ok(*offset),
+            Some(_) => Err(PageError::Position("not an offset")),
+        }
+    }
+}
+
+/// Where the next page of an open window starts. Stored as JSON; the field names alone identify the
+/// variant, so they must stay distinct.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Checkpoint {
@@ -31,42 +43,42 @@ pub enum Checkpoint {
         /// The provider's integer id, as text.
         last_object_id: String,
     },
-    /// Before this object, walking backwards (beGateway report).
+    /// Before this object, paging backwards (beGateway report).
     ObjectBefore {
         /// The provider's integer id, as text.
         first_object_id: String,
-        /// The highest id of the walk so far: what lies above it is asked for at its end.
+        /// The highest id so far: rows above it are read last, forwards.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         highest_id: Option<String>,
     },
-    /// At this row (beGateway DWH); the date is kept as the exact text that was sent.
+    /// At this row (beGateway DWH).
     Date {
-        /// Time of the first row not yet sent.
+        /// Time of the first row not yet sent, in the provider's exact text.
         next_date: String,
-        /// Its uid; older installations send none.
+        /// Uid of that row; older installations send none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next_uid: Option<String>,
     },
-    /// After this many rows of an order that may move.
+    /// After this many rows, in an order that may shift.
     Offset {
         /// Rows to skip.
         offset: u64,
-        /// Id of the last row of the page before, which this page must show again.
+        /// Id of the last row of the previous page, which this page must contain again.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         last_id: Option<String>,
     },
     /// This page number, from 1.
     Page {
-        /// The number.
+        /// The page number.
         page: u64,
-        /// Items per page that the number counts: another size would skip rows.
+        /// Page size that the number refers to: with another size, rows would be skipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u32>,
     },
 }
 
 impl Checkpoint {
-    /// The object that a page starts from, in either direction.
+    /// The object id that a page starts from, in either direction.
     pub fn object_id(&self) -> Option<&str> {
         match self {
             Self::Object { last_object_id: id }
@@ -90,14 +102,14 @@ impl Checkpoint {
 /// HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// GET
+    /// `GET`
     Get,
-    /// POST
+    /// `POST`
     Post,
 }
 
 impl Method {
-    /// The method's name.
+    /// The method's name in HTTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -106,14 +118,14 @@ impl Method {
     }
 }
 
-/// One request, below an account's `base_url`. Not printable: a body may hold a token.
+/// One request, relative to an account's `base_url`. Has no `Debug`: a body may hold a token.
 #[derive(Clone)]
 pub struct Request {
-    /// Method.
+    /// HTTP method.
     pub method: Method,
-    /// Path below the base, with a leading slash.
+    /// Path below `base_url`, with a leading slash.
     pub path: &'static str,
-    /// Query parameters in order, not yet encoded.
+    /// Query parameters in order, not percent-encoded.
     pub query: Vec<(String, String)>,
     /// Headers besides `Authorization` and the client's own.
     pub headers: Vec<(&'static str, String)>,
@@ -136,16 +148,15 @@ impl Request {
         }
     }
 
-    /// A POST of a JSON `body` to `path`.
-    pub const fn post(path: &'static str, body: String) -> Self {
-        Self {
+    /// A POST of `body` as JSON to `path`.
+    pub fn post(path: &'static str, body: &impl Serialize) -> Result<Self, PageError> {
+        let body = serde_json::to_string(body)
+            .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
+        Ok(Self {
             method: Method::Post,
-            path,
-            query: Vec::new(),
-            headers: Vec::new(),
             body: Some(body),
-            authorization: None,
-        }
+            ..Self::get(path)
+        })
     }
 
     /// Adds a query parameter.
@@ -163,63 +174,94 @@ impl Request {
     }
 }
 
-/// One answer. Not printable: a body holds customers' data.
+/// One answer. Has no `Debug`: a body holds customers' data.
 #[derive(Clone)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
     /// The `Content-Type`, empty if absent.
     pub content_type: String,
-    /// The body, inflated; bytes that are no UTF-8 became U+FFFD.
+    /// The decompressed body; invalid UTF-8 is replaced by U+FFFD.
     pub body: String,
-    /// Whether there were such bytes.
+    /// Whether the body contained invalid UTF-8.
     pub lossy: bool,
 }
 
 impl Response {
-    /// Whether the body is a web page, as proxies and challenge pages send.
+    /// A JSON answer with status 200.
+    #[cfg(test)]
+    pub(crate) fn json(body: &impl ToString) -> Self {
+        Self {
+            status: 200,
+            content_type: "application/json".to_owned(),
+            body: body.to_string(),
+            lossy: false,
+        }
+    }
+
+    /// Whether the body is HTML, as from a proxy or a challenge page.
     pub fn is_html(&self) -> bool {
         self.content_type.starts_with("text/html") || self.body.trim_start().starts_with('<')
     }
 }
 
-/// What the check of an answer's signature found.
+/// Result of checking an answer's signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Authenticity {
-    /// It matches, or there is nothing to check.
+    /// The signature matches, or the provider does not sign.
     #[default]
     Accepted,
-    /// It does not match, which the account tolerates.
-    Doubtful,
+    /// The signature does not match, and the account's settings tolerate that.
+    Mismatch,
 }
 
-/// What one answer holds.
+/// The contents of one answer.
 #[derive(Debug)]
 pub struct Page<'r> {
-    /// The items, as they were sent.
+    /// The items, in the provider's exact text.
     pub items: Vec<&'r RawValue>,
-    /// What comes after it.
+    /// Where reading continues.
     pub next: Next,
-    /// The provider's own count, if it gives one.
+    /// The number of rows that the provider reports, if it does.
     pub count: Option<u64>,
 }
 
-/// What comes after a page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Next {
-    /// Nothing: the window has been read to its end.
-    End,
-    /// Another page, starting there.
-    More(Checkpoint),
-    /// Nothing in this direction; the window goes on there, even if this page is empty.
-    Turn(Checkpoint),
+impl<'r> Page<'r> {
+    /// The page at an offset; `more` says whether another one follows.
+    pub fn at_offset(
+        at: &Position<'_>,
+        items: Vec<&'r RawValue>,
+        more: bool,
+    ) -> Result<Self, PageError> {
+        let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let next = Checkpoint::Offset {
+            offset: at.offset()?.saturating_add(rows),
+            last_id: None,
+        };
+        Ok(Self {
+            items,
+            next: if more { Next::More(next) } else { Next::End },
+            count: None,
+        })
+    }
 }
 
-/// An account's secrets, by the names the provider's spec gives them.
+/// Where reading continues after a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nowhere: the window is complete.
+    End,
+    /// At the next page, which starts here.
+    More(Checkpoint),
+    /// In the other direction, from here, even if this page is empty.
+    Reverse(Checkpoint),
+}
+
+/// An account's secrets, by the keys of the provider's spec.
 #[derive(Debug, Clone, Default)]
 pub struct Credential(BTreeMap<String, SecretString>);
 
-/// Whether they are the same secrets: for settings of one operator, not for what strangers send.
+/// Compares in variable time: for two versions of one operator's settings, not for received secrets.
 impl PartialEq for Credential {
     fn eq(&self, other: &Self) -> bool {
         self.keys().eq(other.keys()) && self.keys().all(|key| self.expose(key) == other.expose(key))
@@ -227,18 +269,23 @@ impl PartialEq for Credential {
 }
 
 impl Credential {
-    /// A credential of these parts.
+    /// A credential of these secrets, by key.
     pub const fn new(parts: BTreeMap<String, SecretString>) -> Self {
         Self(parts)
     }
 
-    /// One part.
+    /// The secret under a key, not exposed.
     pub fn get(&self, key: &str) -> Option<&SecretString> {
         self.0.get(key)
     }
 
-    /// The parts' names, in order.
+    /// The keys, sorted.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// The exposed secret under a key; empty if there is none.
+    pub fn expose(&self, key: &str) -> &str {
+        self.get(key).map_or("", |secret| secret.expose_secret())
     }
 }

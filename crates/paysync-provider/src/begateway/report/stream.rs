@@ -1,22 +1,22 @@
-//! The streams of the report: one for each time axis and payment method.
+//! The streams of the report: one per time axis and payment method.
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::options::DateType;
-use crate::{Axis, Paging, Role, Shown, StreamSpec, Tier};
+use crate::{Axis, Paging, Role, StreamSpec, Tier, TimeField};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 const DAY: TimeDelta = TimeDelta::days(1);
 
-/// What a stream goes by.
+/// The time that a stream's windows filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Walk {
+pub(super) enum StreamAxis {
     Date(DateType),
     Corrections,
 }
 
-impl Walk {
+impl StreamAxis {
     /// The first part of a stream's name.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -25,11 +25,11 @@ impl Walk {
         }
     }
 
-    /// How the rows of a payment method are walked.
+    /// The stream of one payment method.
     pub(super) fn stream(self, method: &str, zone: Tz) -> StreamSpec {
-        // All but days are asked for in UTC.
-        let shown = |axis, key| {
-            Some(Shown {
+        // Requests are in UTC, except calendar days.
+        let utc = |axis, key| {
+            Some(TimeField {
                 axis,
                 key,
                 zone: Tz::UTC,
@@ -53,39 +53,30 @@ impl Walk {
         match self {
             Self::Date(DateType::Created) => StreamSpec {
                 role: Role::History,
-                axis: shown(Axis::Created, "created_at"),
-                rescan: vec![
-                    Tier {
-                        within: DAY * 3,
-                        every: TimeDelta::hours(1),
-                    },
-                    Tier {
-                        within: DAY * 35,
-                        every: DAY,
-                    },
-                ],
+                axis: utc(Axis::Created, "created_at"),
+                rescan: vec![Tier::new(3, 1), Tier::new(35, 24)],
                 ..change
             },
             Self::Date(DateType::Paid) => StreamSpec {
-                axis: shown(Axis::Paid, "paid_at"),
+                axis: utc(Axis::Paid, "paid_at"),
                 ..change
             },
             Self::Date(DateType::Settled) => StreamSpec {
-                axis: Some(Shown {
+                axis: Some(TimeField {
                     axis: Axis::Settled,
                     key: "settled_at",
                     zone,
                 }),
                 unit: DAY,
-                // A day more is asked for at either end, and the account's days are not those of UTC.
+                // Requests are widened by a day at either end, and the account's days differ from UTC's.
                 slack: DAY * 2,
                 max_window: DAY * 14,
-                // Settlements of the last days are read again with each new day.
+                // With each new day, the settlements of the last days are read again.
                 overlap: DAY * 7,
                 ..change
             },
             Self::Corrections => StreamSpec {
-                axis: shown(Axis::Corrected, "manually_corrected_at"),
+                axis: utc(Axis::Corrected, "manually_corrected_at"),
                 ..change
             },
         }
