@@ -11,6 +11,7 @@
 pub mod account;
 pub mod again;
 mod ask;
+mod columns;
 mod connections;
 mod copy;
 mod culprits;
