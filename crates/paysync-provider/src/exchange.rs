@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,7 +24,7 @@ pub struct Position<'a> {
 
 /// Where the next page of an open window starts; stored as JSON under these names, by which alone the
 /// variants are told apart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Checkpoint {
     /// After this object (beGateway report).
@@ -62,6 +63,13 @@ pub enum Checkpoint {
         /// Items per page that the number counts: another size would skip rows.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u32>,
+    },
+    /// At this stored row, which is requested by its id (repoll).
+    Row {
+        /// The provider's id.
+        row_id: String,
+        /// When the row was created.
+        created_at: DateTime<Utc>,
     },
 }
 
