@@ -1,4 +1,4 @@
-//! What each failure means: one table, decided once, with a hint for whoever has to act.
+//! What each failure means: one table of directives, and a hint for the operator.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ pub enum Failure {
     /// No answer.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// An answer that is no page.
+    /// An answer with another status than 200.
     #[error("status {status}: {}", refusal.message)]
     Refused {
         /// HTTP status.
         status: u16,
-        /// What the provider's code makes of it.
+        /// What it means, by the provider's code.
         refusal: Refusal,
         /// The wait it asks for.
         retry_after: Option<Duration>,
     },
-    /// The provider asked for a long wait, which is not over.
+    /// A long wait that the provider asked for is not over.
     #[error("status 429: the provider asked to wait, {} s are left", left.as_secs())]
     Waiting {
         /// What is left of it.
         left: Duration,
     },
-    /// An answer with status 200 that cannot be read.
+    /// An answer with status 200 that cannot be parsed.
     #[error(transparent)]
     Page(#[from] PageError),
     /// Pages that contradict each other.
@@ -47,7 +47,7 @@ pub enum Failure {
         /// Rows of the page.
         rows: u64,
     },
-    /// Rows came that were not asked for by id.
+    /// An answer holds rows whose ids were not requested.
     #[error("the answer holds {rows} rows that were not asked for")]
     OtherRows {
         /// Such rows.
@@ -78,31 +78,31 @@ pub enum PagingError {
 /// What is done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Directive {
-    /// Ask again in the run, then leave the window and try again later, for ever.
+    /// Retry within the run; then leave the window and retry later, for ever.
     Retry,
-    /// Wait as the provider asks, hold the account's requests back, then as `Retry`.
+    /// Hold the account's requests back for the wait that the provider asks for, then as `Retry`.
     Throttle,
-    /// Leave the window and read it from its first page later.
+    /// Leave the window and read it later from its first page.
     Restart,
     /// The account waits for an operator; probe it slowly.
     SuspendAccount,
     /// The stream waits for an operator; probe it slowly.
     SuspendStream,
-    /// Stop fetching until the database is back.
+    /// Stop reading until the database is back.
     WaitForDatabase,
-    /// Leave the rest of the pass until it is due again.
+    /// Give up the rest of the pass until it is due again.
     GiveUpPass,
-    /// Another process works on the account: stop quietly.
+    /// Stop quietly: another process has the lease.
     GiveUpLease,
-    /// Plan again; the window is not ours any more.
+    /// Plan again: the window is no longer open.
     Replan,
     /// Stop.
     Stop,
 }
 
 impl Failure {
-    /// What is done about it in a lane. Where nothing depends on a lane, a provider that refuses it
-    /// keeps neither the account nor the stream from being read.
+    /// What is done about it in a lane. Coverage does not depend on repoll and audit: a provider that refuses
+    /// them suspends neither the account nor the stream.
     pub(crate) fn directive_in(&self, lane: Lane) -> Directive {
         match (lane, self.directive()) {
             (Lane::Repoll | Lane::Audit, Directive::SuspendAccount | Directive::SuspendStream) => {
@@ -139,7 +139,7 @@ impl Failure {
                 | PageError::Html
                 | PageError::Missing(_)
                 | PageError::TooMany(_) => Directive::Retry,
-                // Who lies about where a page is may have lied before.
+                // Cursors before this one may have been wrong as well.
                 PageError::Cursor(_) => Directive::Restart,
                 PageError::Signature => Directive::SuspendAccount,
                 PageError::Position(_) => Directive::SuspendStream,
@@ -164,8 +164,8 @@ impl Failure {
         }
     }
 
-    /// The wait that the provider asks for, if it is too long to sit it out: it is told, and the
-    /// window left until it is over.
+    /// The wait that the provider asks for, if it is longer than a read waits: the window is left until it is
+    /// over.
     pub(crate) fn long_wait(&self) -> Option<Duration> {
         let wait = match self {
             Self::Refused { retry_after, .. } => (*retry_after)?,
@@ -187,7 +187,7 @@ impl Failure {
                     "check base_url, DNS, TLS and the way out to the provider; retried for ever"
                 }
                 TransportError::Timeout { .. } => {
-                    "the provider is slow or away; raise the account's timeout if it answers late"
+                    "raise the account's timeout if the provider answers late; retried for ever"
                 }
                 TransportError::Broken { .. } => {
                     "the provider or a proxy broke the connection; retried for ever"
@@ -203,7 +203,7 @@ impl Failure {
             Self::Refused {
                 status, refusal, ..
             } => match refusal.kind {
-                RefusalKind::Unavailable => "the provider has trouble; retried for ever",
+                RefusalKind::Unavailable => "the provider is unavailable; retried for ever",
                 RefusalKind::RateLimited => RATE_LIMITED,
                 RefusalKind::Unauthorized => {
                     "check the account's credentials and their rights at the provider; probed every 15 min"
@@ -212,7 +212,7 @@ impl Failure {
                     "a proxy in front of the provider blocks this address or client: ask the provider to allow it"
                 }
                 RefusalKind::Redirected => {
-                    "base_url points to a host that answers with a redirect; set the final address"
+                    "set base_url to the final address: this one answers with a redirect"
                 }
                 RefusalKind::Rejected if *status == 404 => {
                     "check base_url: there is no such API below it"
@@ -224,17 +224,17 @@ impl Failure {
             Self::Waiting { .. } => RATE_LIMITED,
             Self::Page(error) => match error {
                 PageError::Html => {
-                    "base_url leads to a web page, or a proxy answers in the provider's place"
+                    "check base_url: it leads to a web page, or a proxy answers in the provider's place"
                 }
                 PageError::NotJson { .. } => {
                     "the answer was cut short or is not the API's; retried for ever"
                 }
-                PageError::Missing(_) => "check that base_url is the API this provider speaks",
+                PageError::Missing(_) => "check that base_url is the API of this provider",
                 PageError::TooMany(_) => {
-                    "the provider sends far more than was asked for; check that base_url is the API this provider speaks"
+                    "the provider sends far more than was asked for; check that base_url is the API of this provider"
                 }
                 PageError::Cursor(_) => {
-                    "the provider's paging is broken for this window; tell them, it is retried for ever"
+                    "report it to the provider: its paging is broken for this window; retried for ever"
                 }
                 PageError::Signature => "check the secret",
                 PageError::Position(_) => "a defect of paysync: please report it",
@@ -244,7 +244,7 @@ impl Failure {
                     "raise page_size: more rows may share one time than a page holds"
                 }
                 PagingError::EmptyPageWithMore => {
-                    "the provider's paging is broken for this window; it is retried for ever"
+                    "report it to the provider: its paging is broken for this window; retried for ever"
                 }
                 PagingError::RowsMoved => "rows are changing fast; the window is read again",
             },
@@ -260,7 +260,7 @@ impl Failure {
     }
 }
 
-/// A database error with its cause: the outer layer alone says too little.
+/// A database error with its cause, which the outer error leaves out.
 fn store_message(error: &StoreError) -> String {
     error.cause().map_or_else(
         || error.to_string(),

@@ -1,4 +1,4 @@
-//! What an account has done since the process started: counters that anyone may read.
+//! What an account has done since the process started: counters, current failures, throttled log lines.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

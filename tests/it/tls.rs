@@ -222,7 +222,7 @@ async fn a_redirect_takes_the_token_nowhere(pool: PgPool) {
     let (code, out, _) = paysync(&text, &["check"]).await;
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("status 307") && out.contains("set the final address"),
+        out.contains("status 307") && out.contains("set base_url to the final address"),
         "{out}"
     );
     let (code, _, err) = paysync(&text, &["sync", "--give-up-after", "1s"]).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -35,7 +36,7 @@ impl Position<'_> {
 
 /// Where the next page of an open window starts. Stored as JSON; the field names alone identify the
 /// variant, so they must stay distinct.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Checkpoint {
     /// After this object (beGateway report).
@@ -74,6 +75,13 @@ pub enum Checkpoint {
         /// Page size that the number refers to: with another size, rows would be skipped.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         size: Option<u32>,
+    },
+    /// At this stored row, which is requested by its id (repoll).
+    Row {
+        /// The provider's id.
+        row_id: String,
+        /// When the row was created.
+        created_at: DateTime<Utc>,
     },
 }
 

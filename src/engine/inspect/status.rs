@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 use paysync_provider::model::words::duration;
 use paysync_provider::model::{IntervalSet, Window};
 
-/// The time over which the pace of a backfill is taken.
+/// The time over which the pace of a backfill is measured.
 const PACE_SECONDS: i64 = 600;
 
 /// Polls that a ready process may miss in a row.
@@ -27,7 +27,7 @@ pub struct Status {
     pub healthy: bool,
     /// The program's version.
     pub version: &'static str,
-    /// The database's clock when it was asked.
+    /// The database's clock when the status was loaded.
     pub generated_at: DateTime<Utc>,
     /// The accounts, by id.
     pub accounts: Vec<AccountStatus>,
@@ -44,7 +44,7 @@ pub struct AccountStatus {
     pub id: String,
     /// Code of its provider.
     pub provider: String,
-    /// How it is.
+    /// Its state.
     pub state: State,
     /// What an operator can do.
     pub hint: Option<String>,
@@ -52,7 +52,7 @@ pub struct AccountStatus {
     pub streams: Vec<StreamStatus>,
 }
 
-/// How an account is.
+/// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -64,7 +64,7 @@ pub enum State {
     Failing,
     /// It waits for an operator.
     Suspended,
-    /// An operator stopped it.
+    /// An operator paused it.
     Paused,
 }
 
@@ -98,13 +98,13 @@ pub struct StreamStatus {
     pub filling: Vec<Span>,
     /// Items in quarantine.
     pub quarantined_items: i64,
-    /// What last went wrong.
+    /// The last error.
     pub last_error: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
-/// An interval of time; `to` is not in it.
+/// A half-open interval of time: `to` is not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// Its start.
@@ -212,7 +212,7 @@ pub async fn stalled_streams(
 }
 
 impl Status {
-    /// The status that these streams add up to.
+    /// The status of accounts by their streams.
     fn of(health: Vec<StreamHealth>, coverage: &[StreamCoverage]) -> Self {
         let mut accounts: Vec<AccountStatus> = Vec::new();
         for stream in health {
@@ -252,7 +252,7 @@ impl Status {
 }
 
 impl State {
-    /// The worst stream tells how the account is.
+    /// An account has the state of its worst stream.
     const fn severity(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -298,7 +298,7 @@ fn hint(stream: &StreamHealth, state: State) -> Option<String> {
     match state {
         State::Paused => Some("paysync resume starts it again".to_owned()),
         State::Failing if stream.last_error.is_none() => {
-            Some("nothing was read lately: is paysync run running?".to_owned())
+            Some("check that paysync run is running: nothing was read lately".to_owned())
         }
         _ => stream.hint.clone(),
     }

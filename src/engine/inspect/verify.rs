@@ -1,5 +1,5 @@
-//! What `paysync verify` proves of each account, from the database alone: that the ledger, the coverage
-//! and the rows agree. A loss that happened behind paysync's back makes a check fail.
+//! `paysync verify`: proves of each account, from the database alone, that the ledger, the coverage and the
+//! rows agree. A loss that paysync did not cause makes a check fail.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::engine::account::Account;
 use crate::store::verify::{Evidence, Extent, Payload, StreamEvidence};
 use crate::store::{Store, StoreError};
 
-/// Payloads asked for at once; one is in memory at a time.
+/// Payloads of one statement; one is in memory at a time.
 const BATCH: u32 = 1000;
 
 /// The answer of `verify --json`.
@@ -38,9 +38,9 @@ pub struct AccountProof {
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What, one word.
+    /// Its name.
     pub check: &'static str,
-    /// How it came out.
+    /// Its result.
     pub state: State,
     /// What was found.
     pub detail: String,
@@ -48,7 +48,7 @@ pub struct Check {
     pub hint: Option<String>,
 }
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -117,7 +117,7 @@ async fn checks(store: &Store, id: &str) -> Result<Vec<Check>, StoreError> {
     ])
 }
 
-/// Whatever counts as covered has been read by a window that reached its end.
+/// Everything covered was read by a window that reached its end.
 fn coverage(account: &str, streams: &[StreamEvidence]) -> Check {
     let check = "coverage";
     let found = streams
@@ -156,7 +156,7 @@ fn coverage(account: &str, streams: &[StreamEvidence]) -> Check {
     proven(check, detail)
 }
 
-/// Nothing is wanted that is neither covered nor being read.
+/// Everything wanted is covered or being read.
 fn gaps(streams: &[StreamEvidence]) -> Check {
     let check = "gaps";
     let hint = "paysync run and paysync sync read what is missing; paysync status says what keeps them from it";
@@ -176,7 +176,7 @@ fn gaps(streams: &[StreamEvidence]) -> Check {
     proven(check, "none".to_owned())
 }
 
-/// Every entry of the ledger is the sum of its parts.
+/// The counts of each entry of the ledger add up.
 fn ledger(evidence: &Evidence) -> Check {
     let ledger = &evidence.ledger;
     if ledger.wrong > 0 {
@@ -196,7 +196,7 @@ fn ledger(evidence: &Evidence) -> Check {
     )
 }
 
-/// There are as many rows as were inserted.
+/// As many rows are stored as were inserted.
 fn rows(evidence: &Evidence) -> Check {
     let (held, inserted) = (evidence.rows, evidence.ledger.inserted);
     let detail = match inserted - held {
@@ -229,11 +229,11 @@ fn rows(evidence: &Evidence) -> Check {
     )
 }
 
-/// What was seen of an account's payloads.
+/// The payloads of an account so far.
 #[derive(Debug, Default)]
 struct Payloads {
     seen: u64,
-    let_go: u64,
+    expired: u64,
     missing: u64,
     altered: u64,
     /// The first row with a fault.
@@ -245,7 +245,7 @@ impl Payloads {
         self.seen += 1;
         let fault = match payload.text {
             None if payload.is_let_go => {
-                self.let_go += 1;
+                self.expired += 1;
                 return;
             }
             None => &mut self.missing,
@@ -258,10 +258,10 @@ impl Payloads {
         self.example.get_or_insert_with(|| payload.id.to_owned());
     }
 
-    /// Every row has the payload that it was made of, unless it was let go.
+    /// Every row has the payload that it was made of, unless that has expired.
     fn check(self) -> Check {
         match self.example {
-            None if self.let_go == 0 => proven(
+            None if self.expired == 0 => proven(
                 "payloads",
                 format!("{} are those their rows were made of", self.seen),
             ),
@@ -269,8 +269,8 @@ impl Payloads {
                 "payloads",
                 format!(
                     "{} are those their rows were made of, {} by retention or erased",
-                    self.seen - self.let_go,
-                    are(self.let_go, "was let go", "were let go"),
+                    self.seen - self.expired,
+                    are(self.expired, "was deleted", "were deleted"),
                 ),
             ),
             Some(id) => failed(
@@ -288,7 +288,7 @@ impl Payloads {
     }
 }
 
-/// No count of the provider's is left that exceeds what was held.
+/// No provider count exceeds the rows stored.
 fn counts(account: &str, evidence: &Evidence) -> Check {
     let Some(doubt) = evidence.doubts.first() else {
         return proven(
@@ -310,7 +310,7 @@ fn counts(account: &str, evidence: &Evidence) -> Check {
     )
 }
 
-/// Open windows are no loss, only unfinished.
+/// Open windows are unfinished, which is no loss.
 fn open(evidence: &Evidence) -> Check {
     let open: i64 = evidence.streams.iter().map(|stream| stream.open).sum();
     match open {
@@ -331,7 +331,7 @@ fn open(evidence: &Evidence) -> Check {
     }
 }
 
-/// Items in quarantine are kept, but no rows.
+/// Items in quarantine are stored, but are no rows.
 fn quarantine(evidence: &Evidence) -> Check {
     match evidence.quarantined {
         0 => proven("quarantine", "empty".to_owned()),

@@ -47,17 +47,19 @@ pub(crate) async fn audit_window(
         warn!(
             records.held = held.rows,
             records.counted = counted,
-            hint = "nothing to do: the window is read again; if it comes back every day, the count is of something else: set audit = [] for the account",
+            hint = "nothing to do: the window is read again; if this line returns every day, the provider counts something else: set audit = [] for the account",
             "the provider counts more rows than are held"
         );
     } else if held.agrees(counted) {
-        debug!(records.held = held.rows, "the provider counts what is held");
+        debug!(
+            records.held = held.rows,
+            "the provider counts as many rows as are held"
+        );
     } else {
         warn!(
             records.held = held.rows,
             records.counted = counted,
-            hint =
-                "rows disappeared at the provider, or the account's filter was narrowed; ask them",
+            hint = "ask the provider: rows disappeared there, or the account's filter was narrowed",
             "the provider counts fewer rows than are held"
         );
     }

@@ -54,8 +54,7 @@ pub(super) fn record_page(
                 .as_deref()
                 .unwrap_or("PostgreSQL refuses a value"),
             times,
-            hint =
-                "see the table paysync.quarantine; paysync replay reads it again after an update",
+            hint = "see the table paysync.quarantine; after an update run paysync replay",
             "items were put into quarantine"
         );
     }
@@ -98,7 +97,7 @@ pub(super) fn record_count_mismatch(account: &Account, stream: &str, items: u64,
             records.items = items,
             records.counted = counted,
             times,
-            hint = "nothing to do: every page was read to the end the provider tells; the count is in paysync.windows",
+            hint = "nothing to do: every page was read to the end that the provider reports; the count is in paysync.windows",
             "the provider's count differs from the items it sent"
         );
     }
@@ -126,7 +125,7 @@ fn record_unknown_words(account: &Account, committed: &CommittedPage) {
             warn!(
                 column,
                 word,
-                hint = "nothing to do: the word is kept beside it, in provider_status or provider_kind",
+                hint = "nothing to do: provider_status or provider_kind holds the word",
                 "the provider's word is stored as unknown or other"
             );
         }
@@ -167,8 +166,7 @@ pub(crate) fn record_clock_skew(context: &ReadContext) {
         warn!(
             seconds = ahead.num_seconds().abs(),
             times,
-            hint =
-                "set both by NTP; new rows are read by the earlier clock: late, but none is lost",
+            hint = "set both by NTP; until then new rows are read late, and no row is lost",
             "this machine's clock and the database's differ"
         );
     }

@@ -43,7 +43,7 @@ pub(crate) enum Step {
 #[derive(Debug, Default)]
 pub(crate) struct PagingState {
     /// Checkpoints of keyset and numbered pages seen so far.
-    checkpoints: BTreeSet<String>,
+    checkpoints: BTreeSet<Checkpoint>,
     offsets: OffsetScan,
 }
 
@@ -82,9 +82,9 @@ impl PagingState {
                 Next::End => Ok(Step::Close),
                 Next::More(checkpoint) | Next::Reverse(checkpoint) => {
                     // Checkpoints are short; a window holds few pages.
-                    let fresh = page.checkpoint != Some(checkpoint)
-                        && self.checkpoints.insert(format!("{checkpoint:?}"));
-                    if fresh {
+                    if page.checkpoint != Some(checkpoint)
+                        && self.checkpoints.insert(checkpoint.clone())
+                    {
                         Ok(Step::More(checkpoint.clone()))
                     } else {
                         Err(PagingError::RepeatedCheckpoint)

@@ -48,7 +48,8 @@ pub(super) fn record_date(
         warn!(
             seconds = lag.num_seconds(),
             times,
-            hint = "tell the provider; new rows are read by its clock: late, but none is lost",
+            hint =
+                "report it to the provider; until then new rows are read late, and no row is lost",
             "the provider's clock is behind the database's"
         );
     }

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use tracing::debug;
 
 use crate::engine::failure::Failure;
@@ -137,22 +136,20 @@ async fn repoll_rows(
     }
 }
 
-/// The first row not yet asked for, as a checkpoint.
+/// The first row not yet requested, as a checkpoint.
 fn checkpoint_at(row: &OpenRow) -> Checkpoint {
-    Checkpoint::Date {
-        next_date: row.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        next_uid: Some(row.id.clone()),
+    Checkpoint::Row {
+        row_id: row.id.clone(),
+        created_at: row.created_at,
     }
 }
 
+/// The row of a checkpoint. A window with one of an older version of paysync starts from its first row.
 fn row_of(checkpoint: &Checkpoint) -> Option<OpenRow> {
     match checkpoint {
-        Checkpoint::Date {
-            next_date,
-            next_uid: Some(id),
-        } => Some(OpenRow {
-            id: id.clone(),
-            created_at: next_date.parse::<DateTime<Utc>>().ok()?,
+        Checkpoint::Row { row_id, created_at } => Some(OpenRow {
+            id: row_id.clone(),
+            created_at: *created_at,
         }),
         _ => None,
     }
@@ -160,14 +157,21 @@ fn row_of(checkpoint: &Checkpoint) -> Option<OpenRow> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]
-    fn a_checkpoint_names_its_row() {
+    fn a_stored_checkpoint_names_its_row() {
         let row = OpenRow {
             id: "17".to_owned(),
             created_at: DateTime::from_timestamp_micros(1_704_067_200_000_001).unwrap(),
         };
-        assert_eq!(row_of(&checkpoint_at(&row)), Some(row));
+        let stored = serde_json::to_string(&checkpoint_at(&row)).unwrap();
+        let expected = r#"{"row_id":"17","created_at":"2024-01-01T00:00:00.000001Z"}"#;
+        assert_eq!(stored, expected);
+        assert_eq!(row_of(&serde_json::from_str(&stored).unwrap()), Some(row));
+        let older = r#"{"next_date":"2024-01-01T00:00:00.000001Z","next_uid":"17"}"#;
+        assert_eq!(row_of(&serde_json::from_str(older).unwrap()), None);
     }
 }

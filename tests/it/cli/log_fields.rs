@@ -11,6 +11,8 @@ use crate::providers::fixture;
 const DWH: &str = "simulated-begateway-dwh";
 const CONVERGEGATE: &str = "simulated-convergegate";
 
+const SUSPENDED: &str = "the account is suspended";
+
 /// The identifiers of a window's line.
 const WINDOW: [&str; 5] = [
     "account.id",
@@ -66,18 +68,26 @@ async fn each_kind_of_line_has_its_fields() {
             DWH => Provider::BegatewayDwh,
             _ => Provider::Convergegate,
         };
+        let before = bench.simulator.requests(provider).faults;
         for fault in faults {
             bench.simulator.fail_next(provider, fault);
         }
-        let arguments = ["sync", "--give-up-after", "2s", "--account", account];
-        let ran = bench.run_with(&file, &arguments, &[]).await;
-        assert_eq!(ran.code, code, "{ran:?}");
-        logged.add(&ran);
+        // A sync within the second after the one before has nothing to request.
+        while bench.simulator.requests(provider).faults == before {
+            let arguments = ["sync", "--give-up-after", "2s", "--account", account];
+            let ran = bench.run_with(&file, &arguments, &[]).await;
+            logged.add(&ran);
+            let served = bench.simulator.requests(provider).faults > before;
+            assert!(ran.code == code || !served, "{ran:?}");
+        }
+        bench.simulator.clear_faults(provider);
     };
     let mut item = fixture("convergegate", "last").json()["result"][0].take();
     item["status"] = json!("a new word");
-    let items = Fault::Extra(format!("{item},{{}}"));
-    sync(CONVERGEGATE, 0, vec![Fault::Status(500), items]).await;
+    // Some streams filter by a time that items do not show: each gets the items.
+    let items = vec![Fault::Extra(format!("{item},{{}}")); 6];
+    let faults = [vec![Fault::Status(500)], items].concat();
+    sync(CONVERGEGATE, 0, faults).await;
     sync(DWH, 0, vec![Fault::Status(401)]).await;
     sync(DWH, 0, vec![Fault::Status(404)]).await;
     let an_hour = Some("3600".to_owned());
@@ -86,7 +96,7 @@ async fn each_kind_of_line_has_its_fields() {
     let failure = [&WINDOW[..], &["error", "hint", "times", "retry_ms"]].concat();
     logged.assert_has("reading a window failed", &failure);
     logged.assert_has("the stream is suspended", &failure);
-    logged.assert_has("the account is suspended", &failure);
+    logged.assert_has(SUSPENDED, &failure);
     let counts = [
         "records.items",
         "records.inserted",
@@ -134,13 +144,15 @@ async fn a_filter_takes_no_field_away() {
         let file = bench.file("log.toml", &text);
         let refused = Fault::Status(401);
         bench.simulator.fail_next(Provider::BegatewayDwh, refused);
-        let ran = bench
-            .run_with(&file, &["sync", "--account", DWH], &[])
-            .await;
-        assert_eq!(ran.code, 0, "{ran:?}");
         let mut logged = Logged::default();
-        logged.add(&ran);
-        logged.assert_has("the account is suspended", &WINDOW);
+        // As above.
+        while !logged.0.contains_key(SUSPENDED) {
+            let arguments = ["sync", "--account", DWH];
+            let ran = bench.run_with(&file, &arguments, &[]).await;
+            assert_eq!(ran.code, 0, "{ran:?}");
+            logged.add(&ran);
+        }
+        logged.assert_has(SUSPENDED, &WINDOW);
     }
     bench.end().await;
 }

@@ -122,7 +122,7 @@ async fn what_cannot_be_reached_says_why_and_delays_nobody(pool: PgPool) {
             "redirect",
             at("http", redirect),
             ["status 302", ""],
-            "set the final address",
+            "set base_url to the final address",
         ),
     ];
     let wrong = elsewhere(

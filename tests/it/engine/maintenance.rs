@@ -177,7 +177,7 @@ async fn payloads_that_were_let_go_are_no_loss(pool: PgPool) {
         assert!(verification.proven, "{verification:?}");
         let mut checks = verification.accounts[0].checks.iter();
         let check = checks.find(|check| check.check == "payloads").unwrap();
-        let said = format!("{left} are those their rows were made of, {old} were let go");
+        let said = format!("{left} are those their rows were made of, {old} were deleted");
         assert!(check.detail.starts_with(&said), "{check:?}");
     }
     super::forget_everything(&text).await;
