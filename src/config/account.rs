@@ -121,7 +121,7 @@ impl Account {
                 spec.max_page_size
             )));
         }
-        if let Some((action, path)) = self.redact.takes(spec.id_key) {
+        if let Some((action, path)) = self.redact.rule_for(spec.id_key) {
             return Err(self.error(&format!(
                 "redact.{action}: {path:?} takes out {}, the id by which {code}'s rows are known",
                 spec.id_key

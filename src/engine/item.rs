@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::store::page::{Item, Quarantined, Record};
 use crate::store::quarantine::INVALID_UTF8;
 use paysync_provider::model::Transaction;
-use paysync_provider::redact::{Rules, Taken, redact_and_find};
+use paysync_provider::redact::{RedactionCounts, Rules, redact_and_extract};
 use paysync_provider::{Axis, Provider, Spec, TimeField, wire};
 
 /// Deeper nesting is an attack or a defect.
@@ -38,7 +38,7 @@ pub(crate) struct Notes<'r> {
     /// Why the first item was put aside.
     why: OnceLock<String>,
     /// What was taken out of the items.
-    pub(crate) taken: Taken,
+    pub(crate) taken: RedactionCounts,
 }
 
 impl<'r> Notes<'r> {
@@ -87,7 +87,7 @@ pub(crate) struct Sorted<'a> {
     pub(crate) items: Vec<Sent<'a>>,
     pub(crate) quarantined: Vec<Quarantined<'a>>,
     /// What was taken out of them.
-    pub(crate) taken: Taken,
+    pub(crate) taken: RedactionCounts,
 }
 
 impl<'a> Sorted<'a> {
@@ -128,7 +128,7 @@ pub(super) fn record<'a>(
     context: ItemContext<'_>,
     item: &'a str,
 ) -> Result<Record<'a>, Quarantined<'a>> {
-    look_at(context, item, &mut Taken::default())?.read(context.provider)
+    look_at(context, item, &mut RedactionCounts::default())?.read(context.provider)
 }
 
 /// Redacts and hashes an item, and finds its name and its time; most items are known already, and no
@@ -136,16 +136,16 @@ pub(super) fn record<'a>(
 fn look_at<'a>(
     context: ItemContext<'_>,
     item: &'a str,
-    taken: &mut Taken,
+    taken: &mut RedactionCounts,
 ) -> Result<Sent<'a>, Quarantined<'a>> {
     let Spec {
         redaction, id_key, ..
     } = context.spec;
     let time_key = context.axis.map_or("", |shown| shown.key);
-    let redacted = redact_and_find(item, redaction, context.rules, [id_key, time_key]);
-    *taken += redacted.taken;
+    let redacted = redact_and_extract(item, redaction, context.rules, [id_key, time_key]);
+    *taken += redacted.counts;
     let broken = context.lossy && redacted.text.contains('\u{fffd}');
-    let [id, time] = redacted.members;
+    let [id, time] = redacted.extracted;
     let mut item = Sent {
         id: id.and_then(wire::text_of).unwrap_or_default(),
         time: context.axis.and_then(|shown| {

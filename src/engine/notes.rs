@@ -15,7 +15,7 @@ use crate::store::page::PageCounts;
 use crate::store::window::OpenWindow;
 use crate::telemetry;
 use paysync_provider::model::{Kind, Status, Transaction};
-use paysync_provider::redact::Taken;
+use paysync_provider::redact::RedactionCounts;
 
 impl Reader {
     pub(super) fn note_page(
@@ -187,7 +187,7 @@ impl Reader {
 }
 
 /// Counts what was taken out of a page's items.
-fn count_redactions(account: &Account, taken: Taken) {
+fn count_redactions(account: &Account, taken: RedactionCounts) {
     for (what, times) in taken.by_kind() {
         if times > 0 {
             counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::window::{OpenWindow, Trouble};
 use crate::telemetry;
 use crate::transport::retry;
-use paysync_provider::redact::Taken;
+use paysync_provider::redact::RedactionCounts;
 
 /// How long the work goes on.
 #[derive(Debug, Clone, Copy)]
@@ -211,7 +211,7 @@ async fn register(reader: &Reader) -> Result<(), StoreError> {
     let account = &reader.account;
     let state = reader.store.account(&account.id).await?;
     // Zero is told too: an alert cannot be made of what is not there.
-    for (what, none) in Taken::default().by_kind() {
+    for (what, none) in RedactionCounts::default().by_kind() {
         counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
             .increment(none);
     }
