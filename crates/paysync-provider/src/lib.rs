@@ -78,3 +78,60 @@ pub fn build(code: &str, settings: &Settings) -> Result<Box<dyn Provider>, Setti
     };
     (entry.build)(settings)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_option_is_named() {
+        let error = |code: &str, options: Value| {
+            let settings = Settings {
+                time_zone: chrono_tz::Tz::UTC,
+                options,
+            };
+            build(code, &settings).err().unwrap().0
+        };
+        let wrong = [
+            (
+                "begateway_dwh",
+                json!({"include_test": "yes"}),
+                "options.include_test: invalid type: string \"yes\", expected a boolean",
+            ),
+            (
+                "begateway_report",
+                json!({"date_types": ["created_at", "updated_at"]}),
+                "options.date_types[1]: unknown variant `updated_at`, \
+                 expected one of `created_at`, `paid_at`, `settled_at`",
+            ),
+            (
+                "convergegate",
+                json!({"signature_order": "natural"}),
+                "options.signature_order: unknown field `signature_order`, there are no fields",
+            ),
+            (
+                "ecommpay",
+                json!({"signature_order": "reverse"}),
+                "options.signature_order: unknown variant `reverse`, expected `natural` or `lexical`",
+            ),
+            (
+                "firekassa",
+                json!({"created_filter": ["after"]}),
+                "options.created_filter: invalid length 1, expected an array of length 2",
+            ),
+        ];
+        assert!(
+            wrong
+                .iter()
+                .map(|(code, ..)| *code)
+                .eq(PROVIDERS.iter().map(|entry| entry.code))
+        );
+        for (code, options, expected) in wrong {
+            assert_eq!(error(code, options), expected, "{code}");
+            let expected = "options: invalid type: string \"x\", expected struct Options";
+            assert_eq!(error(code, json!("x")), expected, "{code}");
+        }
+    }
+}

@@ -31,8 +31,15 @@ pub struct Settings {
 impl Settings {
     /// Reads the options into the provider's own type; an error names the key, an unknown one too.
     pub fn options<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        serde_json::from_value(self.options.clone())
-            .map_err(|error| SettingsError(format!("options: {error}")))
+        serde_path_to_error::deserialize(self.options.clone()).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            SettingsError(if path == "." {
+                format!("options: {inner}")
+            } else {
+                format!("options.{path}: {inner}")
+            })
+        })
     }
 }
 

@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::store::window::OpenWindow;
 use crate::telemetry::{self, SPANS};
 use in_flight::InFlightWindows;
-use paysync_provider::redact::Taken;
+use paysync_provider::redact::RedactionCounts;
 use reaction::on_failure;
 use schedule::{ReadyWindow, RunMode, Schedule};
 use summary::Summary;
@@ -133,7 +133,7 @@ async fn register(context: &ReadContext) -> Result<(), StoreError> {
     let account = &context.account;
     let state = context.store.account(&account.id).await?;
     // Counters start at zero: an alert cannot use a metric that is not there.
-    for (what, none) in Taken::default().by_kind() {
+    for (what, none) in RedactionCounts::default().by_kind() {
         counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
             .increment(none);
     }

@@ -13,13 +13,13 @@ use crate::engine::read::context::ReadContext;
 use crate::store::page::{CommittedPage, PageCounts};
 use crate::store::window::OpenWindow;
 use crate::telemetry;
-use paysync_provider::redact::Taken;
+use paysync_provider::redact::RedactionCounts;
 
 pub(super) fn record_page(
     account: &Account,
     window: &OpenWindow,
     committed: &CommittedPage,
-    redactions: Taken,
+    redactions: RedactionCounts,
 ) {
     let counts = &committed.counts;
     let (id, stream) = (&account.id, &window.stream);
@@ -60,7 +60,7 @@ pub(super) fn record_page(
     }
 }
 
-fn count_redactions(account: &Account, taken: Taken) {
+fn count_redactions(account: &Account, taken: RedactionCounts) {
     for (what, times) in taken.by_kind() {
         if times > 0 {
             counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)

@@ -209,12 +209,18 @@ pub(super) fn transaction_fields(query: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::json;
 
     use super::*;
+    use crate::Settings;
 
-    fn options(value: Value) -> Result<Options, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+    fn options(options: Value) -> Result<Options, String> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
+        };
+        settings.options().map_err(|error| error.0)
     }
 
     fn filter(value: &Value) -> Result<Value, String> {

@@ -109,20 +109,24 @@ fn error<T>(option: &str, reason: &str) -> Result<T, SettingsError> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::Settings;
 
-    fn read(value: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), String> {
-        let options: Options = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        let read = || {
-            Ok((
-                options.payment_method_types()?,
-                options.date_types()?,
-                options.status()?,
-            ))
+    fn read(options: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), SettingsError> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
         };
-        read().map_err(|error: SettingsError| error.0)
+        let options: Options = settings.options()?;
+        options.backfill_before()?;
+        Ok((
+            options.payment_method_types()?,
+            options.date_types()?,
+            options.status()?,
+        ))
     }
 
     #[test]
@@ -160,20 +164,27 @@ mod tests {
             ),
             (
                 json!({"date_types": ["updated_at"]}),
-                "unknown variant `updated_at`",
+                "options.date_types[0]: unknown variant `updated_at`",
             ),
             (
                 json!({"status": "error"}),
                 "options.status: expected one of all, successful",
             ),
-            (json!({"manual_corrections": "no"}), "expected a boolean"),
-            (json!({"backfill_before": "x"}), "invalid type: string"),
+            (
+                json!({"manual_corrections": "no"}),
+                "options.manual_corrections: invalid type",
+            ),
+            (
+                json!({"backfill_before": "x"}),
+                "options.backfill_before: invalid type",
+            ),
+            (
+                json!({"backfill_before": 0}),
+                "options.backfill_before: an id above every row's is expected",
+            ),
         ] {
-            let error = read(value).unwrap_err();
-            assert!(
-                error.starts_with(expected) || error.contains(expected),
-                "{error}"
-            );
+            let error = read(value).unwrap_err().0;
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }
