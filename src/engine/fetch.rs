@@ -11,7 +11,7 @@ use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::telemetry;
-use crate::transport::{Urgency, retry};
+use crate::transport::{Priority, retry};
 use paysync_provider::{Authenticity, PageError, Request, Response};
 
 /// An answer with when it was asked for.
@@ -27,7 +27,7 @@ pub(super) struct Fetched {
 pub(super) struct Asking<'a> {
     reader: &'a Reader,
     stream: &'a str,
-    urgency: Urgency,
+    priority: Priority,
 }
 
 impl Reader {
@@ -35,9 +35,9 @@ impl Reader {
         Asking {
             reader: self,
             stream,
-            urgency: match lane {
-                Lane::Live => Urgency::Urgent,
-                _ => Urgency::Patient,
+            priority: match lane {
+                Lane::Live => Priority::Foreground,
+                _ => Priority::Background,
             },
         }
     }
@@ -80,7 +80,7 @@ impl Asking<'_> {
     ) -> Result<Fetched, Failure> {
         let account = &self.reader.account;
         let waited = self
-            .unless_stopped(account.wire.wait_for_place(self.urgency))
+            .unless_stopped(account.client.acquire_slot(self.priority))
             .await?
             .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
@@ -92,7 +92,7 @@ impl Asking<'_> {
         let requested_at = self.reader.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
-            .wire
+            .client
             .send(&*account.provider, request, self.reader.clock.now())
             .await;
         let status = answer.as_ref().map_or_else(
@@ -138,7 +138,7 @@ impl Asking<'_> {
                 };
                 let floor = self.reader.account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
-                self.reader.account.wire.pause(wait);
+                self.reader.account.client.pause(wait);
                 if failure.long_wait().is_some() {
                     return Err(failure);
                 }

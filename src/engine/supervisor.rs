@@ -165,7 +165,7 @@ impl Engine {
         until: Until,
     ) -> Result<Ended, StoreError> {
         if let Some(idle) = lease.idle {
-            account.wire.take_over(idle);
+            account.client.take_over(idle);
         }
         let lost = kept.lost.clone();
         let reader = Reader {
