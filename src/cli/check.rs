@@ -195,7 +195,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
     let request = account.provider.request(&at)?;
     let answer = tokio::time::timeout(
         Duration::from_secs(330),
-        account.wire.send(&*account.provider, request, now),
+        account.client.send(&*account.provider, request, now),
     );
     let answer = match answer.await {
         Ok(answer) => answer?,

@@ -143,13 +143,12 @@ fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> 
     if forgotten.is_empty() {
         return vec![format!("{account}: nothing of {span} has been read")];
     }
-    let count = |count: i64| grouped(u64::try_from(count).unwrap_or(0));
     let line = |stream: &Forgotten| {
         let cost = match (stream.rows, stream.requests) {
             (Some(rows), Some(requests)) => format!(
                 "about {} rows to read again, in {} requests or so",
-                count(rows),
-                count(requests.max(1))
+                grouped(rows),
+                grouped(requests.max(1))
             ),
             _ => "the ledger does not tell how many rows".to_owned(),
         };

@@ -12,7 +12,7 @@ use crate::engine::progress::AccountProgress;
 use crate::plan::{Lane, Policy, Recheck};
 use crate::store::account::AccountState;
 use crate::store::stream::NewStream;
-use crate::transport::Wire;
+use crate::transport::ProviderClient;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};
 use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
@@ -34,7 +34,7 @@ pub struct Account {
     /// The installation's redaction rules, besides those that always apply.
     pub rules: Rules,
     /// The way to it.
-    pub wire: Wire,
+    pub client: ProviderClient,
     /// Its streams.
     pub streams: Vec<Arc<Stream>>,
     /// Items asked for per page.
@@ -66,7 +66,7 @@ impl Account {
         client: reqwest::Client,
     ) -> Self {
         let spec = provider.spec();
-        let wire = Wire::new(
+        let client = ProviderClient::new(
             client,
             settings.base_url.clone(),
             settings.credentials.clone(),
@@ -94,7 +94,7 @@ impl Account {
             page_size_estimate: PageSizeEstimate::default(),
             rules: Rules::new(&settings.redact),
             start_from: settings.start_from,
-            wire,
+            client,
             provider,
             spec,
         }
@@ -121,7 +121,7 @@ impl Account {
     pub fn refusal(&self, response: &Response) -> Refusal {
         let mut response = response.clone();
         // First, as a long message is truncated, maybe in the middle of a secret.
-        response.body = redact_text(&self.wire.mask(&response.body));
+        response.body = redact_text(&self.client.mask(&response.body));
         self.provider.refusal(&response)
     }
 

@@ -63,7 +63,7 @@ impl Engine {
         mode: RunMode,
     ) -> Result<Ended, StoreError> {
         if let Some(idle) = lease.idle {
-            account.wire.take_over(idle);
+            account.client.take_over(idle);
         }
         let lost = lease_handle.lost.clone();
         let context = ReadContext {

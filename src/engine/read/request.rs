@@ -12,7 +12,7 @@ use crate::engine::read::provider_clock;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::telemetry;
-use crate::transport::{Urgency, retry};
+use crate::transport::{Priority, retry};
 use paysync_provider::{Authenticity, PageError, Request, Response};
 
 /// An answer.
@@ -28,7 +28,7 @@ pub(super) struct Fetched {
 pub(super) struct RequestContext<'a> {
     context: &'a ReadContext,
     stream: &'a str,
-    urgency: Urgency,
+    priority: Priority,
 }
 
 impl<'a> RequestContext<'a> {
@@ -36,9 +36,9 @@ impl<'a> RequestContext<'a> {
         Self {
             context,
             stream,
-            urgency: match lane {
-                Lane::Live => Urgency::Urgent,
-                _ => Urgency::Patient,
+            priority: match lane {
+                Lane::Live => Priority::Foreground,
+                _ => Priority::Background,
             },
         }
     }
@@ -79,7 +79,7 @@ impl<'a> RequestContext<'a> {
     ) -> Result<Fetched, Failure> {
         let account = &self.context.account;
         let waited = self
-            .unless_stopped(account.wire.wait_for_place(self.urgency))
+            .unless_stopped(account.client.acquire_slot(self.priority))
             .await?
             .map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
@@ -91,7 +91,7 @@ impl<'a> RequestContext<'a> {
         let requested_at = self.context.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
-            .wire
+            .client
             .send(&*account.provider, request, self.context.clock.now())
             .await;
         let status = answer.as_ref().map_or_else(
@@ -137,7 +137,7 @@ impl<'a> RequestContext<'a> {
                 };
                 let floor = account.spec.retry_after_floor;
                 let wait = retry_after.map_or(floor, |wait| wait.max(floor));
-                account.wire.pause(wait);
+                account.client.pause(wait);
                 if failure.long_wait().is_some() {
                     return Err(failure);
                 }

@@ -1,4 +1,4 @@
-//! The status page: the facts of `/status.json` as one page that needs no script.
+//! The status page: the data of `/status.json` as HTML without scripts.
 
 mod chart;
 mod coverage;
@@ -10,10 +10,10 @@ use crate::engine::inspect::status::{AccountStatus, State, Status, StreamStatus}
 
 const STYLE: &str = include_str!("style.css");
 
-/// How often a browser asks again, seconds.
+/// Seconds after which the browser reloads the page.
 const REFRESH: u32 = 15;
 
-/// The whole page.
+/// Renders the page.
 pub(super) fn render(status: &Status) -> String {
     let read: i64 = status.last_hour.iter().map(|minute| minute.items).sum();
     let written: i64 = status.last_hour.iter().map(|minute| minute.written).sum();
@@ -47,10 +47,10 @@ pub(super) fn render(status: &Status) -> String {
                 main {
                     section class="tiles" aria-label="Summary" {
                         (tile(&status.accounts.len().to_string(), "accounts"))
-                        (tile(&count(read), "items read in the last hour"))
-                        (tile(&count(written), "of them new or changed"))
+                        (tile(&grouped(read), "items read in the last hour"))
+                        (tile(&grouped(written), "of them new or changed"))
                         (tile(&format!("{complete} of {}", streams().count()), "streams without gaps"))
-                        (tile(&count(quarantined), "items in quarantine"))
+                        (tile(&grouped(quarantined), "items in quarantine"))
                     }
                     section {
                         h2 { "Last hour" }
@@ -77,19 +77,19 @@ pub(super) fn render(status: &Status) -> String {
 }
 
 fn headline(status: &Status) -> String {
-    let of = |wanted: State| {
+    let count = |wanted: State| {
         let accounts = status.accounts.iter();
         accounts.filter(|account| account.state == wanted).count()
     };
-    let trouble = [State::Suspended, State::Failing]
+    let unhealthy = [State::Suspended, State::Failing]
         .into_iter()
-        .filter(|state| of(*state) > 0)
-        .map(|state| format!("{} {}", of(state), state.as_str()));
-    let trouble: Vec<String> = trouble.collect();
-    if trouble.is_empty() {
+        .filter(|state| count(*state) > 0)
+        .map(|state| format!("{} {}", count(state), state.as_str()));
+    let unhealthy: Vec<String> = unhealthy.collect();
+    if unhealthy.is_empty() {
         "healthy".to_owned()
     } else {
-        trouble.join(", ")
+        unhealthy.join(", ")
     }
 }
 
@@ -105,7 +105,7 @@ fn section(account: &AccountStatus, status: &Status) -> Markup {
                 (account.id) " " span class="quiet" { (account.provider) } " "
                 span class={ "badge " (state) } { (state) }
             }
-            (troubles(account))
+            (errors(account))
             @if !account.streams.is_empty() {
                 table {
                     thead {
@@ -143,32 +143,32 @@ fn row(stream: &StreamStatus, status: &Status) -> Markup {
             td data-label="Coverage" { (coverage::render(stream, status.generated_at)) }
             td data-label="Missing" { (missing) }
             td data-label="Backfill" { (backfill) }
-            td data-label="Quarantine" { (count(stream.quarantined_items)) }
+            td data-label="Quarantine" { (grouped(stream.quarantined_items)) }
         }
     }
 }
 
-/// What went wrong, each trouble once with the streams it is of.
-fn troubles(account: &AccountStatus) -> Markup {
-    let mut troubles: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
+/// The errors, each once with the streams that have it.
+fn errors(account: &AccountStatus) -> Markup {
+    let mut errors: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
     for stream in &account.streams {
         let Some(error) = stream.last_error.as_deref() else {
             continue;
         };
-        match troubles.iter_mut().find(|(known, ..)| *known == error) {
+        match errors.iter_mut().find(|(known, ..)| *known == error) {
             Some((_, _, streams)) => streams.push(&stream.stream),
-            None => troubles.push((error, stream.hint.as_deref(), vec![&stream.stream])),
+            None => errors.push((error, stream.hint.as_deref(), vec![&stream.stream])),
         }
     }
     html! {
-        @for (error, hint, streams) in &troubles {
+        @for (error, hint, streams) in &errors {
             div class="trouble" {
                 p { strong { (error) } }
                 @if let Some(hint) = hint { p { (hint) } }
                 p class="quiet" { (streams.join(", ")) }
             }
         }
-        @if let Some(hint) = account.hint.as_ref().filter(|_| troubles.is_empty()) {
+        @if let Some(hint) = account.hint.as_ref().filter(|_| errors.is_empty()) {
             div class="trouble" { p { (hint) } }
         }
     }
@@ -196,7 +196,7 @@ fn quarantine(status: &Status) -> Markup {
                                     th scope="row" { (reason.account_id) }
                                     td data-label="Stream" { (reason.stream) }
                                     td data-label="Reason" { (reason.reason) ": " (reason.detail) }
-                                    td data-label="Items" { (count(reason.items)) }
+                                    td data-label="Items" { (grouped(reason.items)) }
                                     td data-label="Last seen" { (reason.last_seen_at.format("%Y-%m-%d %H:%M")) }
                                 }
                             }
@@ -205,8 +205,4 @@ fn quarantine(status: &Status) -> Markup {
             }
         }
     }
-}
-
-fn count(number: i64) -> String {
-    grouped(u64::try_from(number).unwrap_or(0))
 }

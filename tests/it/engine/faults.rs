@@ -204,7 +204,7 @@ async fn an_answer_without_end_is_dropped_at_the_cap(pool: PgPool) {
             .find(|account| account.id == "endless");
         let account = account.unwrap();
         let request = Request::get("/");
-        let sent = account.wire.send(&*account.provider, request, now());
+        let sent = account.client.send(&*account.provider, request, now());
         let error = in_time(headers, sent).await.err().unwrap();
         assert_eq!(
             error.to_string(),

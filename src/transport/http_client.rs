@@ -1,4 +1,4 @@
-//! The HTTP clients: who is trusted, what is followed.
+//! The HTTP clients: trusted authorities, timeouts, redirects.
 
 use std::time::Duration;
 
@@ -6,27 +6,21 @@ use reqwest::Certificate;
 use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
 
-use super::innermost;
+use super::error::innermost;
 
 /// Sent with every request: some providers refuse clients without one.
 pub const USER_AGENT: &str = concat!("paysync/", env!("CARGO_PKG_VERSION"));
 
-/// Time allowed for a connection.
+/// Time limit of connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The process's HTTP client. Certificates are verified by the system's roots; where a system has
-/// none, as small containers do, by Mozilla's.
-///
-/// # Errors
-/// If neither roots can be used.
+/// The HTTP client of this process. It trusts the system's root certificates, or Mozilla's on a system
+/// without any, such as a small container.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     client_that_trusts(&[])
 }
 
-/// A client that trusts more authorities, given in DER, besides.
-///
-/// # Errors
-/// If they cannot be used, or no other roots can.
+/// The same, trusting these authorities (DER), too.
 pub fn client_that_trusts(
     authorities: &[CertificateDer<'static>],
 ) -> Result<reqwest::Client, reqwest::Error> {
@@ -45,17 +39,14 @@ pub fn client_that_trusts(
     })
 }
 
-/// A client for this machine's own addresses: past every proxy, without certificates.
-///
-/// # Errors
-/// If it cannot be made.
+/// A client for addresses of this machine: without proxies and certificates.
 pub fn local_client() -> Result<reqwest::Client, reqwest::Error> {
     install_tls();
     builder().no_proxy().tls_certs_only([]).build()
 }
 
 fn install_tls() {
-    // A second call finds the provider installed already, which is as good.
+    // A second call fails, because the provider is installed already.
     let _installed = rustls::crypto::ring::default_provider().install_default();
 }
 
@@ -65,6 +56,6 @@ fn builder() -> reqwest::ClientBuilder {
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(Duration::from_secs(90))
         .tcp_nodelay(true)
-        // A token goes to the configured host and nowhere else.
+        // A token must not leave the configured host.
         .redirect(Policy::none())
 }
