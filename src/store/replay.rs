@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::page::bisect::{Bisection, refused_data};
 use super::page::upsert::Columns;
-use super::session::Work;
+use super::pool::DbWork;
 use super::{Store, StoreError};
 use crate::number::unsigned;
 use paysync_provider::model::{Kind, Status, Transaction};
@@ -72,7 +72,7 @@ impl Store {
             account_id,
             provider,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(unsigned(rows))
     }
@@ -118,7 +118,7 @@ impl Store {
             BATCH_ROWS,
             BATCH_BYTES,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -204,7 +204,7 @@ impl Store {
             }
         }
         transaction.commit().await?;
-        connection.done();
+        connection.return_to_pool();
         Ok(corrected)
     }
 }
@@ -219,7 +219,7 @@ fn unknown(column: &str, word: &str) -> StoreError {
     reason = "one statement with one parameter per column"
 )]
 async fn update(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     corrections: &[&Correction],
 ) -> Result<u64, sqlx::Error> {

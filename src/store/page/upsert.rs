@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::diff::RowKey;
 use crate::number::{count, unsigned};
-use crate::store::session::Work;
+use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
@@ -90,7 +90,7 @@ impl<'a> Columns<'a> {
     reason = "one statement with one parameter per column"
 )]
 pub(crate) async fn upsert(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'_, '_>],
@@ -261,7 +261,7 @@ pub(crate) async fn upsert(
 
 /// How many of these rows are stored just so.
 async fn still_equal(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     records: &[&Record<'_>],
 ) -> Result<u64, sqlx::Error> {
