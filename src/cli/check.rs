@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
-use crate::engine::policy::Failure;
+use crate::engine::failure::Failure;
 use paysync_provider::Position;
 use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::model::Window;
@@ -195,7 +195,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
     let request = account.provider.request(&at)?;
     let answer = tokio::time::timeout(
         Duration::from_secs(330),
-        account.wire.send(&*account.provider, request, now),
+        account.client.send(&*account.provider, request, now),
     );
     let answer = match answer.await {
         Ok(answer) => answer?,
@@ -219,7 +219,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         lossy: answer.response.lossy,
     };
     let sorted = PageItems::prepare(context, &page.items);
-    let right = stream.spec.right_times(window);
+    let right = stream.spec.accepted_times(window);
     let (shown, outside) = sorted.outside(stream.spec.axis, &right);
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });

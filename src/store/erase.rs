@@ -4,8 +4,9 @@
 //! written to it afterwards finds it marked (see `transaction.rs` and `quarantine.rs`).
 
 use std::ops::AddAssign;
+use std::sync::LazyLock;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, columns};
 use crate::number::{count, unsigned};
 
 /// What names a person was erased from, or would be.
@@ -20,6 +21,17 @@ pub struct Erased {
     /// Items in quarantine deleted.
     pub quarantined: u64,
 }
+
+/// Empties the personal columns of rows, and of their versions: `$1` account, `$2` ids.
+static EMPTY: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let emptied = columns::emptied_personal();
+    ["transactions", "transaction_history"].map(|table| {
+        format!(
+            "UPDATE paysync.{table} SET {emptied}, erased_at = now() \
+             WHERE account_id = $1 AND provider_transaction_id = ANY($2)"
+        )
+    })
+});
 
 impl AddAssign for Erased {
     fn add_assign(&mut self, batch: Self) {
@@ -141,30 +153,10 @@ impl Store {
         )
         .fetch_all(&mut work)
         .await?;
-        sqlx::query!(
-            r#"
-            UPDATE paysync.transactions
-            SET card_bin = NULL, card_last4 = NULL, customer_id = NULL, customer_email = NULL, customer_ip = NULL,
-                description = NULL, erased_at = now()
-            WHERE account_id = $1 AND provider_transaction_id = ANY($2)
-            "#,
-            account_id,
-            &held,
-        )
-        .execute(&mut work)
-        .await?;
-        let versions = sqlx::query!(
-            r#"
-            UPDATE paysync.transaction_history
-            SET card_bin = NULL, card_last4 = NULL, customer_id = NULL, customer_email = NULL, customer_ip = NULL,
-                description = NULL, erased_at = now()
-            WHERE account_id = $1 AND provider_transaction_id = ANY($2)
-            "#,
-            account_id,
-            &held,
-        )
-        .execute(&mut work)
-        .await?;
+        let [rows, versions] = &*EMPTY;
+        let empty = |sql: &'static str| sqlx::query(sql).bind(account_id).bind(&held);
+        empty(rows).execute(&mut work).await?;
+        let versions = empty(versions).execute(&mut work).await?;
         let payloads = sqlx::query!(
             "DELETE FROM paysync.raw_transactions WHERE account_id = $1 AND provider_transaction_id = ANY($2)",
             account_id,

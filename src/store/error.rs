@@ -1,7 +1,10 @@
 //! Why the store could not do what was asked, whether waiting can help, and what else does.
 
+use rustls::CertificateError;
 use sqlx::migrate::MigrateError;
 use thiserror::Error;
+
+use crate::tls::certificate_error;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, Error)]
@@ -70,8 +73,8 @@ impl StoreError {
                 sqlx::Error::PoolTimedOut => {
                     Some("check the database; if it is well, raise database.max_connections")
                 }
-                sqlx::Error::Io(cause) => of_tls(&cause.to_string()),
-                sqlx::Error::Tls(cause) => of_tls(&cause.to_string()).or(Some(TLS)),
+                sqlx::Error::Io(_) => certificate_error(cause).map(of_certificate),
+                sqlx::Error::Tls(_) => Some(certificate_error(cause).map_or(TLS, of_certificate)),
                 _ => None,
             };
         };
@@ -120,20 +123,18 @@ const POOLED: &str = "set database.prepared_statements = false and database.dire
 
 const TLS: &str = "check sslmode and sslrootcert in database.url, and the server's ssl";
 
-/// What helps where the way to the database is not safe.
-fn of_tls(cause: &str) -> Option<&'static str> {
-    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
-        return Some(
+/// What helps where the server's certificate is refused.
+const fn of_certificate(error: &CertificateError) -> &'static str {
+    match error {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate is of an authority that is not known here: name its file in database.url, as in \
-             ?sslmode=verify-full&sslrootcert=/path/authority.pem",
-        );
+             ?sslmode=verify-full&sslrootcert=/path/authority.pem"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "write the host in database.url as the server's certificate names it; another may be answering in its place"
+        }
+        _ => TLS,
     }
-    if cause.contains("not valid for name") || cause.contains("NotValidForName") {
-        return Some(
-            "write the host in database.url as the server's certificate names it; another may be answering in its place",
-        );
-    }
-    cause.contains("certificate").then_some(TLS)
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod again;
+mod columns;
 pub mod emptying;
 pub mod erase;
 mod error;

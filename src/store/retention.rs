@@ -38,7 +38,7 @@ pub struct Dropped {
 
 impl Store {
     /// Whether no living process comes before this one: one of them keeps house for all.
-    pub async fn comes_first(&self, holder: &str) -> Result<bool, StoreError> {
+    pub async fn is_leader(&self, holder: &str) -> Result<bool, StoreError> {
         let first = sqlx::query_scalar!(
             r#"
             SELECT NOT EXISTS (

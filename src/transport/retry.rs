@@ -5,13 +5,13 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 
-/// Tries of one request inside a run.
-pub const TRIES: u32 = 4;
+/// Tries of one request within a run.
+const TRIES: u32 = 4;
 
-/// The longest wait that a provider may ask for; what asks for more is a mistake.
+/// The longest delay that a provider may ask for; a longer one is a mistake.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// Upper bounds of the delays inside a run: seconds, few.
+/// Upper bounds of the delays within a run: a few, of seconds.
 pub fn within_run() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
@@ -20,8 +20,7 @@ pub fn within_run() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// Upper bound of the delay before a window is read again that failed `failures` times: minutes,
-/// for ever, capped.
+/// Upper bound of the delay before a window that failed `failures` times is read again: up to minutes.
 pub fn between_runs(failures: u32) -> Duration {
     let longest = Duration::from_mins(15);
     let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
@@ -34,19 +33,18 @@ pub fn between_runs(failures: u32) -> Duration {
         .unwrap_or(longest)
 }
 
-/// Upper bound of the delay before the database is asked again, after `tries` in vain.
-pub fn between_tries(tries: u32) -> Duration {
-    Duration::from_millis(250 << tries.min(6)).min(Duration::from_secs(10))
+/// Upper bound of the delay before the database is tried again after `failures` failed attempts.
+pub fn between_tries(failures: u32) -> Duration {
+    Duration::from_millis(250 << failures.min(6)).min(Duration::from_secs(10))
 }
 
-/// Full jitter: any part of the delay, so that clients that failed together do not come back together.
+/// Full jitter: a random part of the delay, so that clients that failed together do not retry together.
 pub fn jittered(bound: Duration) -> Duration {
     let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(fastrand::u64(0..=millis))
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or a date; at most [`LONGEST_WAIT`]. None if it
-/// says neither.
+/// The delay that a `Retry-After` header asks for, in seconds or as a date; at most [`LONGEST_WAIT`].
 pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
     let header = header.trim();
     let wait = if let Ok(seconds) = header.parse::<u64>() {

@@ -131,7 +131,7 @@ fn spawn(ini: &Path, log: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// Two accounts with leases, renewals, rescans, housekeeping and live changes; every transaction on
+/// Two accounts with leases, renewals, rescans, maintenance and live changes; every transaction on
 /// the server that was not used last.
 #[sqlx::test(migrations = false)]
 async fn accounts_are_read_exactly_through_a_pooler_in_transaction_mode(pool: PgPool) {

@@ -1,5 +1,6 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
+mod columns;
 mod copies;
 mod cuts;
 mod erase;
@@ -873,45 +874,43 @@ async fn every_column_is_stored(pool: PgPool) {
     let text = |text: &str| Some(text.to_owned());
     let number = |digits: &str| Some(digits.parse::<BigDecimal>().unwrap());
     let mut full = record("full", 1);
-    full.transaction = Transaction {
-        provider_transaction_id: "full".to_owned(),
-        parent_transaction_id: text("parent"),
-        payment_group_id: text("group"),
-        merchant_reference: text("reference"),
-        shop_id: text("shop"),
-        kind: Kind::Refund,
-        provider_kind: text("REFUND"),
-        status: Status::Failed,
-        provider_status: text("DECLINED"),
-        amount: number("12345678901234567890.123456789012345678"),
-        currency: text("EUR"),
-        paid_amount: number("0.01"),
-        converted_amount: number("-7"),
-        converted_currency: text("JPY"),
-        fee: number("0.5"),
-        fee_currency: text("USD"),
-        created_at: Some(hour(1) + TimeDelta::microseconds(1)),
-        updated_at: Some(hour(2)),
-        paid_at: Some(hour(3)),
-        settled_at: Some(hour(4)),
-        payment_method: text("card"),
-        card_brand: text("VISA"),
-        card_bin: text("42424242"),
-        card_last4: text("0001"),
-        card_issuer_country: text("LV"),
-        customer_id: text("customer"),
-        customer_email: text("a@example.com"),
-        customer_ip: text("192.0.2.1"),
-        error_code: text("05"),
-        error_message: text("declined"),
-        rrn: text("rrn"),
-        arn: text("arn"),
-        auth_code: text("auth"),
-        provider_reference: text("provider reference"),
-        gateway: text("gateway"),
-        description: text("description"),
-        is_test: Some(false),
-    };
+    let row = &mut full.transaction;
+    row.parent_transaction_id = text("parent");
+    row.payment_group_id = text("group");
+    row.merchant_reference = text("reference");
+    row.shop_id = text("shop");
+    row.kind = Kind::Refund;
+    row.provider_kind = text("REFUND");
+    row.status = Status::Failed;
+    row.provider_status = text("DECLINED");
+    row.amount = number("12345678901234567890.123456789012345678");
+    row.currency = text("EUR");
+    row.paid_amount = number("0.01");
+    row.converted_amount = number("-7");
+    row.converted_currency = text("JPY");
+    row.fee = number("0.5");
+    row.fee_currency = text("USD");
+    row.created_at = Some(hour(1) + TimeDelta::microseconds(1));
+    row.updated_at = Some(hour(2));
+    row.paid_at = Some(hour(3));
+    row.settled_at = Some(hour(4));
+    row.payment_method = text("card");
+    row.card_brand = text("VISA");
+    row.card_bin = text("42424242");
+    row.card_last4 = text("0001");
+    row.card_issuer_country = text("LV");
+    row.customer_id = text("customer");
+    row.customer_email = text("a@example.com");
+    row.customer_ip = text("192.0.2.1");
+    row.error_code = text("05");
+    row.error_message = text("declined");
+    row.rrn = text("rrn");
+    row.arn = text("arn");
+    row.auth_code = text("auth");
+    row.provider_reference = text("provider reference");
+    row.gateway = text("gateway");
+    row.description = text("description");
+    row.is_test = Some(false);
     let empty = record("less", 1);
     let commit = page(&window, vec![full, empty], close());
     store.commit_page(&lease, commit).await.unwrap();

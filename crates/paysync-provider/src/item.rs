@@ -10,8 +10,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::{Kind, Status, Transaction};
-use crate::redact::{Rules, Taken, redact_and_find};
-use crate::{Axis, Provider, Shown, Spec, wire};
+use crate::redact::{RedactionCounts, Rules, redact_and_extract};
+use crate::{Axis, Provider, Spec, TimeField, wire};
 
 /// The reason of an item that arrived with bytes that are not UTF-8.
 pub const INVALID_UTF8: &str = "invalid_utf8";
@@ -29,7 +29,7 @@ pub struct ItemContext<'r> {
     /// The installation's own redaction.
     pub rules: &'r Rules,
     /// The time that the window filters.
-    pub axis: Option<Shown>,
+    pub axis: Option<TimeField>,
     /// Whether some bytes of the answer were not UTF-8.
     pub lossy: bool,
 }
@@ -81,7 +81,7 @@ pub struct PageItems<'a> {
     /// Those that can become no row.
     pub rejected: Vec<Rejected<'a>>,
     /// What the redaction took out of all of them.
-    pub redactions: Taken,
+    pub redactions: RedactionCounts,
 }
 
 impl<'a> PageItems<'a> {
@@ -106,7 +106,7 @@ impl<'a> PageItems<'a> {
     /// ([`StreamSpec::right_times`](crate::StreamSpec::right_times)).
     pub fn outside(
         &self,
-        axis: Option<Shown>,
+        axis: Option<TimeField>,
         accepted: &RangeInclusive<DateTime<Utc>>,
     ) -> (u64, u64) {
         let Some(shown) = axis else {
@@ -128,7 +128,7 @@ impl<'a> PageItems<'a> {
     /// The span of the items' creation times, as far as items show one that is `accepted`.
     pub fn created(
         &self,
-        axis: Option<Shown>,
+        axis: Option<TimeField>,
         accepted: &RangeInclusive<DateTime<Utc>>,
     ) -> Option<RangeInclusive<DateTime<Utc>>> {
         axis.filter(|shown| shown.axis == Axis::Created)?;
@@ -143,7 +143,7 @@ impl<'a> PageItems<'a> {
 
 /// Makes a record of one item.
 pub fn record<'a>(context: ItemContext<'_>, item: &'a str) -> Result<Record<'a>, Rejected<'a>> {
-    prepare(context, item, &mut Taken::default())?.into_record(context.provider)
+    prepare(context, item, &mut RedactionCounts::default())?.into_record(context.provider)
 }
 
 /// Redacts and hashes an item, and finds its id and its time. Most items are stored already: they are
@@ -151,16 +151,16 @@ pub fn record<'a>(context: ItemContext<'_>, item: &'a str) -> Result<Record<'a>,
 fn prepare<'a>(
     context: ItemContext<'_>,
     item: &'a str,
-    redactions: &mut Taken,
+    redactions: &mut RedactionCounts,
 ) -> Result<PreparedItem<'a>, Rejected<'a>> {
     let Spec {
         redaction, id_key, ..
     } = context.spec;
     let time_key = context.axis.map_or("", |shown| shown.key);
-    let redacted = redact_and_find(item, redaction, context.rules, [id_key, time_key]);
-    *redactions += redacted.taken;
+    let redacted = redact_and_extract(item, redaction, context.rules, [id_key, time_key]);
+    *redactions += redacted.counts;
     let is_broken = context.lossy && redacted.text.contains('\u{fffd}');
-    let [id, time] = redacted.members;
+    let [id, time] = redacted.extracted;
     let mut item = PreparedItem {
         id: id.and_then(wire::text_of).unwrap_or_default(),
         time: context.axis.and_then(|shown| {
@@ -263,8 +263,8 @@ mod tests {
         }
     }
 
-    fn by(axis: Axis) -> Shown {
-        Shown {
+    fn by(axis: Axis) -> TimeField {
+        TimeField {
             axis,
             key: "at",
             zone: chrono_tz::UTC,

@@ -3,6 +3,8 @@
 //! The rows go in PostgreSQL's binary format, which is what it keeps: no text is parsed but JSON.
 //! A row that another lane stored in the meantime makes all of it fail; then the upsert does it.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
@@ -10,9 +12,10 @@ use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgCopyIn};
 use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
+use crate::store::columns;
 use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
-use paysync_provider::model::Transaction;
+use paysync_provider::model::{Field, Transaction};
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
 pub(super) const MIN_COPY_ROWS: usize = 50;
@@ -20,15 +23,13 @@ pub(super) const MIN_COPY_ROWS: usize = 50;
 /// What is sent at once: a page's payloads are not gathered in one buffer.
 const CHUNK: usize = 64 << 10;
 
-const TRANSACTIONS: &str = "\
-    COPY paysync.transactions (
-        account_id, provider, observed_at, provider_transaction_id, parent_transaction_id, payment_group_id,
-        merchant_reference, shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount,
-        converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at, settled_at,
-        payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id, customer_email,
-        customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference, gateway, description,
-        is_test, payload_hash
-    ) FROM STDIN (FORMAT binary)";
+/// Columns that come before those of the transaction.
+const OWN_COLUMNS: [&str; 4] = ["account_id", "provider", "observed_at", "payload_hash"];
+
+static TRANSACTIONS: LazyLock<String> = LazyLock::new(|| {
+    let (own, names) = (OWN_COLUMNS.join(", "), columns::names());
+    format!("COPY paysync.transactions ({own}, {names}) FROM STDIN (FORMAT binary)")
+});
 
 const PAYLOADS: &str = "\
     COPY paysync.raw_transactions (account_id, provider_transaction_id, payload) FROM STDIN (FORMAT binary)";
@@ -56,7 +57,7 @@ pub(super) async fn copy<'a>(
     records: impl Iterator<Item = Record<'a>>,
 ) -> Result<u64, sqlx::Error> {
     let connection = work.connection();
-    let mut copy = connection.copy_in_raw(TRANSACTIONS).await?;
+    let mut copy = connection.copy_in_raw(&TRANSACTIONS).await?;
     let mut rows = Rows::new();
     let mut payloads = Vec::new();
     for record in records {
@@ -110,8 +111,10 @@ impl Rows {
         copy.finish().await
     }
 
-    fn start(&mut self, columns: i16) {
+    fn start(&mut self, columns: usize) -> Result<(), BoxDynError> {
+        let columns = i16::try_from(columns)?;
         self.0.extend_from_slice(&columns.to_be_bytes());
+        Ok(())
     }
 
     fn put<'q, T: Encode<'q, Postgres>>(&mut self, value: Option<T>) -> Result<(), BoxDynError> {
@@ -134,48 +137,20 @@ impl Rows {
         t: &Transaction,
         hash: Uuid,
     ) -> Result<(), BoxDynError> {
-        self.start(41);
+        self.start(OWN_COLUMNS.len() + Transaction::COLUMNS.len())?;
         self.put(Some(origin.account_id))?;
         self.put(Some(origin.provider))?;
         self.put(Some(origin.observed_at))?;
-        self.put(Some(t.provider_transaction_id.as_str()))?;
-        self.put(t.parent_transaction_id.as_deref())?;
-        self.put(t.payment_group_id.as_deref())?;
-        self.put(t.merchant_reference.as_deref())?;
-        self.put(t.shop_id.as_deref())?;
-        self.put(Some(t.kind.as_str()))?;
-        self.put(t.provider_kind.as_deref())?;
-        self.put(Some(t.status.as_str()))?;
-        self.put(t.provider_status.as_deref())?;
-        self.put(t.amount.as_ref())?;
-        self.put(t.currency.as_deref())?;
-        self.put(t.paid_amount.as_ref())?;
-        self.put(t.converted_amount.as_ref())?;
-        self.put(t.converted_currency.as_deref())?;
-        self.put(t.fee.as_ref())?;
-        self.put(t.fee_currency.as_deref())?;
-        self.put(t.created_at)?;
-        self.put(t.updated_at)?;
-        self.put(t.paid_at)?;
-        self.put(t.settled_at)?;
-        self.put(t.payment_method.as_deref())?;
-        self.put(t.card_brand.as_deref())?;
-        self.put(t.card_bin.as_deref())?;
-        self.put(t.card_last4.as_deref())?;
-        self.put(t.card_issuer_country.as_deref())?;
-        self.put(t.customer_id.as_deref())?;
-        self.put(t.customer_email.as_deref())?;
-        self.put(t.customer_ip.as_deref())?;
-        self.put(t.error_code.as_deref())?;
-        self.put(t.error_message.as_deref())?;
-        self.put(t.rrn.as_deref())?;
-        self.put(t.arn.as_deref())?;
-        self.put(t.auth_code.as_deref())?;
-        self.put(t.provider_reference.as_deref())?;
-        self.put(t.gateway.as_deref())?;
-        self.put(t.description.as_deref())?;
-        self.put(t.is_test)?;
-        self.put(Some(hash))
+        self.put(Some(hash))?;
+        for column in Transaction::COLUMNS {
+            match column.field {
+                Field::Text { get, .. } => self.put(get(t))?,
+                Field::Numeric { get, .. } => self.put(get(t))?,
+                Field::Timestamptz { get, .. } => self.put(get(t))?,
+                Field::Boolean { get, .. } => self.put(get(t))?,
+            }
+        }
+        Ok(())
     }
 
     fn payload(
@@ -184,7 +159,7 @@ impl Rows {
         id: &str,
         payload: &str,
     ) -> Result<(), BoxDynError> {
-        self.start(3);
+        self.start(3)?;
         self.put(Some(origin.account_id))?;
         self.put(Some(id))?;
         self.put(Some(payload))

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
+use std::sync::LazyLock;
 
-use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
+use sqlx::FromRow;
+use sqlx::postgres::PgBindIterExt as _;
 use uuid::Uuid;
 
 use super::diff::RowKey;
 use crate::number::{count, unsigned};
+use crate::store::columns;
 use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
@@ -49,135 +52,34 @@ impl AddAssign for Written {
     }
 }
 
-/// The transactions of a bulk write, column by column.
-pub(crate) struct Columns<'a>(pub(crate) Vec<&'a Transaction>);
-
-impl<'a> Columns<'a> {
-    pub(crate) fn words(&self, column: fn(&'a Transaction) -> &'a str) -> Vec<&'a str> {
-        self.0.iter().map(|t| column(t)).collect()
-    }
-
-    pub(crate) fn texts(
-        &self,
-        column: fn(&Transaction) -> &Option<String>,
-    ) -> Vec<Option<&'a str>> {
-        self.0.iter().map(|t| column(t).as_deref()).collect()
-    }
-
-    pub(crate) fn amounts(
-        &self,
-        column: fn(&Transaction) -> &Option<BigDecimal>,
-    ) -> Vec<Option<&'a BigDecimal>> {
-        self.0.iter().map(|t| column(t).as_ref()).collect()
-    }
-
-    pub(crate) fn times(
-        &self,
-        column: fn(&Transaction) -> Option<DateTime<Utc>>,
-    ) -> Vec<Option<DateTime<Utc>>> {
-        self.0.iter().map(|t| column(t)).collect()
-    }
-
-    pub(crate) fn flags(&self, column: fn(&Transaction) -> Option<bool>) -> Vec<Option<bool>> {
-        self.0.iter().map(|t| column(t)).collect()
-    }
-}
-
-/// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
-/// since it was asked for is guarded by the same rule again.
-#[allow(
-    clippy::too_many_lines,
-    reason = "one statement with one parameter per column"
-)]
-pub(crate) async fn upsert(
-    connection: &mut DbWork<'_>,
-    account_id: &str,
-    provider: &str,
-    records: &[Observed<'_, '_>],
-) -> Result<Written, sqlx::Error> {
-    if records.is_empty() {
-        return Ok(Written::default());
-    }
-    let columns = Columns(records.iter().map(|r| &r.record.transaction).collect());
-    let hashes: Vec<Uuid> = records.iter().map(|r| r.record.hash).collect();
-    let payloads: Vec<&str> = records.iter().map(|r| r.record.payload.as_ref()).collect();
-    let observed: Vec<DateTime<Utc>> = records.iter().map(|r| r.at).collect();
-    let rows = sqlx::query!(
-        r#"
+/// Writes transactions and their payloads: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes,
+/// `$5` payloads, then the columns.
+static UPSERT: LazyLock<String> = LazyLock::new(|| {
+    let (names, arrays) = (columns::names(), columns::arrays(6));
+    let replaced = columns::assignments(|column| {
+        let new = format!("EXCLUDED.{}", column.name);
+        if column.is_personal {
+            format!("CASE WHEN held.erased_at IS NULL THEN {new} END")
+        } else {
+            new
+        }
+    });
+    format!(
+        "
         WITH incoming AS (
             SELECT *
-            FROM UNNEST(
-                $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-                $12::text[], $13::numeric[], $14::text[], $15::numeric[], $16::numeric[], $17::text[], $18::numeric[],
-                $19::text[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[], $23::timestamptz[],
-                $24::text[], $25::text[], $26::text[], $27::text[], $28::text[], $29::text[], $30::text[], $31::text[],
-                $32::text[], $33::text[], $34::text[], $35::text[], $36::text[], $37::text[], $38::text[], $39::text[],
-                $40::bool[], $41::uuid[], $42::text[], $3::timestamptz[]
-            ) AS incoming(
-                provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference, shop_id, kind,
-                provider_kind, status, provider_status, amount, currency, paid_amount, converted_amount,
-                converted_currency, fee, fee_currency, created_at, updated_at, paid_at, settled_at, payment_method,
-                card_brand, card_bin, card_last4, card_issuer_country, customer_id, customer_email, customer_ip,
-                error_code, error_message, rrn, arn, auth_code, provider_reference, gateway, description, is_test,
-                payload_hash, payload, observed_at
-            )
+            FROM UNNEST({arrays}, $4::uuid[], $5::text[], $3::timestamptz[])
+                AS incoming({names}, payload_hash, payload, observed_at)
         ), written AS (
-            INSERT INTO paysync.transactions AS held (
-                account_id, provider, observed_at, provider_transaction_id, parent_transaction_id, payment_group_id,
-                merchant_reference, shop_id, kind, provider_kind, status, provider_status, amount, currency,
-                paid_amount, converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at,
-                settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
-                customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
-                gateway, description, is_test, payload_hash
-            )
-            SELECT $1, $2, observed_at, provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference,
-                   shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount,
-                   converted_amount, converted_currency, fee, fee_currency, created_at, updated_at, paid_at,
-                   settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
-                   customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference,
-                   gateway, description, is_test, payload_hash
+            INSERT INTO paysync.transactions AS held (account_id, provider, observed_at, {names}, payload_hash)
+            SELECT $1, $2, observed_at, {names}, payload_hash
             FROM incoming
-            -- Of an erased row, the columns that name a person stay empty: those of Store::erase.
+            -- Of an erased row, the personal columns stay empty.
             ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET
                 provider = EXCLUDED.provider,
                 observed_at = EXCLUDED.observed_at,
                 changed_at = now(),
-                parent_transaction_id = EXCLUDED.parent_transaction_id,
-                payment_group_id = EXCLUDED.payment_group_id,
-                merchant_reference = EXCLUDED.merchant_reference,
-                shop_id = EXCLUDED.shop_id,
-                kind = EXCLUDED.kind,
-                provider_kind = EXCLUDED.provider_kind,
-                status = EXCLUDED.status,
-                provider_status = EXCLUDED.provider_status,
-                amount = EXCLUDED.amount,
-                currency = EXCLUDED.currency,
-                paid_amount = EXCLUDED.paid_amount,
-                converted_amount = EXCLUDED.converted_amount,
-                converted_currency = EXCLUDED.converted_currency,
-                fee = EXCLUDED.fee,
-                fee_currency = EXCLUDED.fee_currency,
-                created_at = EXCLUDED.created_at,
-                updated_at = EXCLUDED.updated_at,
-                paid_at = EXCLUDED.paid_at,
-                settled_at = EXCLUDED.settled_at,
-                payment_method = EXCLUDED.payment_method,
-                card_brand = EXCLUDED.card_brand,
-                card_bin = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.card_bin END,
-                card_last4 = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.card_last4 END,
-                card_issuer_country = EXCLUDED.card_issuer_country,
-                customer_id = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_id END,
-                customer_email = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_email END,
-                customer_ip = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.customer_ip END,
-                error_code = EXCLUDED.error_code,
-                error_message = EXCLUDED.error_message,
-                rrn = EXCLUDED.rrn,
-                arn = EXCLUDED.arn,
-                auth_code = EXCLUDED.auth_code,
-                provider_reference = EXCLUDED.provider_reference,
-                gateway = EXCLUDED.gateway,
-                description = CASE WHEN held.erased_at IS NULL THEN EXCLUDED.description END,
-                is_test = EXCLUDED.is_test,
+                {replaced},
                 payload_hash = EXCLUDED.payload_hash
             WHERE held.payload_hash <> EXCLUDED.payload_hash
               AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
@@ -191,55 +93,40 @@ pub(crate) async fn upsert(
             WHERE NOT written.erased
             ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET payload = EXCLUDED.payload
         )
-        SELECT provider_transaction_id AS "id!", inserted AS "inserted!" FROM written
-        "#,
-        account_id,
-        provider,
-        &observed,
-        &columns.words(|t| &t.provider_transaction_id) as &[&str],
-        &columns.texts(|t| &t.parent_transaction_id) as &[Option<&str>],
-        &columns.texts(|t| &t.payment_group_id) as &[Option<&str>],
-        &columns.texts(|t| &t.merchant_reference) as &[Option<&str>],
-        &columns.texts(|t| &t.shop_id) as &[Option<&str>],
-        &columns.words(|t| t.kind.as_str()) as &[&str],
-        &columns.texts(|t| &t.provider_kind) as &[Option<&str>],
-        &columns.words(|t| t.status.as_str()) as &[&str],
-        &columns.texts(|t| &t.provider_status) as &[Option<&str>],
-        &columns.amounts(|t| &t.amount) as &[Option<&BigDecimal>],
-        &columns.texts(|t| &t.currency) as &[Option<&str>],
-        &columns.amounts(|t| &t.paid_amount) as &[Option<&BigDecimal>],
-        &columns.amounts(|t| &t.converted_amount) as &[Option<&BigDecimal>],
-        &columns.texts(|t| &t.converted_currency) as &[Option<&str>],
-        &columns.amounts(|t| &t.fee) as &[Option<&BigDecimal>],
-        &columns.texts(|t| &t.fee_currency) as &[Option<&str>],
-        &columns.times(|t| t.created_at) as &[Option<DateTime<Utc>>],
-        &columns.times(|t| t.updated_at) as &[Option<DateTime<Utc>>],
-        &columns.times(|t| t.paid_at) as &[Option<DateTime<Utc>>],
-        &columns.times(|t| t.settled_at) as &[Option<DateTime<Utc>>],
-        &columns.texts(|t| &t.payment_method) as &[Option<&str>],
-        &columns.texts(|t| &t.card_brand) as &[Option<&str>],
-        &columns.texts(|t| &t.card_bin) as &[Option<&str>],
-        &columns.texts(|t| &t.card_last4) as &[Option<&str>],
-        &columns.texts(|t| &t.card_issuer_country) as &[Option<&str>],
-        &columns.texts(|t| &t.customer_id) as &[Option<&str>],
-        &columns.texts(|t| &t.customer_email) as &[Option<&str>],
-        &columns.texts(|t| &t.customer_ip) as &[Option<&str>],
-        &columns.texts(|t| &t.error_code) as &[Option<&str>],
-        &columns.texts(|t| &t.error_message) as &[Option<&str>],
-        &columns.texts(|t| &t.rrn) as &[Option<&str>],
-        &columns.texts(|t| &t.arn) as &[Option<&str>],
-        &columns.texts(|t| &t.auth_code) as &[Option<&str>],
-        &columns.texts(|t| &t.provider_reference) as &[Option<&str>],
-        &columns.texts(|t| &t.gateway) as &[Option<&str>],
-        &columns.texts(|t| &t.description) as &[Option<&str>],
-        &columns.flags(|t| t.is_test) as &[Option<bool>],
-        &hashes,
-        &payloads as &[&str],
+        SELECT provider_transaction_id, inserted FROM written
+        "
     )
-    .fetch_all(&mut *connection)
-    .await?;
+});
 
-    let inserted = rows.iter().filter(|row| row.inserted).count();
+/// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
+/// since it was asked for is guarded by the same rule again.
+pub(crate) async fn upsert(
+    connection: &mut DbWork<'_>,
+    account_id: &str,
+    provider: &str,
+    records: &[Observed<'_, '_>],
+) -> Result<Written, sqlx::Error> {
+    if records.is_empty() {
+        return Ok(Written::default());
+    }
+    let transactions: Vec<&Transaction> = records.iter().map(|r| &r.record.transaction).collect();
+    let query = sqlx::query(UPSERT.as_str())
+        .bind(account_id)
+        .bind(provider)
+        .bind(records.iter().map(|r| r.at).bind_iter())
+        .bind(records.iter().map(|r| r.record.hash).bind_iter())
+        .bind(
+            records
+                .iter()
+                .map(|r| r.record.payload.as_ref())
+                .bind_iter(),
+        );
+    let rows: Vec<(String, bool)> = columns::bind(query, &transactions)
+        .try_map(|row| FromRow::from_row(&row))
+        .fetch_all(&mut *connection)
+        .await?;
+
+    let inserted = rows.iter().filter(|(_, inserted)| *inserted).count();
     let mut written = Written {
         inserted: count(inserted),
         updated: count(rows.len() - inserted),
@@ -247,7 +134,7 @@ pub(crate) async fn upsert(
     };
     if rows.len() < records.len() {
         // Another lane was quicker with some of them: what are they now?
-        let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        let known: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
         let overtaken: Vec<&Record<'_>> = records
             .iter()
             .map(|r| r.record)

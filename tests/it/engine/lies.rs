@@ -35,7 +35,10 @@ async fn first_page(simulator: &Handle, pool: &PgPool, provider: Provider) -> (R
         page_size: 50,
     };
     let request = account.provider.request(&at).unwrap();
-    let answer = account.wire.send(&*account.provider, request, now()).await;
+    let answer = account
+        .client
+        .send(&*account.provider, request, now())
+        .await;
     let response = answer.unwrap().response;
     let page = account.provider.page(&at, &response).unwrap();
     let item = page.items[0].get().to_owned();

@@ -1,5 +1,7 @@
 //! Pages of new rows, which are copied: the same comes out as by the upsert, whatever is in the way.
 
+use paysync_provider::model::Field;
+
 use super::*;
 
 const ROWS: usize = 120;
@@ -19,58 +21,27 @@ fn rows_of_all_kinds() -> Vec<Record<'static>> {
         .collect();
     for (number, row) in rows.iter_mut().enumerate() {
         let mut random = fastrand::Rng::with_seed(u64::try_from(number).unwrap());
-        let mut maybe = |column: &mut Option<String>, text: &str| {
-            *column = random.bool().then(|| format!("{text} é€😀 {number}"));
-        };
+        let nothing = Transaction::default();
         let t = &mut row.transaction;
-        for (name, column) in [
-            ("parent", &mut t.parent_transaction_id),
-            ("group", &mut t.payment_group_id),
-            ("reference", &mut t.merchant_reference),
-            ("shop", &mut t.shop_id),
-            ("kind", &mut t.provider_kind),
-            ("status", &mut t.provider_status),
-            ("currency", &mut t.currency),
-            ("converted", &mut t.converted_currency),
-            ("fee", &mut t.fee_currency),
-            ("method", &mut t.payment_method),
-            ("brand", &mut t.card_brand),
-            ("bin", &mut t.card_bin),
-            ("last", &mut t.card_last4),
-            ("country", &mut t.card_issuer_country),
-            ("customer", &mut t.customer_id),
-            ("mail", &mut t.customer_email),
-            ("ip", &mut t.customer_ip),
-            ("code", &mut t.error_code),
-            ("message", &mut t.error_message),
-            ("rrn", &mut t.rrn),
-            ("arn", &mut t.arn),
-            ("auth", &mut t.auth_code),
-            ("provider reference", &mut t.provider_reference),
-            ("gateway", &mut t.gateway),
-            ("description", &mut t.description),
-        ] {
-            maybe(column, name);
+        for column in Transaction::COLUMNS {
+            match column.field {
+                // The key and the words stay.
+                Field::Text { get, .. } if get(&nothing).is_some() => {}
+                Field::Text { set, .. } => {
+                    let text = format!("{} é€😀 {number}", column.name);
+                    set(t, random.bool().then_some(text)).unwrap();
+                }
+                Field::Numeric { set, .. } => {
+                    let text = amounts.get(random.usize(0..8));
+                    set(t, text.map(|text| text.parse().unwrap()));
+                }
+                Field::Timestamptz { set, .. } => {
+                    let after = TimeDelta::microseconds(random.i64(0..1_000_000_000_000));
+                    set(t, random.bool().then(|| hour(0) + after));
+                }
+                Field::Boolean { set, .. } => set(t, [None, Some(true), Some(false)][number % 3]),
+            }
         }
-        let mut amount = || {
-            amounts
-                .get(random.usize(0..8))
-                .map(|text| text.parse().unwrap())
-        };
-        t.amount = amount();
-        t.paid_amount = amount();
-        t.converted_amount = amount();
-        t.fee = amount();
-        let mut time = || {
-            random
-                .bool()
-                .then(|| hour(0) + TimeDelta::microseconds(random.i64(0..1_000_000_000_000)))
-        };
-        t.created_at = time();
-        t.updated_at = time();
-        t.paid_at = time();
-        t.settled_at = time();
-        t.is_test = [None, Some(true), Some(false)][number % 3];
     }
     rows
 }

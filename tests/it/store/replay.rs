@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use paysync::store::emptying::{Emptied, Retried};
 use paysync::store::quarantine::Kept;
 use paysync::store::replay::{Corrected, Correction};
+use paysync_provider::model::Field;
 
 use super::*;
 
@@ -56,48 +57,38 @@ fn corrected(written: u64) -> Corrected {
     }
 }
 
+/// A row with a value of its own in each column.
+fn filled(id: &str) -> Transaction {
+    let mut amounts = [
+        "12.340",
+        "-0.000000000000000001",
+        "123456789012345678901234567890",
+        "0",
+    ]
+    .into_iter()
+    .cycle();
+    let mut row = Transaction::default();
+    for (place, column) in (1..).zip(Transaction::COLUMNS) {
+        match column.field {
+            Field::Text { set, .. } => [column.name, "chargeback", "canceled"]
+                .into_iter()
+                .find_map(|text| set(&mut row, Some(text.to_owned())).ok())
+                .unwrap(),
+            Field::Numeric { set, .. } => set(&mut row, amounts.next().unwrap().parse().ok()),
+            Field::Timestamptz { set, .. } => {
+                set(&mut row, Some(hour(place) + TimeDelta::microseconds(place)));
+            }
+            Field::Boolean { set, .. } => set(&mut row, Some(true)),
+        }
+    }
+    row.provider_transaction_id = id.to_owned();
+    row
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn what_is_stored_is_read_as_it_was_written(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
-    let all = Transaction {
-        provider_transaction_id: "a".to_owned(),
-        parent_transaction_id: Some("parent".to_owned()),
-        payment_group_id: Some("group".to_owned()),
-        merchant_reference: Some("reference".to_owned()),
-        shop_id: Some("shop".to_owned()),
-        kind: Kind::Chargeback,
-        provider_kind: Some("kind".to_owned()),
-        status: Status::Canceled,
-        provider_status: Some("status".to_owned()),
-        amount: Some("12.340".parse().unwrap()),
-        currency: Some("EUR".to_owned()),
-        paid_amount: Some("-0.000000000000000001".parse().unwrap()),
-        converted_amount: Some("123456789012345678901234567890".parse().unwrap()),
-        converted_currency: Some("JPY".to_owned()),
-        fee: Some(BigDecimal::from(0)),
-        fee_currency: Some("USD".to_owned()),
-        created_at: Some(hour(1)),
-        updated_at: Some(hour(2)),
-        paid_at: Some(hour(3)),
-        settled_at: Some(hour(4) + TimeDelta::microseconds(1)),
-        payment_method: Some("method".to_owned()),
-        card_brand: Some("brand".to_owned()),
-        card_bin: Some("424242".to_owned()),
-        card_last4: Some("4242".to_owned()),
-        card_issuer_country: Some("LV".to_owned()),
-        customer_id: Some("customer".to_owned()),
-        customer_email: Some("a@b.example".to_owned()),
-        customer_ip: Some("192.0.2.1".to_owned()),
-        error_code: Some("code".to_owned()),
-        error_message: Some("message".to_owned()),
-        rrn: Some("rrn".to_owned()),
-        arn: Some("arn".to_owned()),
-        auth_code: Some("auth".to_owned()),
-        provider_reference: Some("provider".to_owned()),
-        gateway: Some("gateway".to_owned()),
-        description: Some("text".to_owned()),
-        is_test: Some(true),
-    };
+    let all = filled("a");
     let written = Record {
         transaction: all.clone(),
         ..record("a", 1)

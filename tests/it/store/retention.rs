@@ -376,19 +376,19 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn one_process_keeps_house(pool: PgPool) {
     let (store, _) = bench(&pool).await;
-    assert!(store.comes_first("b").await.unwrap(), "alone");
+    assert!(store.is_leader("b").await.unwrap(), "alone");
     for holder in ["a", "b", "c"] {
         store.announce(holder, MONTH).await.unwrap();
     }
-    assert!(store.comes_first("a").await.unwrap());
-    assert!(!store.comes_first("b").await.unwrap());
+    assert!(store.is_leader("a").await.unwrap());
+    assert!(!store.is_leader("b").await.unwrap());
     sqlx::query(
         "UPDATE paysync.processes SET alive_until = now() - interval '1 second' WHERE holder = 'a'",
     )
     .execute(&pool)
     .await
     .unwrap();
-    assert!(store.comes_first("b").await.unwrap(), "the first is dead");
+    assert!(store.is_leader("b").await.unwrap(), "the first is dead");
 }
 
 /// Payloads go by the age of their row's last change; a re-scan does not bring them back, a change does.

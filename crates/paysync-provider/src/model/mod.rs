@@ -7,5 +7,5 @@ pub mod window;
 pub mod words;
 
 pub use difference::{Difference, differences};
-pub use transaction::{Kind, Status, Transaction};
+pub use transaction::{Column, Field, Kind, Status, Transaction};
 pub use window::{IntervalSet, Window};

@@ -1,8 +1,8 @@
 //! Numbers and lengths of time as people read them.
 
-/// A count with its digits grouped.
-pub fn grouped(count: u64) -> String {
-    let digits = count.to_string();
+/// A count with its digits grouped; a negative one is 0.
+pub fn grouped(count: impl TryInto<u64>) -> String {
+    let digits = count.try_into().unwrap_or(0).to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
@@ -41,6 +41,7 @@ mod tests {
     #[test]
     fn counts_are_grouped() {
         assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(-1), "0");
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_234_567), "1 234 567");
     }
