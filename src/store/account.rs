@@ -68,7 +68,7 @@ impl Store {
             provider,
             time_zone,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(state)
     }
@@ -107,7 +107,7 @@ impl Store {
             holder,
             milliseconds(ttl),
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(unsigned(alive))
     }
@@ -115,7 +115,7 @@ impl Store {
     /// Tells that a process ends.
     pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
-            .execute(self.once())
+            .execute(self.one_shot())
             .await?;
         Ok(())
     }
@@ -157,7 +157,7 @@ impl Store {
             milliseconds(ttl),
             limit,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         failpoint("lease.acquire.after");
         let acquired = Instant::now();
@@ -194,7 +194,7 @@ impl Store {
             &tokens,
             milliseconds(ttl),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         failpoint("lease.renew.after");
         Ok(held)
@@ -214,7 +214,7 @@ impl Store {
             &accounts,
             &tokens,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("lease.release.after");
         Ok(())
@@ -239,7 +239,7 @@ impl Store {
             reason,
             hint,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("suspend_account.after");
         if updated.rows_affected() == 1 {
@@ -272,7 +272,7 @@ impl Store {
             account_id,
             streams_too,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(())
     }
@@ -283,7 +283,7 @@ impl Store {
             "SELECT paused FROM paysync.accounts WHERE account_id = $1",
             account_id,
         )
-        .fetch_optional(self.once())
+        .fetch_optional(self.one_shot())
         .await?;
         Ok(paused.unwrap_or(false))
     }
@@ -295,7 +295,7 @@ impl Store {
             account_id,
             paused
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(updated.rows_affected() == 1)
     }

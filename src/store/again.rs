@@ -68,7 +68,7 @@ impl Store {
             from.map_or("", |row| row.id.as_str()),
             i64::from(limit),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let rows = rows.into_iter().map(|row| OpenRow {
             id: row.provider_transaction_id,
@@ -98,7 +98,7 @@ impl Store {
             window.stream,
             range::of_window(span),
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(Held {
             rows: unsigned(row.rows) + unsigned(row.quarantined),
@@ -127,11 +127,11 @@ impl Store {
         };
         let mut connection = self.session().await?;
         failpoint("audit.close.before");
-        let mut alone = connection.alone().await?;
+        let mut alone = connection.autocommit().await?;
         move_window(&mut alone, lease, context, &counts, &transition).await?;
         alone.commit().await?;
         failpoint("audit.close.after");
-        connection.done();
+        connection.return_to_pool();
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Store {
             trouble.error,
             trouble.hint,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("give_up_pass.after");
         Ok(())

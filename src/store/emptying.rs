@@ -7,8 +7,8 @@ use std::ops::AddAssign;
 use super::page::bisect::upsert_accepted;
 use super::page::diff::{RowKey, diff};
 use super::page::upsert::{Observed, Written};
+use super::pool::DbWork;
 use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
-use super::session::Work;
 use super::{Store, StoreError};
 use crate::number::{count, signed};
 use paysync_provider::item::{Record, Rejected};
@@ -67,7 +67,7 @@ impl<'a> Misfit<'a> {
 
 /// Enters into the ledger what no window has stored.
 async fn enter(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     written: &Written,
 ) -> Result<(), sqlx::Error> {
@@ -151,7 +151,7 @@ impl Store {
         let news: Vec<&Misfit<'_>> = news.into_iter().filter(|m| is_unmoved(m.kept)).collect();
         relabel(&mut transaction, account_id, &news).await?;
         transaction.commit().await?;
-        connection.done();
+        connection.return_to_pool();
 
         emptied.fit = emptied.fit.saturating_sub(count(met_again.len()));
         emptied.leave(met_again.iter().map(|kept| kept.reason.as_str()));
@@ -190,10 +190,10 @@ impl Store {
             }
         }
         emptied.fit += diff.unchanged;
-        let mut alone = connection.alone().await?;
+        let mut alone = connection.autocommit().await?;
         let superseded = superseded(&mut alone, account_id, &misfits).await?;
         alone.commit().await?;
-        connection.done();
+        connection.return_to_pool();
         emptied.superseded = diff.stale + count(superseded.len());
         let (_, staying) = part(misfits, &superseded);
         emptied.leave(staying.iter().map(|misfit| misfit.reason));

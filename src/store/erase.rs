@@ -47,7 +47,7 @@ impl Store {
     pub async fn account_ids(&self) -> Result<Vec<String>, StoreError> {
         let ids =
             sqlx::query_scalar!("SELECT account_id FROM paysync.accounts ORDER BY account_id")
-                .fetch_all(self.once())
+                .fetch_all(self.one_shot())
                 .await?;
         Ok(ids)
     }
@@ -73,7 +73,7 @@ impl Store {
             account_id,
             person,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(ids)
     }
@@ -97,7 +97,7 @@ impl Store {
             quoted,
             ids,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(unsigned(items))
     }
@@ -123,7 +123,7 @@ impl Store {
             account_id,
             ids,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(Erased {
             rows: unsigned(row.rows),
@@ -172,7 +172,7 @@ impl Store {
         .execute(&mut work)
         .await?;
         work.commit().await?;
-        session.done();
+        session.return_to_pool();
         Ok(Erased {
             rows: count(held.len()),
             versions: versions.rows_affected(),

@@ -67,7 +67,7 @@ impl Store {
             ORDER BY health.account_id, health.stream
             "#,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(rows)
     }
@@ -138,7 +138,7 @@ impl Store {
             ) AS recent USING (account_id, stream)
             "#,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let rows = rows.into_iter().map(|row| StreamCoverage {
             account_id: row.account_id,
@@ -164,7 +164,7 @@ impl Store {
             ORDER BY minute
             "#,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(minutes)
     }
@@ -182,7 +182,7 @@ impl Store {
             LIMIT 100
             "#,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(reasons)
     }

@@ -114,7 +114,7 @@ impl Store {
             account_id,
             id,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let versions = rows.into_iter().map(|row| Version {
             valid_from: row.valid_from,
@@ -135,7 +135,7 @@ impl Store {
             account_id,
             id,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(held)
     }
@@ -171,7 +171,7 @@ impl Store {
             &to,
             limit,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(windows)
     }
@@ -189,7 +189,7 @@ impl Store {
             account_id,
             id,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(held)
     }

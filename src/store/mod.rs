@@ -11,20 +11,18 @@
 pub mod account;
 pub mod again;
 mod columns;
-mod connections;
 pub mod emptying;
 pub mod erase;
 mod error;
 pub mod health;
 pub mod life;
 pub mod page;
-mod pooler;
+mod pool;
 pub mod quarantine;
 mod range;
 pub mod replay;
 pub mod report;
 pub mod retention;
-mod session;
 pub mod stream;
 pub mod totals;
 pub mod verify;
@@ -36,8 +34,8 @@ use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use connections::{ACQUIRE_TIMEOUT, Connections};
 pub use error::StoreError;
+use pool::connections::{ACQUIRE_TIMEOUT, Connections};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -138,7 +136,7 @@ impl Store {
         let held = sqlx::query_scalar!(
             r#"SELECT to_regclass('paysync._sqlx_migrations') IS NOT NULL AS "held!""#
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         if !held {
             return Ok(false);
@@ -147,7 +145,7 @@ impl Store {
         let applied: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
             "SELECT version, checksum, success FROM paysync._sqlx_migrations ORDER BY version",
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let ours = MIGRATIONS
             .iter()
@@ -164,7 +162,7 @@ impl Store {
             WHERE role NOT IN (SELECT rolname FROM pg_roles)
             "#
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(missing)
     }
@@ -178,7 +176,7 @@ impl Store {
                 let connection = PgConnection::connect_with(&options).await?;
                 Ok(connection.close().await?)
             } else {
-                pooler::look(&options).await
+                pool::pooler_check::refuse_shared_sessions(&options).await
             }
         };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
@@ -190,7 +188,7 @@ impl Store {
     /// Asks the database for a sign of life, and for its clock.
     pub async fn ping(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
         let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-            .fetch_one(self.once())
+            .fetch_one(self.one_shot())
             .await?;
         Ok(now)
     }
@@ -199,7 +197,7 @@ impl Store {
     pub async fn server_version(&self) -> Result<String, StoreError> {
         let version =
             sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
-                .fetch_one(self.once())
+                .fetch_one(self.one_shot())
                 .await?;
         Ok(version)
     }

@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::emptying::Misfit;
+use super::page::PageContext;
+use super::pool::DbWork;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
-use super::session::Work;
 use super::{Store, StoreError};
 use paysync_provider::item::Rejected;
-use paysync_provider::model::Window;
 
-/// The reason of what PostgreSQL refuses.
+/// The reason of an item that PostgreSQL refuses.
 pub(crate) const REFUSED: &str = "refused_by_database";
 
 /// An item in quarantine.
@@ -64,24 +64,23 @@ impl Store {
             BATCH_ROWS,
             BATCH_BYTES,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(items)
     }
 }
 
-/// Writes items to the quarantine; one met before is only seen again.
+/// Stores a page's rejected items in the quarantine. One that is there already counts as seen again.
 pub(crate) async fn write(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    stream: &str,
-    window: Window,
-    observed_at: DateTime<Utc>,
+    page: &PageContext<'_>,
     items: &[&Rejected<'_>],
 ) -> Result<(), sqlx::Error> {
     if items.is_empty() {
         return Ok(());
     }
+    let window = page.window.planned.window;
     let hashes: Vec<Uuid> = items.iter().map(|item| item.hash).collect();
     // The one character that no text of PostgreSQL can hold.
     let ids: Vec<Option<String>> = items
@@ -121,10 +120,10 @@ pub(crate) async fn write(
             last_seen_at = now()
         "#,
         account_id,
-        stream,
+        page.window.stream,
         window.start(),
         window.end(),
-        observed_at,
+        page.requested_at,
         &hashes,
         &ids as &[Option<String>],
         &reasons as &[&str],
@@ -138,7 +137,7 @@ pub(crate) async fn write(
 
 /// The places of those whose row is stored in a newer version.
 pub(crate) async fn superseded(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     misfits: &[Misfit<'_>],
 ) -> Result<BTreeSet<usize>, sqlx::Error> {
@@ -167,7 +166,7 @@ pub(crate) async fn superseded(
 
 /// Locks items that are still as they were read, in the order in which pages write them; their keys.
 pub(crate) async fn lock(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     items: Vec<&Kept>,
 ) -> Result<BTreeSet<(String, Uuid)>, sqlx::Error> {
@@ -197,7 +196,7 @@ pub(crate) async fn lock(
 }
 
 pub(crate) async fn remove(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     items: &[&Kept],
 ) -> Result<(), sqlx::Error> {
@@ -219,7 +218,7 @@ pub(crate) async fn remove(
 
 /// Writes today's reasons.
 pub(crate) async fn relabel(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     misfits: &[&Misfit<'_>],
 ) -> Result<(), sqlx::Error> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::error::refused_data;
 use super::page::bisect::Bisection;
-use super::session::Work;
+use super::pool::DbWork;
 use super::{Store, StoreError, columns};
 use crate::number::unsigned;
 use paysync_provider::model::Transaction;
@@ -128,7 +128,7 @@ impl Store {
             account_id,
             provider,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(unsigned(rows))
     }
@@ -150,7 +150,7 @@ impl Store {
             .bind(after)
             .bind(BATCH_ROWS)
             .bind(BATCH_BYTES)
-            .fetch_all(self.once())
+            .fetch_all(self.one_shot())
             .await?;
         let stored = |row: PgRow| {
             Ok(Stored {
@@ -196,13 +196,13 @@ impl Store {
             }
         }
         transaction.commit().await?;
-        connection.done();
+        connection.return_to_pool();
         Ok(corrected)
     }
 }
 
 async fn update(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     corrections: &[&Correction],
 ) -> Result<u64, sqlx::Error> {

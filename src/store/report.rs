@@ -79,7 +79,7 @@ impl Store {
             span.start(),
             span.end(),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(totals)
     }
@@ -116,7 +116,7 @@ impl Store {
             span.start(),
             span.end(),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(evidence)
     }
@@ -136,7 +136,7 @@ impl Store {
             span.start(),
             span.end(),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(gaps)
     }

@@ -47,7 +47,7 @@ impl Store {
             "#,
             holder,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(first)
     }
@@ -57,7 +57,7 @@ impl Store {
         let rows = sqlx::query!(
             "SELECT account_id, stream FROM paysync.streams ORDER BY account_id, stream"
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(rows
             .into_iter()
@@ -84,7 +84,7 @@ impl Store {
             stream,
             milliseconds(age),
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(before)
     }
@@ -157,7 +157,7 @@ impl Store {
             after,
             limit,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(Folded {
             windows: unsigned(row.windows),
@@ -191,7 +191,7 @@ impl Store {
             milliseconds(age),
             limit,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(deleted.rows_affected())
     }
@@ -223,7 +223,7 @@ impl Store {
             account_id,
             milliseconds(age),
         )
-        .fetch_optional(self.once())
+        .fetch_optional(self.one_shot())
         .await?;
         Ok(letting)
     }
@@ -267,7 +267,7 @@ impl Store {
             after,
             limit,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         // Not in the statement that holds rows: who stores a page holds the account and waits for rows.
         sqlx::query!(
@@ -275,7 +275,7 @@ impl Store {
             account_id,
             row.next,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(Dropped {
             payloads: unsigned(row.payloads),
@@ -309,7 +309,7 @@ impl Store {
             milliseconds(age),
             limit,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(deleted.rows_affected())
     }

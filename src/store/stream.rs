@@ -80,7 +80,7 @@ impl Store {
             new.expected_lag.num_seconds().max(0),
             new.length.num_seconds().max(1),
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(())
     }
@@ -102,7 +102,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let mut streams: Vec<StreamState> = rows
             .into_iter()
@@ -146,7 +146,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let passes = rows.into_iter().filter_map(|row| {
             let pass = Pass {
@@ -259,7 +259,7 @@ impl Store {
         failpoint("open.commit.before");
         transaction.commit().await?;
         failpoint("open.commit.after");
-        connection.done();
+        connection.return_to_pool();
         Ok(opened)
     }
 
@@ -286,7 +286,7 @@ impl Store {
             reason,
             hint,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("suspend_stream.after");
         if updated.rows_affected() == 1 {
@@ -342,7 +342,7 @@ impl Store {
             stream,
             range::of_window(span),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(streams)
     }
@@ -371,7 +371,7 @@ impl Store {
             stream,
             range::of_window(span),
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(updated.rows_affected())
     }

@@ -58,7 +58,7 @@ impl Store {
             days,
             fold == Fold::All,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(unsigned(folded))
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
-use super::session::Work;
+use super::pool::DbWork;
 use super::{Store, StoreError};
 
 /// What one instant of the database says of an account.
@@ -105,7 +105,7 @@ impl Store {
         let mut snapshot = session.begin_with(begin).await?;
         let evidence = evidence(&mut snapshot, account_id).await?;
         snapshot.rollback().await?;
-        session.done();
+        session.return_to_pool();
         Ok(evidence)
     }
 
@@ -119,7 +119,7 @@ impl Store {
         mut see: impl FnMut(Payload<'_>),
     ) -> Result<Option<String>, StoreError> {
         let mut session = self.session().await?;
-        let mut work = session.alone().await?;
+        let mut work = session.autocommit().await?;
         let mut rows = sqlx::query!(
             r#"
             SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text,
@@ -151,13 +151,13 @@ impl Store {
         }
         drop(rows);
         work.commit().await?;
-        session.done();
+        session.return_to_pool();
         Ok(last.filter(|_| seen == limit))
     }
 }
 
 async fn evidence(
-    snapshot: &mut Work<'_>,
+    snapshot: &mut DbWork<'_>,
     account_id: &str,
 ) -> Result<Option<Evidence>, sqlx::Error> {
     let totals = sqlx::query!(
@@ -220,7 +220,7 @@ async fn evidence(
 }
 
 async fn streams(
-    snapshot: &mut Work<'_>,
+    snapshot: &mut DbWork<'_>,
     account_id: &str,
 ) -> Result<Vec<StreamEvidence>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -272,7 +272,7 @@ async fn streams(
     Ok(streams.collect())
 }
 
-async fn doubts(snapshot: &mut Work<'_>, account_id: &str) -> Result<Vec<Doubt>, sqlx::Error> {
+async fn doubts(snapshot: &mut DbWork<'_>, account_id: &str) -> Result<Vec<Doubt>, sqlx::Error> {
     sqlx::query_as!(
         Doubt,
         r#"

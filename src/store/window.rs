@@ -59,7 +59,7 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let open = rows.into_iter().filter_map(|row| {
             // The table's checks leave no other words and no empty windows.
@@ -118,7 +118,7 @@ impl Store {
             milliseconds(trouble.pause),
             trouble.restart,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("fail_window.after");
         Ok(())

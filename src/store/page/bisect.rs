@@ -3,7 +3,7 @@
 
 use super::upsert::{Observed, Written, upsert};
 use crate::store::error::refused_data;
-use crate::store::session::Work;
+use crate::store::pool::DbWork;
 
 /// The parts of a bulk write that are still to be tried.
 pub(crate) struct Bisection<'p, T>(Vec<&'p [T]>);
@@ -42,7 +42,7 @@ pub(crate) struct RejectedRow<'p, 'a> {
 
 /// Upserts the rows that PostgreSQL accepts, and returns the others.
 pub(crate) async fn upsert_accepted<'p, 'a>(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     provider: &str,
     rows: &[Observed<'p, 'a>],

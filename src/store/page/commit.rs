@@ -17,8 +17,8 @@ use crate::number::count;
 use crate::store::Store;
 use crate::store::account::Lease;
 use crate::store::error::{StoreError, refused_data};
+use crate::store::pool::{DbWork, Session};
 use crate::store::quarantine::{self, REFUSED};
-use crate::store::session::{Session, Work};
 use paysync_provider::item::{PreparedItem, Record, Rejected};
 
 impl Store {
@@ -49,7 +49,7 @@ impl Store {
             write.commit(&mut session).await?
         };
         failpoint("page.commit.after");
-        session.done();
+        session.return_to_pool();
         Ok(committed)
     }
 }
@@ -101,7 +101,7 @@ impl<'p> PageWrite<'p> {
 
     /// Moves the window by one statement, which is its own transaction.
     async fn move_window_only(&self, session: &mut Session) -> Result<CommittedPage, StoreError> {
-        let mut work = session.alone().await?;
+        let mut work = session.autocommit().await?;
         let committed = self.finish(&mut work, Attempt::default()).await?;
         work.commit().await?;
         Ok(committed)
@@ -126,7 +126,7 @@ impl<'p> PageWrite<'p> {
         Ok(committed)
     }
 
-    async fn write_in_bulk(&self, work: &mut Work<'_>) -> Result<Attempt<'_>, sqlx::Error> {
+    async fn write_in_bulk(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         // Only a row that is not stored can be copied.
         if !self.diff.may_exist && self.needed.len() >= MIN_COPY_ROWS {
             self.copy(work).await
@@ -136,7 +136,7 @@ impl<'p> PageWrite<'p> {
     }
 
     /// Copies the rows, and reads each while PostgreSQL takes those before it.
-    async fn copy(&self, work: &mut Work<'_>) -> Result<Attempt<'_>, sqlx::Error> {
+    async fn copy(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let origin = RowOrigin {
             account_id: &self.lease.account_id,
             provider: self.page.context.provider_code,
@@ -150,7 +150,7 @@ impl<'p> PageWrite<'p> {
         Ok(Attempt::new(written, records))
     }
 
-    async fn upsert(&self, work: &mut Work<'_>) -> Result<Attempt<'_>, sqlx::Error> {
+    async fn upsert(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let mut records = self.records();
         let read: Vec<Record<'_>> = records.by_ref().collect();
         let (account_id, provider) = (&self.lease.account_id, self.page.context.provider_code);
@@ -159,7 +159,7 @@ impl<'p> PageWrite<'p> {
     }
 
     /// Upserts the rows that PostgreSQL accepts; the others are rejected.
-    async fn write_accepted(&self, work: &mut Work<'_>) -> Result<Attempt<'_>, sqlx::Error> {
+    async fn write_accepted(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let mut records = self.records();
         let read: Vec<Record<'_>> = records.by_ref().collect();
         let (account_id, provider) = (&self.lease.account_id, self.page.context.provider_code);
@@ -193,7 +193,7 @@ impl<'p> PageWrite<'p> {
     /// Stores what was rejected, and moves the window.
     async fn finish(
         &self,
-        work: &mut Work<'_>,
+        work: &mut DbWork<'_>,
         attempt: Attempt<'_>,
     ) -> Result<CommittedPage, StoreError> {
         let context = &self.page.context;
@@ -205,15 +205,7 @@ impl<'p> PageWrite<'p> {
         .into_iter()
         .flatten()
         .collect();
-        quarantine::write(
-            work,
-            &self.lease.account_id,
-            &context.window.stream,
-            context.window.planned.window,
-            context.requested_at,
-            &rejected,
-        )
-        .await?;
+        quarantine::write(work, &self.lease.account_id, context, &rejected).await?;
         let counts = self.counts(attempt.written, count(rejected.len()));
         if !counts.adds_up() {
             return Err(StoreError::DoesNotAddUp(format!("{counts:?}")));

@@ -13,7 +13,7 @@ use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
 use crate::store::columns;
-use crate::store::session::Work;
+use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
 use paysync_provider::model::{Field, Transaction};
 
@@ -52,7 +52,7 @@ pub(super) struct RowOrigin<'p> {
 /// # Errors
 /// Also if one of them is there by now.
 pub(super) async fn copy<'a>(
-    work: &mut Work<'_>,
+    work: &mut DbWork<'_>,
     origin: RowOrigin<'_>,
     records: impl Iterator<Item = Record<'a>>,
 ) -> Result<u64, sqlx::Error> {

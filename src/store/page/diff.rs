@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::failpoint::failpoint;
 use crate::number::{count, signed};
 use crate::store::error::{StoreError, refused_data};
-use crate::store::session::{Session, Work};
+use crate::store::pool::{DbWork, Session};
 use paysync_provider::item::PreparedItem;
 
 /// A span that holds as many rows is not taken for new.
@@ -72,7 +72,7 @@ pub(super) async fn diff_items(
     let keys: Vec<RowKey<'_>> = keys.collect();
     failpoint("page.ask.before");
     if let Some(created) = created.filter(|_| likely_new) {
-        let mut work = session.alone().await?;
+        let mut work = session.autocommit().await?;
         let recent = diff_recent(&mut work, account_id, &keys, created).await?;
         work.commit().await?;
         if let Some(diff) = recent {
@@ -93,7 +93,7 @@ pub(crate) async fn diff(
     keys: &[RowKey<'_>],
     created: Option<&RangeInclusive<DateTime<Utc>>>,
 ) -> Result<Diff, StoreError> {
-    let mut work = session.alone().await?;
+    let mut work = session.autocommit().await?;
     match compare(&mut work, account_id, keys, created).await {
         Ok(diff) => {
             work.commit().await?;
@@ -111,7 +111,7 @@ pub(crate) async fn diff(
 /// few rows are stored. None if more are stored, or one in another version. A row that is stored with a
 /// time outside the span is taken for new: the copy then fails, and the upsert writes the page.
 async fn diff_recent(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     keys: &[RowKey<'_>],
     created: &RangeInclusive<DateTime<Utc>>,
@@ -149,7 +149,7 @@ async fn diff_recent(
 
 /// Compares in one round trip, which sends keys, hashes and stamps but no payloads, and writes nothing.
 async fn compare(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     keys: &[RowKey<'_>],
     created: Option<&RangeInclusive<DateTime<Utc>>>,

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use super::{PageContext, PageCounts, WindowTransition};
 use crate::number::signed;
 use crate::store::account::Lease;
-use crate::store::session::Work;
+use crate::store::pool::DbWork;
 use crate::store::{StoreError, range};
 use paysync_provider::Checkpoint;
 
@@ -14,7 +14,7 @@ use paysync_provider::Checkpoint;
 /// # Errors
 /// [`StoreError::LeaseLost`] and [`StoreError::WindowGone`] if this process may no longer write it.
 pub(crate) async fn move_window(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     lease: &Lease,
     page: &PageContext<'_>,
     counts: &PageCounts,

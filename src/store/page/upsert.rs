@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::diff::RowKey;
 use crate::number::{count, unsigned};
 use crate::store::columns;
-use crate::store::session::Work;
+use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
@@ -101,7 +101,7 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
 /// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
 /// since it was asked for is guarded by the same rule again.
 pub(crate) async fn upsert(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'_, '_>],
@@ -148,7 +148,7 @@ pub(crate) async fn upsert(
 
 /// How many of these rows are stored just so.
 async fn still_equal(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
     records: &[&Record<'_>],
 ) -> Result<u64, sqlx::Error> {

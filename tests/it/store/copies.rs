@@ -93,7 +93,7 @@ async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn among_copied_rows_the_culprit_alone_is_put_aside(pool: PgPool) {
+async fn among_copied_rows_only_the_rejected_ones_are_not_stored(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let window = open_one(&store, &lease).await;
     let mut rows = rows_of_all_kinds();

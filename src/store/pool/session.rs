@@ -1,12 +1,12 @@
 //! A connection for one piece of work.
 //!
-//! Work may be cut off at any of its waits: its lease is lost, a neighbour failed. A connection that
-//! was left while the database began a transaction looks as if it were in none, and whatever it is
-//! used for next would never be committed. So it goes back to the pool only if the work was done.
+//! Work can be cancelled at any of its awaits: its lease is lost, or another window failed. A connection
+//! that was left while the database began a transaction looks as if it were in none, and its next
+//! statements would never be committed. So it returns to the pool only when its work is done.
 //!
-//! Behind a pooler in transaction mode, what follows a statement may reach another server. There each
-//! statement is unnamed and inside a transaction, which holds one server from the first word of the
-//! statement to its last, and no two of paysync's meet at one name.
+//! Behind a pooler in transaction mode, the next statement may reach another server. There each statement
+//! is unprepared and inside a transaction: the transaction keeps one server from the statement's first
+//! message to its last, and no two statements of paysync share a name.
 
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -15,25 +15,24 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Connection as _, Describe, Either, Execute, Executor, Postgres, SqlStr, Transaction};
 
-use super::Store;
-use super::connections::{Connections, Place};
+use super::connections::{Connections, CorePermit};
 
 type Answer = Either<PgQueryResult, PgRow>;
 
-/// A connection that is closed unless its work is done.
+/// A connection that is closed unless [`Session::return_to_pool`] ends its work.
 pub(crate) struct Session {
     connection: PoolConnection<Postgres>,
     connections: Connections,
-    place: Place,
-    unnamed: bool,
+    permit: CorePermit,
+    is_unprepared: bool,
     is_done: bool,
 }
 
-/// What statements are sent to: a transaction, or where none is needed the connection itself.
+/// Executes statements: in a transaction, or where none is needed on the connection itself.
 #[derive(Debug)]
-pub(crate) struct Work<'a> {
+pub(crate) struct DbWork<'a> {
     link: Link<'a>,
-    unnamed: bool,
+    is_unprepared: bool,
 }
 
 #[derive(Debug)]
@@ -42,61 +41,46 @@ enum Link<'a> {
     Transaction(Transaction<'a, Postgres>),
 }
 
-/// Sends one statement, by whatever connection is free.
+/// Executes one statement on any free connection.
 #[derive(Debug)]
-pub(crate) struct Once {
+pub(crate) struct OneShot {
     connections: Connections,
-    unnamed: bool,
+    is_unprepared: bool,
 }
 
 /// A statement that no server has to remember.
-struct Unnamed<E>(E);
-
-impl Store {
-    /// A connection for several statements; [`Session::done`] gives it back.
-    pub(crate) async fn session(&self) -> Result<Session, sqlx::Error> {
-        self.once().session().await
-    }
-
-    /// Where a statement goes that needs no other.
-    pub(crate) fn once(&self) -> Once {
-        Once {
-            connections: self.connections.clone(),
-            unnamed: self.is_pooled(),
-        }
-    }
-}
+struct Unprepared<E>(E);
 
 impl Session {
     /// Begins a transaction.
-    pub(crate) async fn begin(&mut self) -> Result<Work<'_>, sqlx::Error> {
+    pub(crate) async fn begin(&mut self) -> Result<DbWork<'_>, sqlx::Error> {
         self.begin_with("BEGIN").await
     }
 
-    /// Begins a transaction by these words.
+    /// Begins a transaction with this statement.
     pub(crate) async fn begin_with(
         &mut self,
-        words: &'static str,
-    ) -> Result<Work<'_>, sqlx::Error> {
-        Ok(Work {
-            link: Link::Transaction(self.connection.begin_with(words).await?),
-            unnamed: self.unnamed,
+        begin: &'static str,
+    ) -> Result<DbWork<'_>, sqlx::Error> {
+        Ok(DbWork {
+            link: Link::Transaction(self.connection.begin_with(begin).await?),
+            is_unprepared: self.is_unprepared,
         })
     }
 
-    /// For a statement that is a transaction of its own; [`Work::commit`] ends it.
-    pub(crate) async fn alone(&mut self) -> Result<Work<'_>, sqlx::Error> {
-        if self.unnamed {
+    /// For a statement that is a transaction of its own; [`DbWork::commit`] ends it.
+    pub(crate) async fn autocommit(&mut self) -> Result<DbWork<'_>, sqlx::Error> {
+        if self.is_unprepared {
             return self.begin().await;
         }
-        Ok(Work {
+        Ok(DbWork {
             link: Link::Plain(&mut self.connection),
-            unnamed: false,
+            is_unprepared: false,
         })
     }
 
-    /// The work is done, and no transaction is open.
-    pub(crate) fn done(mut self) {
+    /// Ends the work; no transaction may be open.
+    pub(crate) fn return_to_pool(mut self) {
         // A page leaves buffers of its own size behind.
         self.connection.shrink_buffers();
         self.is_done = true;
@@ -104,11 +88,11 @@ impl Session {
             self.connection.close_on_drop();
             return;
         }
-        // The place is free when the connection can be used, or whoever comes next would open another.
-        let (back, place) = (self.connection.return_to_pool(), self.place.take());
+        // A permit that is free before its connection would let the next session open another one.
+        let (returned, permit) = (self.connection.return_to_pool(), self.permit.take());
         tokio::spawn(async move {
-            back.await;
-            drop(place);
+            returned.await;
+            drop(permit);
         });
     }
 }
@@ -121,13 +105,13 @@ impl Drop for Session {
     }
 }
 
-impl Work<'_> {
-    /// Begins a part that can be taken back by itself.
-    pub(crate) async fn begin(&mut self) -> Result<Work<'_>, sqlx::Error> {
-        let unnamed = self.unnamed;
-        Ok(Work {
+impl DbWork<'_> {
+    /// Begins a part that can be rolled back by itself.
+    pub(crate) async fn begin(&mut self) -> Result<DbWork<'_>, sqlx::Error> {
+        let is_unprepared = self.is_unprepared;
+        Ok(DbWork {
             link: Link::Transaction(self.connection().begin().await?),
-            unnamed,
+            is_unprepared,
         })
     }
 
@@ -145,8 +129,8 @@ impl Work<'_> {
         }
     }
 
-    /// The connection itself, for what no statement can say.
-    pub(super) fn connection(&mut self) -> &mut PgConnection {
+    /// The connection itself, for what is not a statement.
+    pub(crate) fn connection(&mut self) -> &mut PgConnection {
         match &mut self.link {
             Link::Plain(connection) => connection,
             Link::Transaction(transaction) => transaction,
@@ -154,20 +138,27 @@ impl Work<'_> {
     }
 }
 
-impl Once {
-    async fn session(self) -> Result<Session, sqlx::Error> {
-        let (connection, place) = self.connections.acquire().await?;
+impl OneShot {
+    pub(super) fn new(connections: Connections, is_unprepared: bool) -> Self {
+        Self {
+            connections,
+            is_unprepared,
+        }
+    }
+
+    pub(super) async fn session(self) -> Result<Session, sqlx::Error> {
+        let (connection, permit) = self.connections.acquire().await?;
         Ok(Session {
             connection,
             connections: self.connections,
-            place,
-            unnamed: self.unnamed,
+            permit,
+            is_unprepared: self.is_unprepared,
             is_done: false,
         })
     }
 }
 
-impl<'c> Executor<'c> for &'c mut Work<'_> {
+impl<'c> Executor<'c> for &'c mut DbWork<'_> {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
@@ -175,8 +166,8 @@ impl<'c> Executor<'c> for &'c mut Work<'_> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.unnamed {
-            self.connection().fetch_many(Unnamed(query))
+        if self.is_unprepared {
+            self.connection().fetch_many(Unprepared(query))
         } else {
             self.connection().fetch_many(query)
         }
@@ -190,8 +181,8 @@ impl<'c> Executor<'c> for &'c mut Work<'_> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        if self.unnamed {
-            self.connection().fetch_optional(Unnamed(query))
+        if self.is_unprepared {
+            self.connection().fetch_optional(Unprepared(query))
         } else {
             self.connection().fetch_optional(query)
         }
@@ -216,7 +207,7 @@ impl<'c> Executor<'c> for &'c mut Work<'_> {
     }
 }
 
-impl<'c> Executor<'c> for Once {
+impl<'c> Executor<'c> for OneShot {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Answer, sqlx::Error>>
@@ -226,10 +217,10 @@ impl<'c> Executor<'c> for Once {
     {
         let answers = async move {
             let mut session = self.session().await?;
-            let mut work = session.alone().await?;
+            let mut work = session.autocommit().await?;
             let answers: Vec<Answer> = work.fetch_many(query).try_collect().await?;
             work.commit().await?;
-            session.done();
+            session.return_to_pool();
             Ok::<_, sqlx::Error>(stream::iter(answers.into_iter().map(Ok)))
         };
         stream::once(answers).try_flatten().boxed()
@@ -274,7 +265,7 @@ impl<'c> Executor<'c> for Once {
     }
 }
 
-impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {
+impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unprepared<E> {
     fn sql(self) -> SqlStr {
         self.0.sql()
     }
