@@ -214,16 +214,7 @@ fn normalize(item: &str) -> Result<Transaction, RecordError> {
         provider_reference: wire::text(item.terminal_name),
         gateway: wire::text(item.terminal_name),
         description: wire::text(item.description),
-        // Not in this API.
-        paid_amount: None,
-        updated_at: None,
-        paid_at: None,
-        settled_at: None,
-        customer_ip: None,
-        rrn: None,
-        arn: None,
-        auth_code: None,
-        is_test: None,
+        ..Transaction::default()
     })
 }
 

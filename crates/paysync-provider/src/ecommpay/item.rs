@@ -98,13 +98,8 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
         auth_code: wire::text(item.auth_code),
         provider_reference: wire::text(item.provider_payment_id),
         description: wire::text(item.payment_description),
-        // Not in this API: tests are told by their project, fees by another endpoint.
-        parent_transaction_id: None,
-        paid_amount: None,
-        fee: None,
-        fee_currency: None,
-        gateway: None,
-        is_test: None,
+        // No `is_test`: a project is for tests or not. No fee: another endpoint has them.
+        ..Transaction::default()
     })
 }
 

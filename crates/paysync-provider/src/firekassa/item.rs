@@ -62,24 +62,8 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
         error_message: reason(item.payment_error),
         provider_reference: wire::text(item.payment_code),
         description: wire::text(item.comment),
-        // Not in this API. The last change of a paid row need not be its payment.
-        paid_at: None,
-        parent_transaction_id: None,
-        payment_group_id: None,
-        shop_id: None,
-        converted_amount: None,
-        converted_currency: None,
-        settled_at: None,
-        card_brand: None,
-        card_bin: None,
-        card_issuer_country: None,
-        customer_email: None,
-        customer_ip: None,
-        rrn: None,
-        arn: None,
-        auth_code: None,
-        gateway: None,
-        is_test: None,
+        // No `paid_at`: the last change of a paid row need not be its payment.
+        ..Transaction::default()
     })
 }
 

@@ -107,11 +107,7 @@ pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
         gateway: wire::text(gateway.id),
         description: wire::text(item.description),
         is_test: wire::flag(item.test),
-        // Not in this API.
-        paid_amount: None,
-        fee: None,
-        fee_currency: None,
-        arn: None,
+        ..Transaction::default()
     })
 }
 

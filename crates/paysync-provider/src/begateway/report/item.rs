@@ -96,12 +96,7 @@ pub(super) fn normalize(text: &str, zone: Tz) -> Result<Transaction, RecordError
         gateway: text(payment.gateway_id, own.gateway_id),
         description: wire::text(item.description),
         is_test: wire::flag(item.test),
-        // Not in this API.
-        paid_amount: None,
-        converted_amount: None,
-        converted_currency: None,
-        customer_id: None,
-        arn: None,
+        ..Transaction::default()
     })
 }
 
