@@ -11,7 +11,7 @@ use super::progress::AccountProgress;
 use crate::config;
 use crate::plan::{Again, Lane, Policy};
 use crate::store::account::AccountState;
-use crate::store::stream::NewStream;
+use crate::store::progress::stream::NewStream;
 use crate::transport::Wire;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};

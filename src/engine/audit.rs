@@ -7,7 +7,7 @@ use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::page::PageContext;
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use paysync_provider::Position;
 
 impl Reader {

@@ -12,7 +12,7 @@ use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
 use crate::store::StoreError;
-use crate::store::stream::StreamState;
+use crate::store::progress::stream::StreamState;
 use paysync_provider::model::Window;
 
 /// A date that is older than this is a proxy's mistake: waiting for it would help nobody.

@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 
 use super::supervisor::Engine;
 use crate::config::Retention;
-use crate::store::totals::Fold;
+use crate::store::retention::daily_totals::Fold;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
 

@@ -12,8 +12,8 @@ use super::work::Until;
 use crate::clock::WORST_SKEW;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_look, plan};
 use crate::store::StoreError;
-use crate::store::stream::StreamState;
-use crate::store::window::OpenWindow;
+use crate::store::progress::stream::StreamState;
+use crate::store::progress::window::OpenWindow;
 
 /// How often what waits for an operator is tried again.
 const PROBE_INTERVAL: Duration = Duration::from_mins(15);

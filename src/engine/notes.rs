@@ -12,7 +12,7 @@ use super::progress::SILENCE;
 use super::window::Reader;
 use crate::clock::WORST_SKEW;
 use crate::store::page::PageCounts;
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use paysync_provider::model::{Kind, Status, Transaction};
 use paysync_provider::redact::Taken;

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::account::Account;
 use super::item::{ItemContext, record};
-use crate::store::emptying::{Emptied, Retried};
 use crate::store::page::{Quarantined, Record};
 use crate::store::quarantine::{INVALID_UTF8, Kept};
+use crate::store::replay::quarantine::{Emptied, Retried};
 use crate::store::replay::{Correction, Stored};
 use crate::store::{Store, StoreError};
 use paysync_provider::model::{Difference, Transaction, differences};

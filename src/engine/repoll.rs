@@ -13,9 +13,9 @@ use super::item::{ItemContext, Notes, Sorted};
 use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
-use crate::store::again::OpenRow;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
-use crate::store::window::OpenWindow;
+use crate::store::progress::recheck::OpenRow;
+use crate::store::progress::window::OpenWindow;
 use paysync_provider::{Checkpoint, PageError};
 
 impl Reader {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::supervisor::Engine;
 use crate::store::StoreError;
-use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
+use crate::store::inspect::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
 use paysync_provider::model::words::duration;
 use paysync_provider::model::{IntervalSet, Window};
 

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::account::Account;
 use super::supervisor::Engine;
 use crate::store::StoreError;
-use crate::store::verify::{Evidence, Extent, Payload, StreamEvidence};
+use crate::store::inspect::verify::{Evidence, Extent, Payload, StreamEvidence};
 
 /// Payloads asked for at once; one is in memory at a time.
 const BATCH: u32 = 1000;

@@ -20,7 +20,7 @@ use crate::plan::{Lane, next_length};
 use crate::store::Store;
 use crate::store::account::Lease;
 use crate::store::page::{PageCommit, PageContext, PageCounts, Then};
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
 use paysync_provider::{Checkpoint, Position};

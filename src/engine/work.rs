@@ -21,7 +21,7 @@ use super::progress::{ACCOUNT, Totals};
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::window::{OpenWindow, Trouble};
+use crate::store::progress::window::{OpenWindow, Trouble};
 use crate::telemetry;
 use crate::transport::retry;
 use paysync_provider::redact::Taken;

@@ -9,31 +9,22 @@
 )]
 
 pub mod account;
-pub mod again;
 mod ask;
 mod columns;
 mod connections;
 mod copy;
 mod culprits;
-pub mod emptying;
-pub mod erase;
 mod error;
-pub mod health;
+pub mod inspect;
 mod item;
-pub mod life;
 pub mod page;
 mod pooler;
+pub mod progress;
 pub mod quarantine;
-mod range;
 pub mod replay;
-pub mod report;
 pub mod retention;
 mod session;
-pub mod stream;
-pub mod totals;
 mod transaction;
-pub mod verify;
-pub mod window;
 
 use std::str::FromStr;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::emptying::Misfit;
 use super::page::Quarantined;
+use super::replay::quarantine::Misfit;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
 use super::session::Work;
 use super::{Store, StoreError};

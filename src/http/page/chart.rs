@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::store::health::Minute;
+use crate::store::inspect::health::Minute;
 use paysync_provider::model::words::grouped;
 
 const HEIGHT: i64 = 60;

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use paysync::store::Store;
 use paysync::store::account::Lease;
-use paysync::store::emptying::Retried;
-use paysync::store::erase::Erased;
 use paysync::store::page::{PageCounts, Quarantined, Record};
+use paysync::store::progress::window::OpenWindow;
 use paysync::store::replay::Correction;
-use paysync::store::window::OpenWindow;
+use paysync::store::replay::quarantine::Retried;
+use paysync::store::retention::erase::Erased;
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::account::Lease;
-use super::page::{PageContext, PageCounts, Then};
+use super::range;
 use super::window::{OpenWindow, Trouble, move_window};
-use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
+use crate::store::account::Lease;
+use crate::store::page::{PageContext, PageCounts, Then};
+use crate::store::{Store, StoreError};
 use paysync_provider::model::{Status, Window};
 
 /// A row that may still change.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
 
-use super::account::Lease;
-use super::page::{PageContext, PageCounts, Then};
-use super::session::Work;
-use super::{Store, StoreError, range};
+use super::range;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, Planned};
+use crate::store::account::Lease;
+use crate::store::page::{PageContext, PageCounts, Then};
+use crate::store::session::Work;
+use crate::store::{Store, StoreError};
 use paysync_provider::Checkpoint;
 use paysync_provider::model::Window;
 
@@ -127,7 +128,7 @@ impl Store {
 }
 
 /// Moves the window: checkpoint and counts, and its outcome with the coverage. Proves the lease.
-pub(super) async fn move_window(
+pub(crate) async fn move_window(
     connection: &mut Work<'_>,
     lease: &Lease,
     page: &PageContext<'_>,

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use super::ask::{Answer, Asked, ask};
-use super::culprits::{refused_data, upsert_but_culprits};
-use super::page::{Quarantined, Record};
-use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
-use super::session::Work;
-use super::transaction::{Observed, Written, count};
-use super::{Store, StoreError};
+use crate::store::ask::{Answer, Asked, ask};
+use crate::store::culprits::{refused_data, upsert_but_culprits};
+use crate::store::item::{Quarantined, Record};
+use crate::store::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
+use crate::store::session::Work;
+use crate::store::transaction::{Observed, Written, count};
+use crate::store::{Store, StoreError};
 
 /// An item in quarantine and what is made of it now.
 #[derive(Debug)]

@@ -3,6 +3,8 @@
 //! Works beside the daemon without a lease: it moves no checkpoint, and a row is corrected only if it
 //! is still the version that was read.
 
+pub mod quarantine;
+
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +12,9 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use uuid::Uuid;
 
-use super::culprits::{Parts, refused_data};
-use super::session::Work;
-use super::{Store, StoreError, columns};
+use crate::store::culprits::{Parts, refused_data};
+use crate::store::session::Work;
+use crate::store::{Store, StoreError, columns};
 use paysync_provider::model::Transaction;
 
 /// Rows read at once, at most.
