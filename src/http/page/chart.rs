@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use paysync_provider::model::words::grouped;
 
-use crate::store::health::Minute;
+use crate::store::inspect::health::Minute;
 
 const HEIGHT: i64 = 60;
 /// Width of a minute in units of the view box.
