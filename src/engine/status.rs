@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::supervisor::Engine;
 use crate::store::StoreError;
 use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
-use paysync_provider::model::words::duration;
+use paysync_provider::model::format::duration;
 use paysync_provider::model::{IntervalSet, Window};
 
 /// The time over which the pace of a backfill is taken.

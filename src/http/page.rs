@@ -6,7 +6,7 @@ mod coverage;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::engine::status::{AccountStatus, State, Status, StreamStatus};
-use paysync_provider::model::words::{duration, grouped};
+use paysync_provider::model::format::{duration, grouped};
 
 const STYLE: &str = include_str!("page/style.css");
 

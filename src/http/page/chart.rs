@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::store::health::Minute;
-use paysync_provider::model::words::grouped;
+use paysync_provider::model::format::grouped;
 
 const HEIGHT: i64 = 60;
 /// Width of a minute in the chart's own units.
