@@ -1,7 +1,7 @@
 //! The items of the last hour: one bar per minute.
 
 use maud::{Markup, html};
-use paysync_provider::model::words::grouped;
+use paysync_provider::model::format::grouped;
 
 use crate::store::inspect::health::Minute;
 
