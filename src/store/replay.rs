@@ -10,7 +10,8 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use uuid::Uuid;
 
-use super::page::bisect::{Bisection, refused_data};
+use super::error::refused_data;
+use super::page::bisect::Bisection;
 use super::pool::DbWork;
 use super::{Store, StoreError, columns};
 use crate::number::unsigned;

@@ -2,6 +2,7 @@
 //! rejected rows are left.
 
 use super::upsert::{Observed, Written, upsert};
+use crate::store::error::refused_data;
 use crate::store::pool::DbWork;
 
 /// The parts of a bulk write that are still to be tried.
@@ -70,20 +71,6 @@ pub(crate) async fn upsert_accepted<'p, 'a>(
         }
     }
     Ok((total, rejected))
-}
-
-/// PostgreSQL's message about data that it refuses; none if the error is of another kind.
-pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
-    if let sqlx::Error::Encode(_) = error {
-        return Some("a value cannot be sent to the database".to_owned());
-    }
-    let database = error.as_database_error()?;
-    let code = database.code()?;
-    // Data exceptions, constraint violations, and values past a limit of the program.
-    let is_data = ["22", "23", "54"]
-        .iter()
-        .any(|class| code.starts_with(class));
-    is_data.then(|| format!("SQLSTATE {code}"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::bisect::{refused_data, upsert_accepted};
+use super::bisect::upsert_accepted;
 use super::copy::{MIN_COPY_ROWS, RowOrigin, copy};
 use super::diff::{Diff, diff_items};
 use super::read::{LazyRecords, UniqueItems};
@@ -16,7 +16,7 @@ use crate::failpoint::failpoint;
 use crate::number::count;
 use crate::store::Store;
 use crate::store::account::Lease;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, refused_data};
 use crate::store::pool::{DbWork, Session};
 use crate::store::quarantine::{self, REFUSED};
 use paysync_provider::item::{PreparedItem, Record, Rejected};

@@ -9,10 +9,9 @@ use std::ops::RangeInclusive;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::bisect::refused_data;
 use crate::failpoint::failpoint;
 use crate::number::{count, signed};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, refused_data};
 use crate::store::pool::{DbWork, Session};
 use paysync_provider::item::PreparedItem;
 
