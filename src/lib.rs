@@ -2,7 +2,7 @@
 //! date, and proves that nothing is missing.
 //!
 //! Layers, strictly downwards (a test checks it):
-//! `clock · telemetry · failpoint · number · tls → config → plan → transport · store → engine → http → app → cli → main`. What is
+//! `clock · telemetry · failpoint · number · tls → config → plan → transport · store → engine → http · launcher → app → cli → main`. What is
 //! pure is a crate of its own, `paysync-provider`; the providers' side of the APIs is `paysync-simulator`. See `docs/ARCHITECTURE.md`.
 
 pub mod app;

@@ -10,7 +10,7 @@ use super::start_logging;
 use crate::app::{self, UsageError};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::erase::Erased;
+use crate::store::retention::erase::Erased;
 
 /// Rows erased by one transaction.
 const BATCH: usize = 500;

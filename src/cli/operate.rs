@@ -8,7 +8,7 @@ use super::output::{duration, grouped};
 use super::{OneArgs, ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
-use crate::store::stream::Forgotten;
+use crate::store::progress::stream::Forgotten;
 use paysync_provider::model::Window;
 
 pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output;
 use crate::app::{App, UsageError};
 use crate::config::Config;
-use crate::store::report::{Evidence, Gap, Total};
+use crate::store::inspect::report::{Evidence, Gap, Total};
 use paysync_provider::model::Window;
 
 /// Windows that only were read: the table shows so many, JSON all.

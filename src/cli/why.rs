@@ -7,7 +7,7 @@ use super::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::inspect::row_history::{self, ReplacedVersion, RowHistory};
-use crate::store::life::Sighting;
+use crate::store::inspect::row_history::Sighting;
 use paysync_provider::wire::one_line;
 
 /// Windows shown; JSON has them all.

@@ -11,7 +11,7 @@ use crate::engine::page_memory::PageSizeEstimate;
 use crate::engine::progress::AccountProgress;
 use crate::plan::{Lane, Policy, Recheck};
 use crate::store::account::AccountState;
-use crate::store::stream::NewStream;
+use crate::store::progress::stream::NewStream;
 use crate::transport::ProviderClient;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};

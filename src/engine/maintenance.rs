@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::config::Retention;
-use crate::store::totals::Fold;
+use crate::store::retention::daily_totals::Fold;
 use crate::store::{Store, StoreError};
 use crate::transport::retry;
 

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::engine::account::Account;
-use crate::store::emptying::{Emptied, Retried};
 use crate::store::quarantine::Kept;
+use crate::store::replay::quarantine::{Emptied, Retried};
 use crate::store::replay::{Correction, Stored};
 use crate::store::{Store, StoreError};
 use paysync_provider::item::{INVALID_UTF8, ItemContext, Record, Rejected, record};

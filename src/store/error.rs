@@ -155,19 +155,6 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// PostgreSQL's message about data that it refuses; none if the error is of another kind.
-pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
-    if let sqlx::Error::Encode(_) = error {
-        return Some("a value cannot be sent to the database".to_owned());
-    }
-    let code = sqlstate(error)?;
-    // Data exceptions, constraint violations, and values past a limit of the program.
-    let is_data = ["22", "23", "54"]
-        .iter()
-        .any(|class| code.starts_with(class));
-    is_data.then(|| format!("SQLSTATE {code}"))
-}
-
 fn sqlstate(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
@@ -184,4 +171,18 @@ fn is_away(code: &str) -> bool {
 /// Serialization and deadlock; lock timeout.
 fn is_conflict(code: &str) -> bool {
     code.starts_with("40") || code == "55P03"
+}
+
+/// PostgreSQL's message about data that it refuses; none if the error is of another kind.
+pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
+    if let sqlx::Error::Encode(_) = error {
+        return Some("a value cannot be sent to the database".to_owned());
+    }
+    let database = error.as_database_error()?;
+    let code = database.code()?;
+    // Data exceptions, constraint violations, and values past a limit of the program.
+    let is_data = ["22", "23", "54"]
+        .iter()
+        .any(|class| code.starts_with(class));
+    is_data.then(|| format!("SQLSTATE {code}"))
 }

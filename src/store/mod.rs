@@ -9,24 +9,15 @@
 )]
 
 pub mod account;
-pub mod again;
 mod columns;
-pub mod emptying;
-pub mod erase;
 mod error;
-pub mod health;
-pub mod life;
+pub mod inspect;
 pub mod page;
 mod pool;
+pub mod progress;
 pub mod quarantine;
-mod range;
 pub mod replay;
-pub mod report;
 pub mod retention;
-pub mod stream;
-pub mod totals;
-pub mod verify;
-pub mod window;
 
 use std::str::FromStr;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::emptying::Misfit;
 use super::page::PageContext;
 use super::pool::DbWork;
+use super::replay::quarantine::Misfit;
 use super::replay::{BATCH_BYTES, BATCH_ROWS};
 use super::{Store, StoreError};
 use paysync_provider::item::Rejected;

@@ -104,7 +104,7 @@ impl Provider for ConvergeGate {
     fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
         let offset = at.offset()?;
         if offset > MAX_OFFSET {
-            return Err(PageError::Cursor("the API takes offsets up to 1000000"));
+            return Err(PageError::Cursor("the API accepts offsets up to 1000000"));
         }
         let start = time(window::floor(at.window.start(), SECOND));
         let end = time(window::ceil(at.window.end(), SECOND));

@@ -36,7 +36,7 @@ pub enum PageError {
     #[error("the answer's signature does not match")]
     Signature,
     /// A checkpoint of another provider or an unknown stream: a defect of paysync, not of the answer.
-    #[error("no request can be made: {0}")]
+    #[error("cannot build a request: {0}")]
     Position(&'static str),
 }
 

@@ -131,7 +131,9 @@ impl Provider for FireKassa {
         let info: PageInfo<'_> = wire::object(envelope.page);
         let asked = page_of(at)?;
         if number(info.number).is_some_and(|number| number != asked.page) {
-            return Err(PageError::Cursor("another page than the one asked for"));
+            return Err(PageError::Cursor(
+                "the page number differs from the requested one",
+            ));
         }
         let size = number(info.size)
             .and_then(|size| u32::try_from(size).ok())

@@ -61,12 +61,12 @@ pub trait Provider: Send + Sync {
 
     /// The request for rows by id; only called if [`Spec::by_id`] is set.
     fn request_by_id(&self, _ids: &[String]) -> Result<Request, PageError> {
-        Err(PageError::Position("rows cannot be asked for by id"))
+        Err(PageError::Position("rows cannot be requested by id"))
     }
 
     /// The items of an answer to [`Provider::request_by_id`]; some may be missing.
     fn items_by_id<'r>(&self, _response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
-        Err(PageError::Position("rows cannot be asked for by id"))
+        Err(PageError::Position("rows cannot be requested by id"))
     }
 
     /// The request for the number of rows in exactly this window; only called if the stream has an

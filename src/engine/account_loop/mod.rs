@@ -22,7 +22,7 @@ use crate::engine::read::repoll::repoll_window;
 use crate::engine::read::window::read_window;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry::{self, SPANS};
 use in_flight::InFlightWindows;
 use paysync_provider::redact::RedactionCounts;

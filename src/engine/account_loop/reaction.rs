@@ -9,7 +9,7 @@ use crate::engine::progress::ACCOUNT;
 use crate::engine::read::context::ReadContext;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::window::{OpenWindow, Trouble};
+use crate::store::progress::window::{OpenWindow, Trouble};
 use crate::transport::retry;
 
 /// Reads of a window whose rows move between its pages that are repeated at once.

@@ -13,8 +13,8 @@ use crate::engine::read::context::ReadContext;
 use crate::engine::read::provider_clock::roll_back_coverage;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_wakeup, plan};
 use crate::store::StoreError;
-use crate::store::stream::StreamState;
-use crate::store::window::OpenWindow;
+use crate::store::progress::stream::StreamState;
+use crate::store::progress::window::OpenWindow;
 
 /// How often a suspended account or stream is tried.
 const PROBE_INTERVAL: Duration = Duration::from_mins(15);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::engine::account::{Account, Stream};
-use crate::store::life::{Held, Place, Sighting, Version};
+use crate::store::inspect::row_history::{Held, Place, Sighting, Version};
 use crate::store::{Store, StoreError};
 use paysync_provider::Axis;
 

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::engine::account::Account;
-use crate::store::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
+use crate::store::inspect::health::{Minute, QuarantineReason, StreamCoverage, StreamHealth};
 use crate::store::{Store, StoreError};
-use paysync_provider::model::words::duration;
+use paysync_provider::model::format::duration;
 use paysync_provider::model::{IntervalSet, Window};
 
 /// The time over which the pace of a backfill is measured.

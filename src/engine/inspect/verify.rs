@@ -9,7 +9,7 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::account::Account;
-use crate::store::verify::{Evidence, Extent, Payload, StreamEvidence};
+use crate::store::inspect::verify::{Evidence, Extent, Payload, StreamEvidence};
 use crate::store::{Store, StoreError};
 
 /// Payloads of one statement; one is in memory at a time.

@@ -7,7 +7,7 @@ use crate::engine::read::context::ReadContext;
 use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
 use crate::store::page::PageContext;
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use paysync_provider::Position;
 
 /// Audits a window. If the provider counts more rows than are stored, the window becomes a gap again.

@@ -11,7 +11,7 @@ use crate::engine::account::Account;
 use crate::engine::progress::LOG_INTERVAL;
 use crate::engine::read::context::ReadContext;
 use crate::store::page::{CommittedPage, PageCounts};
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use paysync_provider::redact::RedactionCounts;
 

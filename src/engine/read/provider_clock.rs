@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::clock::WORST_SKEW;
 use crate::engine::account::Account;
 use crate::engine::progress::LOG_INTERVAL;
-use crate::store::stream::StreamState;
+use crate::store::progress::stream::StreamState;
 use crate::store::{Store, StoreError};
 use paysync_provider::model::Window;
 

@@ -11,9 +11,9 @@ use crate::engine::read::context::ReadContext;
 use crate::engine::read::observer;
 use crate::engine::read::request::{Fetched, RequestContext};
 use crate::failpoint::failpoint;
-use crate::store::again::OpenRow;
 use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
-use crate::store::window::OpenWindow;
+use crate::store::progress::recheck::OpenRow;
+use crate::store::progress::window::OpenWindow;
 use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Checkpoint, PageError};
 

@@ -15,7 +15,7 @@ use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, next_length};
 use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
-use crate::store::window::OpenWindow;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::retry;
 use paysync_provider::item::ItemContext;

@@ -4,7 +4,7 @@ mod chart;
 mod coverage;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use paysync_provider::model::words::{duration, grouped};
+use paysync_provider::model::format::{duration, grouped};
 
 use crate::engine::inspect::status::{AccountStatus, State, Status, StreamStatus};
 

@@ -18,7 +18,7 @@ use std::ops::{AddAssign, RangeInclusive};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::window::OpenWindow;
+use super::progress::window::OpenWindow;
 use paysync_provider::item::PageItems;
 use paysync_provider::model::Window;
 use paysync_provider::{Checkpoint, Provider};

@@ -4,9 +4,10 @@ use sqlx::types::Json;
 
 use super::{PageContext, PageCounts, WindowTransition};
 use crate::number::signed;
+use crate::store::StoreError;
 use crate::store::account::Lease;
 use crate::store::pool::DbWork;
-use crate::store::{StoreError, range};
+use crate::store::progress::range;
 use paysync_provider::Checkpoint;
 
 /// Moves the window: its checkpoint and counts, and its outcome with the coverage.

@@ -84,7 +84,7 @@ async fn a_cursor_that_stands_still_is_no_loop(pool: PgPool) {
         ),
         (
             Provider::Firekassa,
-            "another page than the one asked for",
+            "the page number differs from the requested one",
             "the provider's paging is broken",
         ),
     ] {

@@ -58,6 +58,16 @@ async fn payloads(pool: &PgPool) -> Vec<(String, String)> {
 #[sqlx::test(migrations = "./migrations")]
 async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
+    // A copy that fails is made good by the upsert without a sign.
+    sqlx::raw_sql(
+        "CREATE TABLE statements (text text);
+         CREATE FUNCTION log_statement() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN INSERT INTO public.statements VALUES (current_query()); RETURN NULL; END';
+         CREATE TRIGGER log_statement AFTER INSERT ON paysync.transactions EXECUTE FUNCTION log_statement()",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let windows = open(&store, &lease, &[planned(0, 1), planned(1, 2)]).await;
     let counts = store
         .commit_page(&lease, page(&windows[0], rows_of_all_kinds(), close()))
@@ -70,6 +80,8 @@ async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
         payloads(&pool).await,
     );
     assert_eq!(copied.0.len(), ROWS);
+    let copies = "SELECT count(*) FROM statements WHERE text LIKE 'COPY paysync.transactions%'";
+    assert_eq!(count(&pool, copies).await, 1);
     sqlx::query("TRUNCATE paysync.transactions, paysync.raw_transactions")
         .execute(&pool)
         .await

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 
 use paysync::store::Store;
 use paysync::store::account::Lease;
-use paysync::store::emptying::Retried;
-use paysync::store::erase::Erased;
 use paysync::store::page::PageCounts;
+use paysync::store::progress::window::OpenWindow;
 use paysync::store::replay::Correction;
-use paysync::store::window::OpenWindow;
+use paysync::store::replay::quarantine::Retried;
+use paysync::store::retention::erase::Erased;
 use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use paysync::store::emptying::{Emptied, Retried};
 use paysync::store::quarantine::Kept;
+use paysync::store::replay::quarantine::{Emptied, Retried};
 use paysync::store::replay::{Corrected, Correction};
 use paysync_provider::model::Field;
 

@@ -1,6 +1,6 @@
 //! Small cases of the views, written by hand: what the simulator's merchants do not do.
 
-use paysync::store::totals::Fold;
+use paysync::store::retention::daily_totals::Fold;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Columns that a case tells: id, parent, group, kind, status, amount, currency, minutes after the first.

@@ -210,7 +210,7 @@ fn next(
     last: Option<String>,
 ) -> Result<Next, PageError> {
     const NO_ID: PageError =
-        PageError::Cursor("has_more is true, but there is no object id to go on from");
+        PageError::Cursor("has_more is true, but there is no object id to continue from");
     let next = match at.checkpoint {
         Some(Checkpoint::ObjectBefore { highest_id, .. }) => {
             let highest_id = highest_id.clone().or(last);

@@ -98,7 +98,7 @@ impl Options {
 fn distinct<T: PartialEq>(option: &str, values: &[T]) -> Result<(), SettingsError> {
     let is_again = |(index, value): (usize, &T)| values.iter().take(index).any(|v| v == value);
     if values.iter().enumerate().any(is_again) {
-        return error(option, "a value stands there twice");
+        return error(option, "a value occurs twice");
     }
     Ok(())
 }
@@ -152,7 +152,7 @@ mod tests {
             ),
             (
                 json!({"payment_method_types": ["erip", "erip"]}),
-                "options.payment_method_types: a value stands there twice",
+                "options.payment_method_types: a value occurs twice",
             ),
             (
                 json!({"date_types": ["paid_at"]}),
@@ -160,7 +160,7 @@ mod tests {
             ),
             (
                 json!({"date_types": ["created_at", "created_at"]}),
-                "options.date_types: a value stands there twice",
+                "options.date_types: a value occurs twice",
             ),
             (
                 json!({"date_types": ["updated_at"]}),

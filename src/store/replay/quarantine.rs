@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
-use super::page::bisect::upsert_accepted;
-use super::page::diff::{RowKey, diff};
-use super::page::upsert::{Observed, Written};
-use super::pool::DbWork;
-use super::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
-use super::{Store, StoreError};
 use crate::number::{count, signed};
+use crate::store::page::bisect::upsert_accepted;
+use crate::store::page::diff::{RowKey, diff};
+use crate::store::page::upsert::{Observed, Written};
+use crate::store::pool::DbWork;
+use crate::store::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
+use crate::store::{Store, StoreError};
 use paysync_provider::item::{Record, Rejected};
 
 /// An item in quarantine and what is made of it now.

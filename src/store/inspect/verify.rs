@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use uuid::Uuid;
 
-use super::pool::DbWork;
-use super::{Store, StoreError};
+use crate::store::pool::DbWork;
+use crate::store::{Store, StoreError};
 
 /// What one instant of the database says of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,12 +2,15 @@
 //!
 //! All of it works in small batches beside running lanes and other processes, under no lease.
 
+pub mod daily_totals;
+pub mod erase;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{Store, StoreError};
 use crate::number::{milliseconds, unsigned};
+use crate::store::{Store, StoreError};
 
 /// What folding a batch of windows did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

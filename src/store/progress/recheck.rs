@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::account::Lease;
-use super::page::transition::move_window;
-use super::page::{PageContext, PageCounts, WindowTransition};
-use super::window::{OpenWindow, Trouble};
-use super::{Store, StoreError, range};
 use crate::failpoint::failpoint;
 use crate::number::unsigned;
+use crate::store::account::Lease;
+use crate::store::page::transition::move_window;
+use crate::store::page::{PageContext, PageCounts, WindowTransition};
+use crate::store::progress::range;
+use crate::store::progress::window::{OpenWindow, Trouble};
+use crate::store::{Store, StoreError};
 use paysync_provider::model::{Status, Window};
 
 /// A row that may still change.

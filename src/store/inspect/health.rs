@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
 
-use super::{Store, StoreError, range};
+use crate::store::progress::range;
+use crate::store::{Store, StoreError};
 use paysync_provider::model::IntervalSet;
 
 /// A row of the view `sync_health`, with the account's own state.

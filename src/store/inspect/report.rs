@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use super::{Store, StoreError};
+use crate::store::{Store, StoreError};
 use paysync_provider::model::Window;
 
 /// Rows of one day, currency, kind and status.

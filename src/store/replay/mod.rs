@@ -3,6 +3,8 @@
 //! Works beside the daemon without a lease: it moves no checkpoint, and a row is corrected only if it
 //! is still the version that was read.
 
+pub mod quarantine;
+
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
@@ -10,11 +12,11 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use uuid::Uuid;
 
-use super::error::refused_data;
-use super::page::bisect::Bisection;
-use super::pool::DbWork;
-use super::{Store, StoreError, columns};
 use crate::number::unsigned;
+use crate::store::error::refused_data;
+use crate::store::page::bisect::Bisection;
+use crate::store::pool::DbWork;
+use crate::store::{Store, StoreError, columns};
 use paysync_provider::model::Transaction;
 
 /// Rows read at once, at most.

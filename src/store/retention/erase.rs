@@ -6,8 +6,8 @@
 use std::ops::AddAssign;
 use std::sync::LazyLock;
 
-use super::{Store, StoreError, columns};
 use crate::number::{count, unsigned};
+use crate::store::{Store, StoreError, columns};
 
 /// What names a person was erased from, or would be.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

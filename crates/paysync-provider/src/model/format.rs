@@ -1,11 +1,11 @@
-//! Numbers and lengths of time as people read them.
+//! Human-readable numbers and durations.
 
-/// A count with its digits grouped; a negative one is 0.
+/// A count with its digits in groups of three: `1 234 567`; a negative one is 0.
 pub fn grouped(count: impl TryInto<u64>) -> String {
     let digits = count.try_into().unwrap_or(0).to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(' ');
         }
         text.push(digit);
@@ -13,7 +13,7 @@ pub fn grouped(count: impl TryInto<u64>) -> String {
     text
 }
 
-/// A length of time in at most two units.
+/// A duration in at most two units: `1d 4h`; negative ones are `0s`.
 pub fn duration(seconds: i64) -> String {
     let seconds = seconds.max(0);
     let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 
-use super::{Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// A version of a row: the one that holds, or one that was replaced.
 #[derive(Debug, Clone)]

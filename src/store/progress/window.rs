@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
 
-use super::account::Lease;
-use super::{Store, StoreError};
 use crate::failpoint::failpoint;
 use crate::number::milliseconds;
 use crate::plan::{Lane, Planned};
+use crate::store::account::Lease;
+use crate::store::{Store, StoreError};
 use paysync_provider::Checkpoint;
 use paysync_provider::model::Window;
 

@@ -4,12 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::postgres::types::PgRange;
 
-use super::account::Lease;
-use super::range;
-use super::window::OpenWindow;
-use super::{Store, StoreError};
 use crate::failpoint::failpoint;
 use crate::plan::{Lane, Pass, Plan, Progress};
+use crate::store::account::Lease;
+use crate::store::progress::range;
+use crate::store::progress::window::OpenWindow;
+use crate::store::{Store, StoreError};
 use paysync_provider::model::Window;
 
 /// A stream as the database holds it.

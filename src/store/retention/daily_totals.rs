@@ -1,7 +1,7 @@
 //! The entries that `daily_totals` is made of: folded into one per key, and never lost.
 
-use super::{Store, StoreError};
 use crate::number::unsigned;
+use crate::store::{Store, StoreError};
 
 /// Which days are folded. A day is written anew as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
