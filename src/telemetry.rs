@@ -49,7 +49,7 @@ pub const RETRIES: &str = "paysync_retries_total";
 pub const REDACTIONS: &str = "paysync_redactions_total";
 /// Items in quarantine. Labels: `account`, `stream`.
 pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
-/// 1 if it waits for an operator, else 0. Labels: `account`, `stream`.
+/// 1 if the account or stream is suspended, else 0. Labels: `account`, `stream`.
 pub const SUSPENDED: &str = "paysync_suspended";
 /// Memory of the process that is in RAM.
 pub const PROCESS_RESIDENT_BYTES: &str = "paysync_process_resident_memory_bytes";
@@ -85,7 +85,7 @@ pub fn describe() {
     describe_gauge!(
         EXPECTED_LAG_SECONDS,
         Unit::Seconds,
-        "How large the lag may rightly be"
+        "Largest lag that is normal"
     );
     describe_gauge!(OPEN_WINDOWS, Unit::Count, "Windows being read");
     describe_gauge!(GAP_SECONDS, Unit::Seconds, "Time wanted and not covered");

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::transport::{LONGEST_PAUSE, TransportError};
+use crate::transport::{MAX_WAIT_IN_READ, TransportError};
 use paysync_provider::{PageError, Refusal, RefusalKind};
 
 const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
@@ -172,7 +172,7 @@ impl Failure {
             Self::Waiting { left } => *left,
             _ => return None,
         };
-        (wait > LONGEST_PAUSE).then_some(wait)
+        (wait > MAX_WAIT_IN_READ).then_some(wait)
     }
 
     /// What an operator can do.

@@ -22,8 +22,8 @@ use paysync_provider::model::{IntervalSet, Window};
 /// Windows younger than this are read in the live lane.
 const LIVE_AGE: TimeDelta = TimeDelta::days(1);
 
-/// The rest of a history is divided among the windows that are read side by side, into lengths of at least this
-/// and a quarter of a window.
+/// The smallest window when the rest of a history is divided among windows that are read side by side: the larger
+/// of this and a quarter of a window.
 const MIN_SHARE: TimeDelta = TimeDelta::hours(1);
 
 /// The length of an audit's windows.

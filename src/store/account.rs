@@ -17,9 +17,9 @@ pub struct Lease {
     pub token: i64,
     /// The database's clock when it was acquired.
     pub acquired_at: DateTime<Utc>,
-    /// The same moment by a clock that never jumps.
+    /// The same instant by the monotonic clock.
     pub acquired: Instant,
-    /// Just before it was asked for: it holds for its time at least from here.
+    /// When its acquisition was requested: it lasts at least its time to live from here.
     pub asked: Instant,
     /// How long nobody had held the account; none if nobody ever had.
     pub idle: Option<Duration>,
@@ -89,7 +89,7 @@ impl Store {
         Ok(state)
     }
 
-    /// Tells that a process is alive, and how many are, itself among them.
+    /// Records that a process is alive, and returns the number of live processes, including this one.
     pub async fn announce(&self, holder: &str, ttl: Duration) -> Result<u64, StoreError> {
         let alive = sqlx::query_scalar!(
             r#"
@@ -112,7 +112,7 @@ impl Store {
         Ok(unsigned(alive))
     }
 
-    /// Tells that a process ends.
+    /// Records that a process ends.
     pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
             .execute(self.one_shot())
@@ -167,7 +167,7 @@ impl Store {
             acquired_at: lease.acquired_at,
             acquired,
             asked,
-            // The end of a lease that its own holder takes again is still to come.
+            // If the holder acquires its own lease again, the end is in the future: idle for zero seconds.
             idle: lease
                 .held_until
                 .map(|until| (lease.acquired_at - until).to_std().unwrap_or_default()),

@@ -27,8 +27,10 @@ pub enum StoreError {
     /// The database refused a statement.
     #[error("the database refused")]
     Database(#[source] sqlx::Error),
-    /// Statements prepared by name would meet on servers that sessions share.
-    #[error("a pooler in transaction mode is between, and keeps no prepared statements")]
+    /// Sessions share servers, and a prepared statement may be missing on the next one.
+    #[error(
+        "the connection goes through a pooler in transaction mode that does not support prepared statements"
+    )]
     SharedSessions,
     /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database failed")]

@@ -101,7 +101,7 @@ pub(crate) async fn write(
         )
         -- The same item twice in a page is one row.
         SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail,
-               -- Nobody who was erased comes back.
+               -- The payload of an erased row is not stored again.
                CASE WHEN EXISTS (
                    SELECT FROM paysync.transactions AS stored
                    WHERE stored.account_id = $1 AND stored.provider_transaction_id = id AND stored.erased_at IS NOT NULL

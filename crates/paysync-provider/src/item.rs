@@ -103,7 +103,7 @@ impl<'a> PageItems<'a> {
     }
 
     /// How many items show a time on the stream's axis, and how many of these times are not `accepted`
-    /// ([`StreamSpec::right_times`](crate::StreamSpec::right_times)).
+    /// ([`StreamSpec::accepted_times`](crate::StreamSpec::accepted_times)).
     pub fn outside(
         &self,
         axis: Option<TimeField>,
@@ -210,7 +210,7 @@ impl Record<'_> {
 
 impl<'a> PreparedItem<'a> {
     /// Makes a record of the item; the same each time.
-    pub fn read(&self, provider: &dyn Provider) -> Result<Record<'_>, Rejected<'_>> {
+    pub fn normalize(&self, provider: &dyn Provider) -> Result<Record<'_>, Rejected<'_>> {
         let borrowed = PreparedItem {
             id: self.id.clone(),
             time: self.time,

@@ -26,7 +26,7 @@ pub struct Args {
     /// End of the history, such as 2026-01-01T00:00:00Z: equal ends and seeds give equal histories [default: now].
     #[arg(long, value_name = "TIME")]
     pub until: Option<DateTime<Utc>>,
-    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    /// Change every Nth row of the history once more at its end; 0 for none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub changed: u32,
     /// Rows of the history that share one creation instant.
@@ -44,8 +44,7 @@ pub struct Args {
     /// Time that every answer takes, such as 50ms.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub latency: Duration,
-    /// MiB of written rows that are kept per provider: for measurements beside it, as reading them again then costs next
-    /// to nothing.
+    /// Cache up to this many MiB of rendered rows per provider, for measurements on the same machine.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub keep: usize,
     /// Most rows of a page, below what an API itself allows.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 /// Which windows are being read. A window whose pages are all fetched requests nothing more: while its last
-/// page is stored, another window takes its place. That goes for one window at a time, as fetching must not
-/// run ahead of a slow database.
+/// page is stored, another window takes its place. At most one window may be in this state, so that fetching
+/// cannot outrun a slow database.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightWindows {
     fetching: BTreeSet<i64>,

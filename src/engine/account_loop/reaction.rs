@@ -17,7 +17,7 @@ const IMMEDIATE_RESTARTS: u32 = 3;
 
 /// What is done about a failure.
 #[derive(Debug, PartialEq, Eq)]
-enum Next {
+enum FailureAction {
     /// The work on the account ends.
     Stop,
     /// The next schedule shows what is left to do.
@@ -51,7 +51,7 @@ enum Subject {
 }
 
 /// `failures` is how often the window has failed before, `backoff` the pause after that.
-fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> Next {
+fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> FailureAction {
     let failed = Reaction {
         subject: Subject::Stream,
         pause: failure.long_wait().unwrap_or(backoff),
@@ -69,10 +69,10 @@ fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> Nex
         message: "the stream is suspended",
         ..failed
     };
-    Next::React(match failure.directive_in(lane) {
-        Directive::Stop | Directive::GiveUpLease => return Next::Stop,
-        Directive::Replan => return Next::Reschedule,
-        Directive::WaitForDatabase => return Next::WaitForDatabase,
+    FailureAction::React(match failure.directive_in(lane) {
+        Directive::Stop | Directive::GiveUpLease => return FailureAction::Stop,
+        Directive::Replan => return FailureAction::Reschedule,
+        Directive::WaitForDatabase => return FailureAction::WaitForDatabase,
         Directive::Retry | Directive::Throttle => failed,
         Directive::Restart => {
             let moved = matches!(failure, Failure::Paging(PagingError::RowsMoved));
@@ -108,20 +108,20 @@ pub(super) async fn on_failure(
     failure: Failure,
 ) -> Result<(), StoreError> {
     let failures = u32::try_from(window.failures).unwrap_or(u32::MAX);
-    let backoff = retry::jittered(retry::between_runs(failures));
+    let backoff = retry::jittered(retry::window_backoff(failures));
     let reaction = match react(&failure, window.planned.lane, failures, backoff) {
-        Next::Stop => {
+        FailureAction::Stop => {
             context.stop.cancel();
             return Ok(());
         }
-        Next::Reschedule => return Ok(()),
-        Next::WaitForDatabase => {
+        FailureAction::Reschedule => return Ok(()),
+        FailureAction::WaitForDatabase => {
             return match failure {
                 Failure::Store(error) => Err(error),
                 _ => Ok(()),
             };
         }
-        Next::React(reaction) => reaction,
+        FailureAction::React(reaction) => reaction,
     };
     let (message, hint) = (failure.to_string(), failure.hint());
     let subject = match reaction.subject {
@@ -181,7 +181,7 @@ mod tests {
 
     fn reaction(failure: &Failure, lane: Lane, failures: u32) -> Reaction {
         match react(failure, lane, failures, BACKOFF) {
-            Next::React(reaction) => reaction,
+            FailureAction::React(reaction) => reaction,
             next => panic!("{next:?}"),
         }
     }
@@ -271,12 +271,15 @@ mod tests {
     #[test]
     fn some_failures_are_not_the_windows() {
         let next = |failure: Failure| react(&failure, Lane::Live, 0, BACKOFF);
-        assert_eq!(next(Failure::Stopped), Next::Stop);
-        assert_eq!(next(StoreError::LeaseLost.into()), Next::Stop);
-        assert_eq!(next(StoreError::WindowGone.into()), Next::Reschedule);
+        assert_eq!(next(Failure::Stopped), FailureAction::Stop);
+        assert_eq!(next(StoreError::LeaseLost.into()), FailureAction::Stop);
+        assert_eq!(
+            next(StoreError::WindowGone.into()),
+            FailureAction::Reschedule
+        );
         let away = StoreError::Away(sqlx::Error::PoolTimedOut);
-        assert_eq!(next(away.into()), Next::WaitForDatabase);
+        assert_eq!(next(away.into()), FailureAction::WaitForDatabase);
         let page = PageError::Position("elsewhere");
-        assert!(matches!(next(page.into()), Next::React(_)));
+        assert!(matches!(next(page.into()), FailureAction::React(_)));
     }
 }

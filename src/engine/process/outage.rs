@@ -50,7 +50,7 @@ impl Outage {
     fn pause_after(&mut self, error: &StoreError) -> Duration {
         self.last_failure = Some(Instant::now());
         self.is_cut = error.is_cut();
-        let bound = retry::between_tries(self.failures);
+        let bound = retry::database_backoff(self.failures);
         self.failures += 1;
         retry::jittered(bound)
     }
@@ -58,7 +58,7 @@ impl Outage {
     /// Records that the database answered.
     pub(super) fn record_success(&mut self) {
         if self.is_cut {
-            // There is a new connection, so that was all.
+            // Only a connection was lost, and a new one has replaced it.
             self.failures = 0;
         }
         if self

@@ -26,7 +26,7 @@ pub(crate) struct PageFacts<'a> {
     /// Ids of its rows, in the order they were sent.
     pub(crate) ids: Vec<&'a str>,
     /// Hashes of the items that cannot become rows.
-    pub(crate) others: Vec<u128>,
+    pub(crate) rejected_hashes: Vec<u128>,
     /// What the provider says comes next.
     pub(crate) next: Next,
 }
@@ -49,9 +49,9 @@ pub(crate) struct PagingState {
 
 /// A scan by offset over an order that may shift: round after round, until one has seen every row.
 ///
-/// A round in which each page shows the last row of the page before, and as many rows as it counted,
-/// has seen them all. If rows of equal times change places with each request, no round has; then
-/// rounds are added up as long as they count the same, for which no row may have come or gone.
+/// A round is complete if every page repeats the last row of the page before and the number of distinct rows
+/// equals the number counted. If rows with equal times change order, no round is complete. Then the rows of
+/// several rounds are combined, as long as each round counts the same number of rows.
 #[derive(Debug, Default)]
 struct OffsetScan {
     rounds: u32,
@@ -129,7 +129,7 @@ impl OffsetScan {
         };
         self.moved |= last_id.is_some_and(|last_id| !page.ids.contains(&last_id));
         let ids = page.ids.iter().map(|id| xxh3_128(id.as_bytes()));
-        let seen: BTreeSet<u128> = ids.chain(page.others.iter().copied()).collect();
+        let seen: BTreeSet<u128> = ids.chain(page.rejected_hashes.iter().copied()).collect();
         // An item that is twice on a page is one row at two offsets.
         self.repeated += page.items.saturating_sub(count(seen.len()));
         self.seen_this_round.extend(seen);
@@ -137,8 +137,8 @@ impl OffsetScan {
         if more && page.items > 0 {
             return Ok(Step::More(at(next_offset(offset, page), page)));
         }
-        // Where a short page is no proof of the end, a request for the last row alone is: one row proves the
-        // end, none proves that rows have gone.
+        // If a short page does not prove the end, the last row is requested again: one row is the end, no row
+        // means that rows have moved.
         let is_proof = page.items == 0 || (page.items == 1 && last_id.is_some());
         if !stream.short_page_ends && !is_proof {
             return Ok(Step::More(at(end - 1, page)));
@@ -270,7 +270,7 @@ mod tests {
             page_size: 4,
             items: count(ids.len()),
             ids: ids.to_vec(),
-            others: Vec::new(),
+            rejected_hashes: Vec::new(),
             next,
         };
         paging.after_page(stream, &page)

@@ -70,7 +70,7 @@ pub(crate) async fn roll_back_coverage(
         let Some(reach) = open.chain(covered).max().filter(|end| *end > now) else {
             continue;
         };
-        // The clock was set back after the last read at the latest: rows made since have times from here on.
+        // Rows created since the clock was set back can have times from this instant on.
         let from = covered.map_or(now, |end| end - clock_lag).min(now);
         if let Some(span) = Window::new(from, reach) {
             store

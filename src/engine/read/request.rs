@@ -63,7 +63,7 @@ impl<'a> RequestContext<'a> {
         make: impl Fn() -> Result<Request, PageError>,
         parse: impl Fn(&Response) -> Result<T, PageError>,
     ) -> Result<(Fetched, T), Failure> {
-        let mut delays = retry::within_run();
+        let mut delays = retry::request_backoff();
         loop {
             let fetched = self.fetch(&make, &mut delays).await?;
             match parse(&fetched.response) {

@@ -80,7 +80,7 @@ struct Seen {
 struct PreparedPage {
     page: ParsedPage,
     outside: u64,
-    then: WindowTransition,
+    transition: WindowTransition,
     _memory: Reservation,
 }
 
@@ -115,7 +115,7 @@ impl WindowReader<'_> {
         let mut total = PageCounts::default();
         let mut likely_new = false;
         loop {
-            let more = match &page.then {
+            let more = match &page.transition {
                 WindowTransition::More(next) => Some(next),
                 WindowTransition::Close { .. } | WindowTransition::Split { .. } => None,
             };
@@ -192,7 +192,7 @@ impl WindowReader<'_> {
     ) -> Result<PreparedPage, Failure> {
         let provider = &*self.account.provider;
         let at = self.position(checkpoint);
-        let mut delays = retry::within_run();
+        let mut delays = retry::request_backoff();
         let mut page = loop {
             let fetched = requests
                 .fetch(|| provider.request(&at), &mut delays)
@@ -221,16 +221,16 @@ impl WindowReader<'_> {
             lossy: page.fetched().response.lossy,
         };
         page.prepare_items(context).await;
-        let (sorted, items) = (page.items(), page.item_count());
-        seen.counts.record_page(items, page.provider_count());
+        let (items, item_count) = (page.items(), page.item_count());
+        seen.counts.record_page(item_count, page.provider_count());
         let window = self.window.planned.window;
         let facts = PageFacts {
             window,
             checkpoint,
             page_size: self.account.page_size,
-            items,
-            ids: sorted.items.iter().map(|item| item.id.as_str()).collect(),
-            others: sorted
+            items: item_count,
+            ids: items.items.iter().map(|item| item.id.as_str()).collect(),
+            rejected_hashes: items
                 .rejected
                 .iter()
                 .map(|rejected| rejected.hash.as_u128())
@@ -238,18 +238,18 @@ impl WindowReader<'_> {
             next: page.next().clone(),
         };
         let step = seen.paging.after_page(&self.stream.spec, &facts)?;
-        let right = self.stream.spec.accepted_times(window);
-        let (shown, outside) = sorted.outside(self.stream.spec.axis, &right);
+        let accepted = self.stream.spec.accepted_times(window);
+        let (shown, outside) = items.outside(self.stream.spec.axis, &accepted);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
             return Err(Failure::FilterIgnored { rows: outside });
         }
-        observer::record_outside(self.account, &self.window.stream, outside, items);
-        seen.items += items;
+        observer::record_outside(self.account, &self.window.stream, outside, item_count);
+        seen.items += item_count;
         Ok(PreparedPage {
             page,
             outside,
-            then: self.then(step, self.read_before() + seen.items),
+            transition: self.transition(step, self.read_before() + seen.items),
             _memory: memory,
         })
     }
@@ -261,9 +261,9 @@ impl WindowReader<'_> {
         likely_new: bool,
     ) -> Result<PageCounts, Failure> {
         let page = &prepared.page;
-        let sorted = page.items();
+        let items = page.items();
         let stream = &self.stream.spec;
-        let right = stream.accepted_times(self.window.planned.window);
+        let accepted = stream.accepted_times(self.window.planned.window);
         let commit = PageCommit {
             context: PageContext {
                 provider_code: self.account.spec.code,
@@ -272,11 +272,11 @@ impl WindowReader<'_> {
                 outside: prepared.outside,
                 provider_count: page.provider_count(),
             },
-            items: sorted,
+            items,
             provider: &*self.account.provider,
-            created: sorted.created(stream.axis, &right),
+            created: items.created(stream.axis, &accepted),
             likely_new,
-            transition: prepared.then.clone(),
+            transition: prepared.transition.clone(),
         };
         let clock = std::time::Instant::now();
         let context = self.context;
@@ -285,7 +285,7 @@ impl WindowReader<'_> {
             .record(clock.elapsed());
         let committed = committed?;
         failpoint("window.stored");
-        observer::record_page(self.account, self.window, &committed, sorted.redactions);
+        observer::record_page(self.account, self.window, &committed, items.redactions);
         Ok(committed.counts)
     }
 
@@ -303,7 +303,7 @@ impl WindowReader<'_> {
         }
     }
 
-    fn then(&self, step: Step, rows: u64) -> WindowTransition {
+    fn transition(&self, step: Step, rows: u64) -> WindowTransition {
         let policy = &self.stream.policy;
         match step {
             Step::More(checkpoint) => WindowTransition::More(checkpoint),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::bisect::upsert_accepted;
 use super::copy::{MIN_COPY_ROWS, RowOrigin, copy};
 use super::diff::{Diff, diff_items};
-use super::read::{LazyRecords, UniqueItems};
+use super::records::{LazyRecords, UniqueItems};
 use super::transition::move_window;
 use super::upsert::{Observed, Written, upsert};
 use super::{CommittedPage, PageCommit, PageCounts};

@@ -46,11 +46,10 @@ pub(super) struct RowOrigin<'p> {
     pub(super) observed_at: DateTime<Utc>,
 }
 
-/// Stores rows that were not there a moment ago; their number. Of what it has sent it keeps the payloads
-/// alone.
+/// Copies new rows and returns how many. Only the payloads stay in memory.
 ///
 /// # Errors
-/// Also if one of them is there by now.
+/// Also if one of the rows has been stored meanwhile.
 pub(super) async fn copy<'a>(
     work: &mut DbWork<'_>,
     origin: RowOrigin<'_>,

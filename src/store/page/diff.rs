@@ -15,7 +15,7 @@ use crate::store::error::{StoreError, refused_data};
 use crate::store::pool::{DbWork, Session};
 use paysync_provider::item::PreparedItem;
 
-/// A span that holds as many rows is not taken for new.
+/// If the time span of a page already holds this many rows, they are compared by key instead.
 const MAX_EXISTING: i64 = 100;
 
 /// What identifies a version of a row.
@@ -120,7 +120,7 @@ async fn diff_recent(
         r#"
         SELECT provider_transaction_id AS id, payload_hash AS hash
         FROM paysync.transactions
-        -- As in the question below.
+        -- The subquery hides the account from the planner, as in the query below.
         WHERE account_id = (SELECT $1::text) AND created_at BETWEEN $2 AND $3
         ORDER BY created_at
         LIMIT $4
@@ -168,18 +168,17 @@ async fn compare(
         FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[]) WITH ORDINALITY
             AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
         LEFT JOIN LATERAL (
-            -- One search of the key for each row asked for, never a scan, whatever the statistics of a table that
-            -- is being filled are: OFFSET keeps this from being joined in another way, and an account that is not
-            -- named here is taken for one like the others. One that is new to the statistics would be taken for
-            -- empty, and read as a whole by any index that begins with it.
+            -- One index lookup per row, never a scan, whatever the statistics of a growing table say: OFFSET 0
+            -- prevents any other join, and the subquery hides the account from the planner. The planner would
+            -- assume that an account which is missing from the statistics is empty, and scan all of its rows.
             SELECT true AS is_held, payload_hash, updated_at, observed_at
             FROM paysync.transactions
             WHERE account_id = (SELECT $1::text) AND transactions.provider_transaction_id = asked.provider_transaction_id
             OFFSET 0
         ) AS held ON true
         WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
-          -- Rows that were created one after another lie side by side: reading all of a span costs a fifth of
-          -- searching for each. A span that holds many others is not worth more than twice the rows asked for.
+          -- Rows that were created one after another are stored side by side: reading a time span costs a fifth
+          -- of one lookup per row. The limit is twice the number of rows, for a span that holds many others.
           AND (asked.provider_transaction_id, asked.payload_hash) NOT IN (
               SELECT provider_transaction_id, payload_hash
               FROM (
@@ -189,8 +188,7 @@ async fn compare(
                   ORDER BY created_at
                   LIMIT $8
               ) AS near
-              -- So few fit into memory: they are hashed, and not gone through for each row, whatever the
-              -- statistics say.
+              -- The limit makes the planner hash these rows in memory instead of scanning them for each row.
               LIMIT 10000
           )
         "#,

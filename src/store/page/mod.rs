@@ -9,7 +9,7 @@ pub(super) mod bisect;
 mod commit;
 mod copy;
 pub(super) mod diff;
-mod read;
+mod records;
 pub(super) mod transition;
 pub(super) mod upsert;
 

@@ -98,8 +98,8 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Writes rows in bulk: transaction and payload in one round trip. A row that another lane wrote
-/// since it was asked for is guarded by the same rule again.
+/// Writes rows in bulk: transaction and payload in one round trip. The statement compares the versions
+/// again, because another lane may have written a row since the diff.
 pub(crate) async fn upsert(
     connection: &mut DbWork<'_>,
     account_id: &str,
@@ -140,14 +140,14 @@ pub(crate) async fn upsert(
             .map(|r| r.record)
             .filter(|record| !known.contains(record.transaction.provider_transaction_id.as_str()))
             .collect();
-        written.unchanged = still_equal(connection, account_id, &overtaken).await?;
+        written.unchanged = count_unchanged(connection, account_id, &overtaken).await?;
         written.stale = count(overtaken.len()) - written.unchanged;
     }
     Ok(written)
 }
 
 /// How many of these rows are stored just so.
-async fn still_equal(
+async fn count_unchanged(
     connection: &mut DbWork<'_>,
     account_id: &str,
     records: &[&Record<'_>],

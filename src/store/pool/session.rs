@@ -88,7 +88,7 @@ impl Session {
             self.connection.close_on_drop();
             return;
         }
-        // A permit that is free before its connection would let the next session open another one.
+        // The connection is returned before the permit; otherwise the next session opens a new connection.
         let (returned, permit) = (self.connection.return_to_pool(), self.permit.take());
         tokio::spawn(async move {
             returned.await;

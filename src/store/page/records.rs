@@ -35,7 +35,7 @@ impl<'p> UniqueItems<'p> {
                 continue;
             }
             if sorted.peek().is_some_and(|next| is_twin(next))
-                && let Err(rejected) = item.read(page.provider)
+                && let Err(rejected) = item.normalize(page.provider)
             {
                 unique.rejected.push(rejected);
                 continue;
@@ -73,7 +73,7 @@ impl<'p> Iterator for LazyRecords<'p> {
 
     fn next(&mut self) -> Option<Record<'p>> {
         loop {
-            match self.items.next()?.read(self.provider) {
+            match self.items.next()?.normalize(self.provider) {
                 Ok(record) => {
                     let words = record.unknown_words();
                     self.unknown_words
