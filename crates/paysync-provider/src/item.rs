@@ -293,4 +293,26 @@ mod tests {
         assert_eq!(outside(Some(by(Axis::Corrected))), (3, 2));
         assert_eq!(outside(None), (0, 0));
     }
+
+    #[test]
+    fn a_word_is_unknown_only_where_the_row_has_none_for_it() {
+        let words = |kind, status| {
+            let record = Record {
+                transaction: Transaction {
+                    kind,
+                    provider_kind: Some("LOAN".to_owned()),
+                    status,
+                    provider_status: Some("MAYBE".to_owned()),
+                    ..Transaction::default()
+                },
+                payload: Cow::Borrowed("{}"),
+                hash: Uuid::nil(),
+            };
+            let words = record.unknown_words();
+            words.map(|(_, word)| word.to_owned()).collect::<Vec<_>>()
+        };
+        assert!(words(Kind::Payment, Status::Failed).is_empty());
+        assert_eq!(words(Kind::Other, Status::Failed), ["LOAN"]);
+        assert_eq!(words(Kind::Other, Status::Unknown), ["MAYBE", "LOAN"]);
+    }
 }

@@ -39,7 +39,6 @@ pub struct PageContext<'a> {
 }
 
 /// One page, ready to be stored.
-#[derive(Clone)]
 pub struct PageCommit<'a> {
     /// Where it comes from.
     pub context: PageContext<'a>,
