@@ -29,8 +29,8 @@ impl Reader {
             )
             .await?;
         failpoint("audit.counted");
-        // Held is asked after counted: what came in between can only make it more.
-        let held = self.store.held(&self.account.id, window).await?;
+        // Counted here after the provider did: rows stored in between can only add to it.
+        let stored = self.store.stored_count(&self.account.id, window).await?;
         let context = PageContext {
             provider: self.account.spec.code,
             window,
@@ -38,23 +38,25 @@ impl Reader {
             outside: 0,
             provider_count: Some(counted),
         };
-        self.store.close_audit(&self.lease, &context, held).await?;
-        if held.lacks(counted) {
+        self.store
+            .close_audit(&self.lease, &context, stored)
+            .await?;
+        if stored.is_short_of(counted) {
             warn!(
                 account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, records.counted = counted,
+                window.end = %span.end(), records.held = stored.rows, records.counted = counted,
                 hint = "nothing to do: the window is read again; if it comes back every day, the count is of something else: set audit = [] for the account",
                 "the provider counts more rows than are held"
             );
-        } else if held.agrees(counted) {
+        } else if stored.matches(counted) {
             debug!(
                 account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, "the provider counts what is held"
+                window.end = %span.end(), records.held = stored.rows, "the provider counts what is held"
             );
         } else {
             warn!(
                 account.id = %self.account.id, stream.name = %stream.spec.name, window.start = %span.start(),
-                window.end = %span.end(), records.held = held.rows, records.counted = counted,
+                window.end = %span.end(), records.held = stored.rows, records.counted = counted,
                 hint = "rows disappeared at the provider, or the account's filter was narrowed; ask them",
                 "the provider counts fewer rows than are held"
             );

@@ -73,8 +73,8 @@ impl Engine {
             .await
             .is_some()
         {
-            match self.store.comes_first(&self.holder).await {
-                Ok(true) => note_totals(self.fold_totals(Fold::Crowded, stop).await),
+            match self.store.is_leader(&self.holder).await {
+                Ok(true) => note_totals(self.fold_totals(Fold::Due, stop).await),
                 Ok(false) => {}
                 Err(error) => note_totals(Err(error)),
             }
@@ -109,7 +109,7 @@ impl Engine {
             .await
             .is_some()
         {
-            match self.store.comes_first(&self.holder).await {
+            match self.store.is_leader(&self.holder).await {
                 Ok(true) => {
                     note_totals(self.fold_totals(Fold::All, stop).await);
                     note(self.tidy(effort, stop).await);
@@ -123,7 +123,7 @@ impl Engine {
 
     /// The housekeeping that a sync does.
     pub(super) async fn keep_house_once(&self, stop: &CancellationToken) {
-        note_totals(self.fold_totals(Fold::Crowded, stop).await);
+        note_totals(self.fold_totals(Fold::Due, stop).await);
         let effort = Effort {
             batches: BATCHES_OF_A_SYNC,
             pause: Duration::ZERO,
@@ -172,7 +172,7 @@ impl Round<'_> {
                 let mut left = self.effort.batches;
                 let mut deleted = u64::from(BATCH);
                 while deleted == u64::from(BATCH) && self.may_go_on(&mut left).await {
-                    deleted = self.store.drop_versions(account, age, limit).await?;
+                    deleted = self.store.delete_versions(account, age, limit).await?;
                     tidied.versions += deleted;
                 }
             }
@@ -183,7 +183,7 @@ impl Round<'_> {
                 let mut left = self.effort.batches;
                 let mut deleted = u64::from(BATCH);
                 while deleted == u64::from(BATCH) && self.may_go_on(&mut left).await {
-                    deleted = self.store.drop_quarantined(account, age, limit).await?;
+                    deleted = self.store.delete_quarantined(account, age, limit).await?;
                     tidied.quarantined += deleted;
                 }
             }
@@ -218,7 +218,7 @@ impl Round<'_> {
         if self.stop.is_cancelled() {
             return Ok(0);
         }
-        let Some(letting) = self.store.let_payloads_go(account, age).await? else {
+        let Some(letting) = self.store.begin_payload_expiry(account, age).await? else {
             return Ok(0);
         };
         let mut left = self.effort.batches;
@@ -229,7 +229,7 @@ impl Round<'_> {
         {
             let dropped = self
                 .store
-                .drop_payloads(account, letting.before, &after, PAYLOADS)
+                .delete_payloads(account, letting.before, &after, PAYLOADS)
                 .await?;
             payloads += dropped.payloads;
             next = dropped.next;

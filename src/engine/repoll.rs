@@ -14,7 +14,7 @@ use super::policy::Failure;
 use super::window::Reader;
 use crate::failpoint::failpoint;
 use crate::store::page::{Item, PageCommit, PageContext, PageCounts, Then};
-use crate::store::progress::recheck::OpenRow;
+use crate::store::progress::recheck::NonFinalRow;
 use crate::store::progress::window::OpenWindow;
 use paysync_provider::{Checkpoint, PageError};
 
@@ -30,7 +30,7 @@ impl Reader {
         loop {
             let mut rows = self
                 .store
-                .open_rows(
+                .non_final_rows(
                     &self.account.id,
                     window.planned.window,
                     by_id.statuses,
@@ -58,8 +58,8 @@ impl Reader {
         &self,
         stream: &Stream,
         window: &OpenWindow,
-        rows: Vec<OpenRow>,
-        next: Option<&OpenRow>,
+        rows: Vec<NonFinalRow>,
+        next: Option<&NonFinalRow>,
     ) -> Result<PageCounts, Failure> {
         let provider = &*self.account.provider;
         let asking = self.asking(&stream.spec.name, window.planned.lane);
@@ -139,19 +139,19 @@ impl Reader {
 }
 
 /// The first row not yet asked for, as a checkpoint.
-fn checkpoint_at(row: &OpenRow) -> Checkpoint {
+fn checkpoint_at(row: &NonFinalRow) -> Checkpoint {
     Checkpoint::Date {
         next_date: row.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
         next_uid: Some(row.id.clone()),
     }
 }
 
-fn row_of(checkpoint: &Checkpoint) -> Option<OpenRow> {
+fn row_of(checkpoint: &Checkpoint) -> Option<NonFinalRow> {
     match checkpoint {
         Checkpoint::Date {
             next_date,
             next_uid: Some(id),
-        } => Some(OpenRow {
+        } => Some(NonFinalRow {
             id: id.clone(),
             created_at: next_date.parse::<DateTime<Utc>>().ok()?,
         }),
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_names_its_row() {
-        let row = OpenRow {
+        let row = NonFinalRow {
             id: "17".to_owned(),
             created_at: DateTime::from_timestamp_micros(1_704_067_200_000_001).unwrap(),
         };

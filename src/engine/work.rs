@@ -21,7 +21,7 @@ use super::progress::{ACCOUNT, Totals};
 use super::window::Reader;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::progress::window::{OpenWindow, Trouble};
+use crate::store::progress::window::{OpenWindow, WindowFailure};
 use crate::telemetry;
 use crate::transport::retry;
 use paysync_provider::redact::Taken;
@@ -264,7 +264,7 @@ async fn after_failure(
         _ => stream.spec.name.as_str(),
     };
     let told = account.progress.trouble(subject, &message, hint);
-    let trouble = Trouble {
+    let trouble = WindowFailure {
         error: &message,
         hint,
         pause,

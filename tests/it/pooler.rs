@@ -243,7 +243,7 @@ async fn prepared_statements_through_a_pooler_that_keeps_none_are_refused_with_a
         let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
         assert_eq!(ran.status.code(), Some(1), "{command}: {told}");
         for part in [
-            "a pooler in transaction mode is between",
+            "a pooler in transaction mode does not keep prepared statements",
             "set database.prepared_statements = false",
         ] {
             assert!(told.contains(part), "{command}: {told}");

@@ -24,7 +24,7 @@ pub struct OpenWindow {
     pub stream: String,
     /// The window, its lane and tier.
     pub planned: Planned,
-    /// Where its next page starts.
+    /// Where the next page starts.
     pub checkpoint: Option<Checkpoint>,
     /// Pages stored already.
     pub pages: i64,
@@ -38,12 +38,12 @@ pub struct OpenWindow {
 
 /// Why reading a window failed, for the ledger and for operators.
 #[derive(Debug, Clone, Copy)]
-pub struct Trouble<'a> {
+pub struct WindowFailure<'a> {
     /// What happened.
     pub error: &'a str,
     /// What an operator can do.
     pub hint: &'a str,
-    /// How long to leave the window alone.
+    /// How long to wait before the next attempt.
     pub pause: Duration,
     /// Whether to read the window again from its first page.
     pub restart: bool,
@@ -64,7 +64,7 @@ impl Store {
         .fetch_all(self.once())
         .await?;
         let open = rows.into_iter().filter_map(|row| {
-            // The table's checks leave no other words and no empty windows.
+            // The table's CHECKs allow no other word and no empty window.
             let window = Window::new(row.window_start, row.window_end)?;
             let lane = Lane::from_word(&row.lane)?;
             Some(OpenWindow {
@@ -85,12 +85,12 @@ impl Store {
         Ok(open.collect())
     }
 
-    /// Notes that reading a window failed, on the window and on its stream.
+    /// Records a failure on the window and on its stream.
     pub async fn fail_window(
         &self,
         lease: &Lease,
         window_id: i64,
-        trouble: Trouble<'_>,
+        failure: WindowFailure<'_>,
     ) -> Result<(), StoreError> {
         failpoint("fail_window.before");
         sqlx::query!(
@@ -115,10 +115,10 @@ impl Store {
             lease.account_id,
             lease.token,
             window_id,
-            trouble.error,
-            trouble.hint,
-            i64::try_from(trouble.pause.as_millis()).unwrap_or(i64::MAX),
-            trouble.restart,
+            failure.error,
+            failure.hint,
+            i64::try_from(failure.pause.as_millis()).unwrap_or(i64::MAX),
+            failure.restart,
         )
         .execute(self.once())
         .await?;
@@ -127,7 +127,10 @@ impl Store {
     }
 }
 
-/// Moves the window: checkpoint and counts, and its outcome with the coverage. Proves the lease.
+/// Moves a window on: its checkpoint and counts, and with its outcome the coverage.
+///
+/// # Errors
+/// [`StoreError::LeaseLost`] or [`StoreError::WindowGone`] if this process may not move it any more.
 pub(crate) async fn move_window(
     connection: &mut Work<'_>,
     lease: &Lease,
@@ -150,10 +153,10 @@ pub(crate) async fn move_window(
     let proof = sqlx::query!(
         r#"
         WITH lease AS (
-            -- Shared among this process's windows; a takeover has to wait for the commit.
+            -- Shared by this process's windows; a takeover waits for the commit.
             SELECT account_id FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE
         ), stream AS (
-            -- The closings of a stream queue here: closed_at tells in which order coverage grew and shrank.
+            -- The windows of a stream close one after another: closed_at is the order in which coverage changed.
             SELECT FROM paysync.streams JOIN lease USING (account_id)
             WHERE streams.stream = $18 AND $5::text IS NOT NULL
             FOR NO KEY UPDATE OF streams
