@@ -104,7 +104,7 @@ async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
     for account in chosen {
         let ids = store.rows_of_person(&account, &args.customer).await?;
         all.push(Found {
-            counts: store.foresee_erasing(&account, &ids).await?,
+            counts: store.preview_erase(&account, &ids).await?,
             mentions: store.other_mentions(&account, &args.customer, &ids).await?,
             account,
             ids,

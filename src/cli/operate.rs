@@ -8,7 +8,7 @@ use super::output::{duration, grouped};
 use super::{OneArgs, ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
-use crate::store::progress::stream::Forgotten;
+use crate::store::progress::stream::ForgetPreview;
 use paysync_provider::model::Window;
 
 pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool> {
@@ -105,7 +105,7 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
     let stream = args.stream.as_deref();
     let forgotten = app
         .store
-        .foresee_forgetting(&args.account, stream, span)
+        .preview_forget(&args.account, stream, span)
         .await?;
     if !json {
         for line in preview(&args.account, span, &forgotten) {
@@ -139,11 +139,11 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
 }
 
 /// What would be forgotten, a line per stream.
-fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> {
+fn preview(account: &str, span: Window, forgotten: &[ForgetPreview]) -> Vec<String> {
     if forgotten.is_empty() {
         return vec![format!("{account}: nothing of {span} has been read")];
     }
-    let line = |stream: &Forgotten| {
+    let line = |stream: &ForgetPreview| {
         let cost = match (stream.rows, stream.requests) {
             (Some(rows), Some(requests)) => format!(
                 "about {} rows to read again, in {} requests or so",
@@ -176,7 +176,7 @@ mod tests {
             "2026-01-02T00:00:00Z".parse().unwrap(),
         )
         .unwrap();
-        let stream = |rows| Forgotten {
+        let stream = |rows| ForgetPreview {
             stream: "created".to_owned(),
             seconds: 7200,
             open_windows: 1,

@@ -7,7 +7,7 @@ use super::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::inspect::row_history::{self, ReplacedVersion, RowHistory};
-use crate::store::inspect::row_history::Sighting;
+use crate::store::inspect::row_history::CandidateWindow;
 use paysync_provider::wire::one_line;
 
 /// Windows shown; JSON has them all.
@@ -159,7 +159,7 @@ fn replacement(version: &ReplacedVersion) -> String {
     format!("{from} to {until}, by {}: {changes}", version.by)
 }
 
-fn cells(window: &Sighting) -> Vec<String> {
+fn cells(window: &CandidateWindow) -> Vec<String> {
     vec![
         window.stream.clone(),
         window.lane.clone(),

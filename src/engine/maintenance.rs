@@ -97,7 +97,7 @@ pub(super) async fn run_maintenance(
             .is_some()
         {
             match store.is_leader(holder).await {
-                Ok(true) => log_totals(fold_totals(store, Fold::Crowded, stop).await),
+                Ok(true) => log_totals(fold_totals(store, Fold::Due, stop).await),
                 Ok(false) => {}
                 Err(error) => log_failure(&error),
             }
@@ -108,7 +108,7 @@ pub(super) async fn run_maintenance(
 
 /// The maintenance at the end of a sync.
 pub(super) async fn run_after_sync(store: &Store, retention: Retention, stop: &CancellationToken) {
-    log_totals(fold_totals(store, Fold::Crowded, stop).await);
+    log_totals(fold_totals(store, Fold::Due, stop).await);
     let budget = Budget {
         batches: BATCHES_OF_A_SYNC,
         pause: Duration::ZERO,
@@ -159,14 +159,14 @@ pub async fn run_round(
     accounts.dedup();
     for account in accounts {
         if let Some(age) = retention.history {
-            let delete = || store.drop_versions(account, age, limit);
+            let delete = || store.delete_versions(account, age, limit);
             report.versions += round.delete(delete).await?;
         }
         if let Some(age) = retention.raw {
             report.payloads += round.delete_payloads(account, age).await?;
         }
         if let Some(age) = retention.quarantine {
-            let delete = || store.drop_quarantined(account, age, limit);
+            let delete = || store.delete_quarantined(account, age, limit);
             report.quarantined += round.delete(delete).await?;
         }
     }
@@ -224,18 +224,18 @@ impl Round<'_> {
         if self.stop.is_cancelled() {
             return Ok(0);
         }
-        let Some(letting) = self.store.let_payloads_go(account, age).await? else {
+        let Some(expiry) = self.store.begin_payload_expiry(account, age).await? else {
             return Ok(0);
         };
         let mut left = self.budget.batches;
         let mut payloads = 0;
-        let mut next = Some(letting.after);
+        let mut next = Some(expiry.after);
         while let Some(after) = next
             && self.may_go_on(&mut left).await
         {
             let dropped = self
                 .store
-                .drop_payloads(account, letting.before, &after, PAYLOADS)
+                .delete_payloads(account, expiry.before, &after, PAYLOADS)
                 .await?;
             payloads += dropped.payloads;
             next = dropped.next;

@@ -9,9 +9,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::engine::account::Account;
-use crate::store::quarantine::Kept;
-use crate::store::replay::quarantine::{Emptied, Retried};
-use crate::store::replay::{Correction, Stored};
+use crate::store::quarantine::QuarantinedItem;
+use crate::store::replay::quarantine::{Retried, RetryOutcome};
+use crate::store::replay::{Correction, StoredRow};
 use crate::store::{Store, StoreError};
 use paysync_provider::item::{INVALID_UTF8, ItemContext, Record, Rejected, record};
 use paysync_provider::model::{Difference, Transaction, differences};
@@ -37,7 +37,7 @@ pub struct Replayed {
     /// Items in quarantine tried again.
     pub retried: u64,
     /// What became of them.
-    pub quarantine: Emptied,
+    pub quarantine: RetryOutcome,
     /// The first of the changed rows.
     pub changes: Vec<Change>,
     /// The first of the unreadable ones.
@@ -106,17 +106,17 @@ pub async fn replay(
         after = (last.stream.clone(), last.hash);
         let items: Vec<Retried<'_>> = batch
             .iter()
-            .map(|kept| Retried {
-                kept,
-                outcome: retry(account, kept),
+            .map(|item| Retried {
+                item,
+                outcome: retry(account, item),
             })
             .collect();
         replayed.retried += u64::try_from(items.len()).unwrap_or(u64::MAX);
         replayed.quarantine += if dry_run {
-            store.foresee_emptying(&account.id, &items).await?
+            store.preview_retry(&account.id, &items).await?
         } else {
             store
-                .empty_quarantine(&account.id, account.spec.code, &items)
+                .retry_quarantine(&account.id, account.spec.code, &items)
                 .await?
         };
         progress(&replayed);
@@ -126,7 +126,7 @@ pub async fn replay(
 
 impl Replayed {
     /// Reads a batch of rows again, and returns the corrections.
-    fn read_again(&mut self, account: &Account, batch: Vec<Stored>) -> Vec<Correction> {
+    fn read_again(&mut self, account: &Account, batch: Vec<StoredRow>) -> Vec<Correction> {
         let mut corrections = Vec::new();
         for stored in batch {
             self.read += 1;
@@ -180,7 +180,7 @@ fn normalize(account: &Account, payload: &str) -> Result<Transaction, (&'static 
 }
 
 /// What today's code makes of an item in quarantine; bytes that are lost stay lost.
-fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Rejected<'a>> {
+fn retry<'a>(account: &Account, kept: &'a QuarantinedItem) -> Result<Record<'a>, Rejected<'a>> {
     let item: &RawValue = serde_json::from_str(&kept.payload).map_err(|error| {
         let (reason, detail) = not_json(&error);
         Rejected {

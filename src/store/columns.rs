@@ -67,7 +67,7 @@ pub(super) fn bind<'q>(
 /// Reads a row that begins with all columns, in the order of [`names`].
 ///
 /// # Errors
-/// Also if it has a word that this program does not know: a newer one wrote it.
+/// Also if a newer version of paysync wrote a word that this one does not know.
 pub(super) fn read(row: &PgRow) -> Result<Transaction, sqlx::Error> {
     let mut transaction = Transaction::default();
     for (index, column) in Transaction::COLUMNS.iter().enumerate() {

@@ -21,7 +21,7 @@ use paysync::plan::{Lane, Pass, Plan, Planned};
 use paysync::store::account::Lease;
 use paysync::store::page::{CommittedPage, PageCommit, PageContext, PageCounts, WindowTransition};
 use paysync::store::progress::stream::{NewStream, StreamState};
-use paysync::store::progress::window::{OpenWindow, Trouble};
+use paysync::store::progress::window::{OpenWindow, WindowFailure};
 use paysync::store::{Store, StoreError};
 use paysync_provider::item::{PageItems, PreparedItem, Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
@@ -492,8 +492,8 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     );
 }
 
-fn trouble() -> Trouble<'static> {
-    Trouble {
+fn trouble() -> WindowFailure<'static> {
+    WindowFailure {
         error: "broken",
         hint: "mend it",
         pause: Duration::from_mins(1),
@@ -660,7 +660,7 @@ async fn what_looks_again_proves_no_coverage(pool: PgPool) {
             provider_count: Some(counted),
             ..page(&audit, vec![], close()).context
         };
-        let held = store.held(ACCOUNT, &audit).await.unwrap();
+        let held = store.stored_count(ACCOUNT, &audit).await.unwrap();
         assert_eq!((held.rows, held.at_end), (0, 0));
         store.close_audit(&lease, &context, held).await.unwrap();
         let progress = state(&store).await.progress;
@@ -675,7 +675,7 @@ async fn what_looks_again_proves_no_coverage(pool: PgPool) {
 async fn a_pass_that_is_given_up_keeps_nothing_waiting(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let repoll = open_again(&store, &lease, Lane::Repoll, 0, 24).await;
-    let trouble = Trouble {
+    let trouble = WindowFailure {
         error: "status 404: no such path",
         hint: "set repoll = []",
         pause: Duration::ZERO,

@@ -9,7 +9,7 @@ use crate::engine::progress::ACCOUNT;
 use crate::engine::read::context::ReadContext;
 use crate::plan::Lane;
 use crate::store::StoreError;
-use crate::store::progress::window::{OpenWindow, Trouble};
+use crate::store::progress::window::{OpenWindow, WindowFailure};
 use crate::transport::retry;
 
 /// Reads of a window whose rows move between its pages that are repeated at once.
@@ -130,7 +130,7 @@ pub(super) async fn on_failure(
     };
     let progress = &context.account.progress;
     let due = progress.record_failure(subject, &message, hint);
-    let trouble = Trouble {
+    let trouble = WindowFailure {
         error: &message,
         hint,
         pause: reaction.pause,

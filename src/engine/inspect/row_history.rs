@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::engine::account::{Account, Stream};
-use crate::store::inspect::row_history::{Held, Place, Sighting, Version};
+use crate::store::inspect::row_history::{CandidateWindow, QuarantineSummary, StreamSpan, Version};
 use crate::store::{Store, StoreError};
 use paysync_provider::Axis;
 
@@ -38,9 +38,9 @@ pub struct RowHistory {
     /// The versions that were replaced, oldest first.
     pub versions: Vec<ReplacedVersion>,
     /// The windows that can have read it, newest first.
-    pub windows: Vec<Sighting>,
+    pub windows: Vec<CandidateWindow>,
     /// Items in quarantine that show its id.
-    pub quarantine: Vec<Held>,
+    pub quarantine: Vec<QuarantineSummary>,
     /// How to read its payload; none where there is none.
     pub payload: Option<String>,
     /// Why a row has no payload.
@@ -83,22 +83,24 @@ pub async fn load(
     for version in &mut versions {
         in_utc(&mut version.columns);
     }
-    let quarantine = store.held_back(&account.id, id).await?;
+    let quarantine = store.quarantine_of(&account.id, id).await?;
     if versions.is_empty() && quarantine.is_empty() {
         return Ok(None);
     }
-    let mut places: BTreeSet<Place> = account
+    let mut places: BTreeSet<StreamSpan> = account
         .streams
         .iter()
         .flat_map(|stream| versions.iter().flat_map(|version| places(stream, version)))
         .collect();
-    places.extend(quarantine.iter().map(|held| Place {
+    places.extend(quarantine.iter().map(|held| StreamSpan {
         stream: held.stream.clone(),
         from: held.window_start,
         to: held.window_end,
     }));
-    let places: Vec<Place> = places.into_iter().collect();
-    let windows = store.sightings(&account.id, &places, MAX_WINDOWS).await?;
+    let places: Vec<StreamSpan> = places.into_iter().collect();
+    let windows = store
+        .candidate_windows(&account.id, &places, MAX_WINDOWS)
+        .await?;
     let row = versions
         .last()
         .filter(|version| version.valid_to.is_none())
@@ -125,7 +127,7 @@ pub async fn load(
 }
 
 /// The times at which a window of the stream can have read a version.
-fn places(stream: &Stream, version: &Version) -> Vec<Place> {
+fn places(stream: &Stream, version: &Version) -> Vec<StreamSpan> {
     let columns: &[&str] = match stream.spec.axis.map(|shown| shown.axis) {
         Some(Axis::Created) => &["created_at"],
         Some(Axis::Updated | Axis::Corrected) => &["updated_at"],
@@ -139,7 +141,7 @@ fn places(stream: &Stream, version: &Version) -> Vec<Place> {
         let text = version.columns.get(*column)?.as_str()?;
         DateTime::parse_from_rfc3339(text).ok()
     };
-    let place = |at: DateTime<chrono::FixedOffset>| Place {
+    let place = |at: DateTime<chrono::FixedOffset>| StreamSpan {
         stream: stream.spec.name.clone(),
         from: at.to_utc() - slack,
         to: at.to_utc() + slack,

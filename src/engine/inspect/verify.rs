@@ -244,7 +244,7 @@ impl Payloads {
     fn see(&mut self, payload: Payload<'_>) {
         self.seen += 1;
         let fault = match payload.text {
-            None if payload.is_let_go => {
+            None if payload.may_be_missing => {
                 self.expired += 1;
                 return;
             }

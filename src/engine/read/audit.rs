@@ -31,7 +31,7 @@ pub(crate) async fn audit_window(
         .await?;
     failpoint("audit.counted");
     // Rows are counted here after the provider counted them: what came in between can only make it more.
-    let held = context.store.held(&account.id, window).await?;
+    let stored = context.store.stored_count(&account.id, window).await?;
     let page = PageContext {
         provider_code: account.spec.code,
         window,
@@ -41,26 +41,26 @@ pub(crate) async fn audit_window(
     };
     context
         .store
-        .close_audit(&context.lease, &page, held)
+        .close_audit(&context.lease, &page, stored)
         .await?;
-    if held.lacks(counted) {
+    if stored.is_short_of(counted) {
         warn!(
-            records.held = held.rows,
+            records.held = stored.rows,
             records.counted = counted,
             hint = "nothing to do: the window is read again; if this line returns every day, the provider counts something else: set audit = [] for the account",
-            "the provider counts more rows than are held"
+            "the provider counts more rows than are stored"
         );
-    } else if held.agrees(counted) {
+    } else if stored.matches(counted) {
         debug!(
-            records.held = held.rows,
-            "the provider counts as many rows as are held"
+            records.held = stored.rows,
+            "the provider counts as many rows as are stored"
         );
     } else {
         warn!(
-            records.held = held.rows,
+            records.held = stored.rows,
             records.counted = counted,
             hint = "ask the provider: rows disappeared there, or the account's filter was narrowed",
-            "the provider counts fewer rows than are held"
+            "the provider counts fewer rows than are stored"
         );
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::engine::read::observer;
 use crate::engine::read::request::{Fetched, RequestContext};
 use crate::failpoint::failpoint;
 use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
-use crate::store::progress::recheck::OpenRow;
+use crate::store::progress::recheck::NonFinalRow;
 use crate::store::progress::window::OpenWindow;
 use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Checkpoint, PageError};
@@ -32,7 +32,7 @@ pub(crate) async fn repoll_window(
     loop {
         let mut rows = context
             .store
-            .open_rows(
+            .non_final_rows(
                 &account.id,
                 window.planned.window,
                 by_id.statuses,
@@ -59,8 +59,8 @@ pub(crate) async fn repoll_window(
 async fn repoll_rows(
     context: &ReadContext,
     window: &OpenWindow,
-    rows: &[OpenRow],
-    next: Option<&OpenRow>,
+    rows: &[NonFinalRow],
+    next: Option<&NonFinalRow>,
 ) -> Result<PageCounts, Failure> {
     let account = &context.account;
     let provider = &*account.provider;
@@ -137,7 +137,7 @@ async fn repoll_rows(
 }
 
 /// The first row not yet requested, as a checkpoint.
-fn checkpoint_at(row: &OpenRow) -> Checkpoint {
+fn checkpoint_at(row: &NonFinalRow) -> Checkpoint {
     Checkpoint::Row {
         row_id: row.id.clone(),
         created_at: row.created_at,
@@ -145,9 +145,9 @@ fn checkpoint_at(row: &OpenRow) -> Checkpoint {
 }
 
 /// The row of a checkpoint. A window with one of an older version of paysync starts from its first row.
-fn row_of(checkpoint: &Checkpoint) -> Option<OpenRow> {
+fn row_of(checkpoint: &Checkpoint) -> Option<NonFinalRow> {
     match checkpoint {
-        Checkpoint::Row { row_id, created_at } => Some(OpenRow {
+        Checkpoint::Row { row_id, created_at } => Some(NonFinalRow {
             id: row_id.clone(),
             created_at: *created_at,
         }),
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_stored_checkpoint_names_its_row() {
-        let row = OpenRow {
+        let row = NonFinalRow {
             id: "17".to_owned(),
             created_at: DateTime::from_timestamp_micros(1_704_067_200_000_001).unwrap(),
         };

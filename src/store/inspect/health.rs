@@ -1,4 +1,4 @@
-//! How each stream is doing, for `status` and the HTTP port.
+//! The health of streams, for `paysync status` and the HTTP port. Reads only.
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::types::PgRange;
@@ -7,7 +7,7 @@ use crate::store::progress::range;
 use crate::store::{Store, StoreError};
 use paysync_provider::model::IntervalSet;
 
-/// A row of the view `sync_health`, with the account's own state.
+/// A row of the view `sync_health`, with the state of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamHealth {
     /// The account.
@@ -26,23 +26,23 @@ pub struct StreamHealth {
     pub covered_until: Option<DateTime<Utc>>,
     /// Now minus `covered_until`.
     pub lag_seconds: i64,
-    /// How large `lag_seconds` may rightly be.
+    /// How large `lag_seconds` may be.
     pub expected_lag_seconds: i64,
-    /// Time wanted and neither covered nor being read.
+    /// Seconds of wanted time that is neither covered nor being read.
     pub gap_seconds: i64,
-    /// Windows being read.
+    /// Open windows.
     pub open_windows: i64,
-    /// Those of them that fill older gaps.
+    /// Open windows that fill older gaps.
     pub backfill_windows: i64,
     /// Items in quarantine.
     pub quarantined_items: i64,
-    /// Stopped by an operator.
+    /// Whether an operator paused the account.
     pub paused: bool,
-    /// Why it waits for an operator.
+    /// Why the stream or its account waits for an operator.
     pub suspended_reason: Option<String>,
-    /// What last went wrong.
+    /// The last error.
     pub last_error: Option<String>,
-    /// What to do about it.
+    /// What an operator can do about it.
     pub hint: Option<String>,
 }
 
@@ -74,29 +74,29 @@ impl Store {
     }
 }
 
-/// What of a stream's time is read and being read.
+/// The covered time of a stream, and the time being read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamCoverage {
     /// The account.
     pub account_id: String,
     /// The stream.
     pub stream: String,
-    /// What closed windows have covered.
+    /// The coverage.
     pub covered: IntervalSet,
-    /// Windows that are being read to fill gaps.
+    /// The open windows that fill gaps.
     pub filling: IntervalSet,
-    /// Seconds of older history that windows closed in the last ten minutes have covered.
+    /// Seconds of older history that were covered in the last ten minutes.
     pub recent_seconds: i64,
 }
 
-/// What was read in one minute.
+/// The items read in one minute.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Minute {
     /// Its start.
     pub minute: DateTime<Utc>,
-    /// Items of the windows that closed in it.
+    /// Items of the windows that closed in the minute.
     pub items: i64,
-    /// Those that were new or different.
+    /// Items that were inserted or updated.
     pub written: i64,
 }
 
@@ -109,7 +109,7 @@ pub struct QuarantineReason {
     pub stream: String,
     /// Why, one word.
     pub reason: String,
-    /// Why, in words; of the item seen last.
+    /// Why, in words, of the item seen last.
     pub detail: String,
     /// How many.
     pub items: i64,
@@ -151,7 +151,7 @@ impl Store {
         Ok(rows.collect())
     }
 
-    /// What was read in each minute of the last hour, oldest first; minutes without news are there too.
+    /// The items read in each minute of the last hour, oldest first, including minutes without any.
     pub async fn last_hour(&self) -> Result<Vec<Minute>, StoreError> {
         let minutes = sqlx::query_as!(
             Minute,
@@ -170,7 +170,7 @@ impl Store {
         Ok(minutes)
     }
 
-    /// Why items are in quarantine, the most recent reasons first; no payloads.
+    /// Why items are in quarantine, the most recent reasons first; without payloads.
     pub async fn quarantine_reasons(&self) -> Result<Vec<QuarantineReason>, StoreError> {
         let reasons = sqlx::query_as!(
             QuarantineReason,

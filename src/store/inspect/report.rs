@@ -1,4 +1,4 @@
-//! What is held of an account and a time, and what proves it, for `paysync report`.
+//! Sums and proofs for an account and a time, for `paysync report`. Reads only.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -19,13 +19,13 @@ pub struct Total {
     pub status: String,
     /// How many.
     pub transactions: i64,
-    /// Sum of their amounts in major units, exact; of successful ones what was really paid; none if one is not known.
+    /// Exact sum of their amounts in major units, of successful rows the paid amounts; none if an amount is unknown.
     pub amount: Option<String>,
 }
 
-/// What a window proves: it was read, or the provider counted it.
+/// A closed window: proof that it was read, or that the provider counted it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Evidence {
+pub struct ClosedWindow {
     /// Number of the window.
     pub window_id: i64,
     /// The stream.
@@ -38,17 +38,17 @@ pub struct Evidence {
     pub window_end: DateTime<Utc>,
     /// When it was read to its end.
     pub closed_at: DateTime<Utc>,
-    /// Items that it brought; of an audit the rows held then.
+    /// Items that it brought; of an audit, the rows stored at that time.
     pub items: i64,
-    /// What the provider counted.
+    /// The provider's own count.
     pub provider_count: Option<i64>,
-    /// Of an audit: the provider's count less the rows held then. Positive: something is missing here.
+    /// Of an audit: the provider's count minus the rows stored at that time; if positive, rows are missing here.
     pub difference: Option<i64>,
-    /// Of an audit: whether the question is still open.
+    /// Of an audit: whether its doubt is unresolved.
     pub is_open: bool,
 }
 
-/// A part of the time that was not read.
+/// An interval that was not read.
 #[derive(Debug, Clone, Serialize)]
 pub struct Gap {
     /// The stream.
@@ -60,7 +60,7 @@ pub struct Gap {
 }
 
 impl Store {
-    /// Sums of the rows made in a time, by day, currency, kind and status; test rows are left out.
+    /// Sums of the rows created in a span, by day, currency, kind and status, without test rows.
     pub async fn totals(&self, account_id: &str, span: Window) -> Result<Vec<Total>, StoreError> {
         let totals = sqlx::query_as!(
             Total,
@@ -84,19 +84,18 @@ impl Store {
         Ok(totals)
     }
 
-    /// The closed windows of the history streams that touch a time: those of the ledger that are not
-    /// folded yet.
-    pub async fn proofs(
+    /// The closed windows of the history streams that touch a span, if they are not folded yet.
+    pub async fn closed_windows(
         &self,
         account_id: &str,
         span: Window,
-    ) -> Result<Vec<Evidence>, StoreError> {
+    ) -> Result<Vec<ClosedWindow>, StoreError> {
         let evidence = sqlx::query_as!(
-            Evidence,
+            ClosedWindow,
             r#"
             SELECT windows.window_id, windows.stream, windows.lane, windows.window_start, windows.window_end,
                    windows.closed_at AS "closed_at!", windows.items, windows.provider_count,
-                   -- Whether the provider counts the very end of a window is not known: rows of that second excuse it.
+                   -- The provider may count the very end of a window: rows of that second account for a larger count.
                    CASE WHEN windows.lane <> 'audit' THEN NULL
                         WHEN windows.provider_count < windows.items THEN windows.provider_count - windows.items
                         ELSE greatest(0, windows.provider_count - windows.items - windows.outside)
@@ -121,7 +120,7 @@ impl Store {
         Ok(evidence)
     }
 
-    /// The parts of a time that no history stream of the account has covered.
+    /// The intervals of a span that a history stream of the account has not covered.
     pub async fn uncovered(&self, account_id: &str, span: Window) -> Result<Vec<Gap>, StoreError> {
         let gaps = sqlx::query_as!(
             Gap,

@@ -1,4 +1,4 @@
-//! What is stored of one row's life, for `paysync why`.
+//! The history of one row, for `paysync why`. Reads only.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -7,20 +7,20 @@ use sqlx::types::Json;
 
 use crate::store::{Store, StoreError};
 
-/// A version of a row: the one that holds, or one that was replaced.
+/// A version of a row: the current one or a replaced one.
 #[derive(Debug, Clone)]
 pub struct Version {
     /// When it was stored.
     pub valid_from: DateTime<Utc>,
-    /// When it was replaced; none for the one that holds.
+    /// When it was replaced; none for the current version.
     pub valid_to: Option<DateTime<Utc>>,
-    /// All columns in the table's order, as text or null: amounts stay exact.
+    /// All columns in the table's order, as text or null, so that amounts stay exact.
     pub columns: Map<String, Value>,
 }
 
-/// A span of a stream in which a row has, or had, its place.
+/// A span of a stream that contains a row, or contained it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct StreamSpan {
     /// The stream.
     pub stream: String,
     /// First instant.
@@ -29,9 +29,9 @@ pub struct Place {
     pub to: DateTime<Utc>,
 }
 
-/// A window of the ledger.
+/// A window of the ledger that may have read a row.
 #[derive(Debug, Clone, Serialize)]
-pub struct Sighting {
+pub struct CandidateWindow {
     /// The stream.
     pub stream: String,
     /// Number of the window.
@@ -56,7 +56,7 @@ pub struct Sighting {
     pub inserted: i64,
     /// Items that replaced an older version.
     pub updated: i64,
-    /// Items that were stored already, just so.
+    /// Items that were stored already, unchanged.
     pub unchanged: i64,
     /// Items older than the version stored.
     pub stale: i64,
@@ -66,38 +66,38 @@ pub struct Sighting {
     pub quarantined: i64,
     /// The provider's own count.
     pub provider_count: Option<i64>,
-    /// Why reading it last failed, or what an audit found.
+    /// Its last error, or what an audit found.
     pub error: Option<String>,
 }
 
 /// An item in quarantine, without its payload.
 #[derive(Debug, Clone, Serialize)]
-pub struct Held {
-    /// The stream it was met in.
+pub struct QuarantineSummary {
+    /// The stream that brought it.
     pub stream: String,
     /// Why, one word.
     pub reason: String,
     /// Why, in words.
     pub detail: String,
-    /// Start of the window it was last met in.
+    /// Start of the window that last brought it.
     pub window_start: DateTime<Utc>,
     /// End of that window.
     pub window_end: DateTime<Utc>,
-    /// How often it was met.
+    /// How often it was seen.
     pub times_seen: i64,
-    /// When it was first met.
+    /// When it was first seen.
     pub first_seen_at: DateTime<Utc>,
-    /// When it was last met.
+    /// When it was last seen.
     pub last_seen_at: DateTime<Utc>,
 }
 
 impl Store {
-    /// All versions of a row, oldest first, the one that holds last; none if it was never stored.
+    /// All versions of a row, oldest first, the current one last; empty if it was never stored.
     pub async fn versions(&self, account_id: &str, id: &str) -> Result<Vec<Version>, StoreError> {
         let rows = sqlx::query!(
             r#"
             SELECT valid_from AS "valid_from!", valid_to,
-                   -- Each value as text: an amount as a JSON number would lose its digits on the way.
+                   -- Each value as text: an amount would lose digits as a JSON number.
                    (SELECT json_object_agg(key, value) FROM json_each_text(version))
                        AS "columns!: Json<Map<String, Value>>"
             FROM (
@@ -124,7 +124,7 @@ impl Store {
         Ok(versions.collect())
     }
 
-    /// Whether the payload of a row is there.
+    /// Whether the payload of a row is stored.
     pub async fn has_payload(&self, account_id: &str, id: &str) -> Result<bool, StoreError> {
         let held = sqlx::query_scalar!(
             r#"
@@ -140,18 +140,18 @@ impl Store {
         Ok(held)
     }
 
-    /// The windows of the ledger that touch one of these places, newest first, at most `limit`.
-    pub async fn sightings(
+    /// The windows of the ledger that touch one of these spans, newest first, at most `limit`.
+    pub async fn candidate_windows(
         &self,
         account_id: &str,
-        places: &[Place],
+        places: &[StreamSpan],
         limit: i64,
-    ) -> Result<Vec<Sighting>, StoreError> {
+    ) -> Result<Vec<CandidateWindow>, StoreError> {
         let streams: Vec<String> = places.iter().map(|place| place.stream.clone()).collect();
         let (from, to): (Vec<_>, Vec<_>) =
             places.iter().map(|place| (place.from, place.to)).unzip();
         let windows = sqlx::query_as!(
-            Sighting,
+            CandidateWindow,
             r#"
             SELECT stream, window_id, lane, window_start, window_end, outcome, opened_at, closed_at, pages, items,
                    inserted, updated, unchanged, stale, duplicate, quarantined, provider_count, error
@@ -159,7 +159,7 @@ impl Store {
             WHERE account_id = $1
               AND EXISTS (
                   SELECT FROM UNNEST($2::text[], $3::timestamptz[], $4::timestamptz[]) AS place(stream, first, last)
-                  -- Both bounds: requests send them as they are.
+                  -- Both bounds are inclusive, as requests send them.
                   WHERE place.stream = windows.stream AND window_start <= place.last AND window_end >= place.first
               )
             ORDER BY opened_at DESC, window_id DESC
@@ -176,10 +176,14 @@ impl Store {
         Ok(windows)
     }
 
-    /// The items in quarantine that show this id, those met last first.
-    pub async fn held_back(&self, account_id: &str, id: &str) -> Result<Vec<Held>, StoreError> {
+    /// The items in quarantine with this id, those seen last first.
+    pub async fn quarantine_of(
+        &self,
+        account_id: &str,
+        id: &str,
+    ) -> Result<Vec<QuarantineSummary>, StoreError> {
         let held = sqlx::query_as!(
-            Held,
+            QuarantineSummary,
             r#"
             SELECT stream, reason, detail, window_start, window_end, times_seen, first_seen_at, last_seen_at
             FROM paysync.quarantine

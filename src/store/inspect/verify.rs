@@ -1,4 +1,4 @@
-//! What the database holds as proof: the ledger beside the rows. Reads only.
+//! The evidence for `paysync verify`: the ledger beside the rows. Reads only.
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
@@ -7,53 +7,53 @@ use uuid::Uuid;
 use crate::store::pool::DbWork;
 use crate::store::{Store, StoreError};
 
-/// What one instant of the database says of an account.
+/// The evidence about an account, all from one snapshot of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// Its streams, by name.
     pub streams: Vec<StreamEvidence>,
-    /// What the ledger says was stored.
+    /// What the ledger says.
     pub ledger: LedgerEvidence,
     /// Rows in `transactions`.
     pub rows: i64,
-    /// Payloads whose row is gone: how many.
+    /// Payloads whose row is gone.
     pub orphans: i64,
-    /// The id of one of them.
+    /// The id of one of these payloads.
     pub orphan: Option<String>,
-    /// Audits that found fewer rows than the provider counts, and that nothing has answered since.
+    /// Audits that found fewer rows than the provider counts, if nothing has resolved them since.
     pub doubts: Vec<Doubt>,
     /// Items in quarantine.
     pub quarantined: i64,
-    /// Whether a process works on the account.
+    /// Whether a process holds the lease on the account.
     pub leased: bool,
 }
 
-/// What is known of a stream.
+/// The evidence about a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamEvidence {
     /// Its name.
     pub stream: String,
-    /// What it says it has read.
+    /// Its coverage.
     pub covered: Extent,
-    /// What of that no window has read to its end, neither one of the ledger nor a folded one.
+    /// The part of the coverage that no closed window has read, neither one of the ledger nor a folded one.
     pub unread: Extent,
-    /// What is wanted and neither covered nor being read.
+    /// Wanted time that is neither covered nor being read.
     pub gaps: Extent,
-    /// Whether there is history to read and nothing of it has been tried yet.
+    /// Whether there is history to read and no attempt has been made yet.
     pub untried: bool,
-    /// Windows being read.
+    /// Open windows.
     pub open: i64,
 }
 
-/// How many intervals there are, and what they lie between: told by the database itself, which may
-/// hold bounds that paysync never writes.
+/// The number of intervals and the span around them. PostgreSQL computes both: stored ranges may have
+/// bounds that paysync never writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// Intervals.
     pub intervals: i64,
-    /// Start of the first; none if there is none, or it has no start.
+    /// Start of the first; none if there is no interval, or it has no start.
     pub from: Option<DateTime<Utc>>,
-    /// End of the last; none if there is none, or it has no end.
+    /// End of the last; none if there is no interval, or it has no end.
     pub to: Option<DateTime<Utc>>,
 }
 
@@ -62,13 +62,13 @@ pub struct Extent {
 pub struct LedgerEvidence {
     /// Windows, folded ones among them.
     pub windows: i64,
-    /// Items that were new.
+    /// Items that were inserted.
     pub inserted: i64,
     /// Windows and folded days whose counts do not add up.
     pub wrong: i64,
 }
 
-/// An audit that nothing has answered.
+/// An unresolved audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
     /// The stream.
@@ -77,7 +77,7 @@ pub struct Doubt {
     pub from: DateTime<Utc>,
     /// First instant after those counted.
     pub to: DateTime<Utc>,
-    /// Rows held then.
+    /// Rows stored at that time.
     pub held: i64,
     /// Rows the provider counted.
     pub counted: i64,
@@ -92,14 +92,14 @@ pub struct Payload<'a> {
     pub hash: Uuid,
     /// The payload; none if there is none.
     pub text: Option<&'a str>,
-    /// Whether it may rightly be missing: let go by retention, or erased.
-    pub is_let_go: bool,
+    /// Whether it may be missing because it expired or was erased.
+    pub may_be_missing: bool,
 }
 
 impl Store {
-    /// What one instant of the database says of an account; none if it is not known.
+    /// The evidence about an account; none if it is unknown.
     pub async fn evidence(&self, account_id: &str) -> Result<Option<Evidence>, StoreError> {
-        // All statements see the same instant: a page that is stored meanwhile is in none of them.
+        // All statements see one snapshot: a page that is stored meanwhile is in none of them.
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut session = self.session().await?;
         let mut snapshot = session.begin_with(begin).await?;
@@ -109,7 +109,7 @@ impl Store {
         Ok(evidence)
     }
 
-    /// Shows the payloads of at most `limit` rows after the id `after`, in the order of ids, one in
+    /// Passes the payloads of at most `limit` rows after the id `after` to `see`, in the order of ids, one in
     /// memory at a time; returns the last id if there may be more.
     pub async fn each_payload(
         &self,
@@ -144,7 +144,7 @@ impl Store {
                 id: &row.id,
                 hash: row.hash,
                 text: row.text.as_deref(),
-                is_let_go: row.is_let_go,
+                may_be_missing: row.is_let_go,
             });
             seen += 1;
             last = Some(row.id);
@@ -174,7 +174,7 @@ async fn evidence(
             WHERE account_id = $1
         ) AS sums
         CROSS JOIN (
-            -- The tables' checks see to it; somebody may have dropped them.
+            -- The tables' CHECKs prevent this, unless they were dropped.
             SELECT count(*) AS count
             FROM (
                 SELECT items, inserted + updated + unchanged + stale + duplicate + quarantined AS parts

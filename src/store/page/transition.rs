@@ -37,10 +37,10 @@ pub(crate) async fn move_window(
     let proof = sqlx::query!(
         r#"
         WITH lease AS (
-            -- Shared among this process's windows; a takeover has to wait for the commit.
+            -- Shared by this process's windows; a takeover waits for the commit.
             SELECT account_id FROM paysync.accounts WHERE account_id = $1 AND lease_token = $2 FOR SHARE
         ), stream AS (
-            -- The closings of a stream queue here: closed_at tells in which order coverage grew and shrank.
+            -- The windows of a stream close one after another: closed_at is the order in which coverage changed.
             SELECT FROM paysync.streams JOIN lease USING (account_id)
             WHERE streams.stream = $18 AND $5::text IS NOT NULL
             FOR NO KEY UPDATE OF streams

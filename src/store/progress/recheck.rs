@@ -1,4 +1,4 @@
-//! Looking again at what is covered: rows that may still change, and how many rows are held.
+//! Rechecks of covered time: rows that are not final, and stored rows beside the provider's count.
 
 use chrono::{DateTime, Utc};
 
@@ -8,50 +8,50 @@ use crate::store::account::Lease;
 use crate::store::page::transition::move_window;
 use crate::store::page::{PageContext, PageCounts, WindowTransition};
 use crate::store::progress::range;
-use crate::store::progress::window::{OpenWindow, Trouble};
+use crate::store::progress::window::{OpenWindow, WindowFailure};
 use crate::store::{Store, StoreError};
 use paysync_provider::model::{Status, Window};
 
 /// A row that may still change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenRow {
+pub struct NonFinalRow {
     /// The provider's id.
     pub id: String,
-    /// When it was made.
+    /// When the provider created it.
     pub created_at: DateTime<Utc>,
 }
 
-/// What is held of a window, beside what the provider counts.
+/// The stored rows of a window, to be compared with the provider's count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
-    /// Rows created in it, and items of its windows in quarantine.
+pub struct StoredCount {
+    /// Rows created in the window, and its items in quarantine.
     pub rows: u64,
-    /// Rows created in the second after it: whether its end is counted is not known.
+    /// Rows created in the second after it: a provider may count them as well.
     pub at_end: u64,
 }
 
-impl Held {
-    /// Whether the provider counts more than is held.
-    pub const fn lacks(&self, provider_count: u64) -> bool {
+impl StoredCount {
+    /// Whether the provider counts more rows than are stored.
+    pub const fn is_short_of(&self, provider_count: u64) -> bool {
         provider_count > self.rows + self.at_end
     }
 
-    /// Whether the provider counts just what is held.
-    pub const fn agrees(&self, provider_count: u64) -> bool {
-        provider_count >= self.rows && !self.lacks(provider_count)
+    /// Whether the provider counts as many rows as are stored.
+    pub const fn matches(&self, provider_count: u64) -> bool {
+        provider_count >= self.rows && !self.is_short_of(provider_count)
     }
 }
 
 impl Store {
     /// Rows created in a window with one of these statuses, oldest first, from the row `from` on.
-    pub async fn open_rows(
+    pub async fn non_final_rows(
         &self,
         account_id: &str,
         window: Window,
         statuses: &[Status],
-        from: Option<&OpenRow>,
+        from: Option<&NonFinalRow>,
         limit: u32,
-    ) -> Result<Vec<OpenRow>, StoreError> {
+    ) -> Result<Vec<NonFinalRow>, StoreError> {
         let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
         let rows = sqlx::query!(
             r#"
@@ -71,16 +71,19 @@ impl Store {
         )
         .fetch_all(self.one_shot())
         .await?;
-        let rows = rows.into_iter().map(|row| OpenRow {
+        let rows = rows.into_iter().map(|row| NonFinalRow {
             id: row.provider_transaction_id,
             created_at: row.created_at,
         });
         Ok(rows.collect())
     }
 
-    /// Counts what is held of a stream's window. Test rows are left out: they have streams of their
-    /// own.
-    pub async fn held(&self, account_id: &str, window: &OpenWindow) -> Result<Held, StoreError> {
+    /// Counts the stored rows of a stream's window. Test rows do not count: they have streams of their own.
+    pub async fn stored_count(
+        &self,
+        account_id: &str,
+        window: &OpenWindow,
+    ) -> Result<StoredCount, StoreError> {
         let span = window.planned.window;
         let row = sqlx::query!(
             r#"
@@ -101,30 +104,30 @@ impl Store {
         )
         .fetch_one(self.one_shot())
         .await?;
-        Ok(Held {
+        Ok(StoredCount {
             rows: unsigned(row.rows) + unsigned(row.quarantined),
             at_end: unsigned(row.at_end),
         })
     }
 
-    /// Closes an audit. Where the provider counts more than is held, the window is a gap again.
+    /// Closes an audit. If the provider counts more rows than are stored, the window becomes a gap again.
     pub async fn close_audit(
         &self,
         lease: &Lease,
         context: &PageContext<'_>,
-        held: Held,
+        stored: StoredCount,
     ) -> Result<(), StoreError> {
         let counts = PageCounts {
-            items: held.rows,
-            unchanged: held.rows,
-            outside: held.at_end,
+            items: stored.rows,
+            unchanged: stored.rows,
+            outside: stored.at_end,
             ..PageCounts::default()
         };
         let transition = WindowTransition::Close {
             length: None,
             refuted: context
                 .provider_count
-                .is_some_and(|count| held.lacks(count)),
+                .is_some_and(|count| stored.is_short_of(count)),
         };
         let mut connection = self.session().await?;
         failpoint("audit.close.before");
@@ -136,12 +139,12 @@ impl Store {
         Ok(())
     }
 
-    /// Gives up a pass over a tier: the provider will not do it. It is tried again when it is due.
+    /// Gives up a pass over a tier because the provider refuses it. The next pass begins when it is due.
     pub async fn give_up_pass(
         &self,
         lease: &Lease,
         window: &OpenWindow,
-        trouble: Trouble<'_>,
+        failure: WindowFailure<'_>,
     ) -> Result<(), StoreError> {
         failpoint("give_up_pass.before");
         sqlx::query!(
@@ -163,8 +166,8 @@ impl Store {
             lease.account_id,
             lease.token,
             window.id,
-            trouble.error,
-            trouble.hint,
+            failure.error,
+            failure.hint,
         )
         .execute(self.one_shot())
         .await?;
@@ -179,12 +182,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_window_may_be_counted_or_not() {
-        let held = Held {
+        let stored = StoredCount {
             rows: 10,
             at_end: 2,
         };
-        assert!(held.agrees(10) && held.agrees(12));
-        assert!(!held.agrees(9) && !held.lacks(9));
-        assert!(held.lacks(13) && !held.agrees(13));
+        assert!(stored.matches(10) && stored.matches(12));
+        assert!(!stored.matches(9) && !stored.is_short_of(9));
+        assert!(stored.is_short_of(13) && !stored.matches(13));
     }
 }

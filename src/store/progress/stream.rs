@@ -1,4 +1,4 @@
-//! Streams: their progress, and what keeps them from it.
+//! Streams: their coverage, open windows and passes, and the suspension that stops one.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
@@ -12,20 +12,20 @@ use crate::store::progress::window::OpenWindow;
 use crate::store::{Store, StoreError};
 use paysync_provider::model::Window;
 
-/// A stream as the database holds it.
+/// A stream as it is stored.
 #[derive(Debug, Clone)]
 pub struct StreamState {
     /// Its name.
     pub stream: String,
-    /// What it has read and is reading.
+    /// Its coverage, open windows and passes.
     pub progress: Progress,
-    /// The windows being read, in no order.
+    /// The open windows, in no order.
     pub open: Vec<OpenWindow>,
-    /// Whether it waits for an operator, and since when.
+    /// Since when it waits for an operator; none if it does not.
     pub suspended_at: Option<DateTime<Utc>>,
 }
 
-/// What a stream starts from.
+/// A stream to be registered.
 #[derive(Debug, Clone)]
 pub struct NewStream<'a> {
     /// Its name.
@@ -34,29 +34,29 @@ pub struct NewStream<'a> {
     pub role: &'a str,
     /// First instant that must be covered.
     pub wanted_from: DateTime<Utc>,
-    /// How far behind now it may rightly be.
+    /// How large its lag may be.
     pub expected_lag: TimeDelta,
     /// Length of the first window.
     pub length: TimeDelta,
 }
 
-/// What a stream would lose by forgetting an interval.
+/// What forgetting an interval of a stream costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Forgotten {
+pub struct ForgetPreview {
     /// The stream.
     pub stream: String,
-    /// Covered time in the interval.
+    /// Covered seconds in the interval.
     pub seconds: i64,
-    /// Windows over it that are being read.
+    /// Open windows that overlap it.
     pub open_windows: i64,
-    /// Rows that will be read again, about; none if the ledger does not tell.
+    /// Estimated rows that will be read again; none if the ledger has no figures.
     pub rows: Option<i64>,
-    /// Requests that this took, about.
+    /// Estimated requests for them.
     pub requests: Option<i64>,
 }
 
 impl Store {
-    /// Makes a stream known. An earlier `wanted_from` opens a gap; a later one forgets nothing.
+    /// Registers a stream. An earlier `wanted_from` opens a gap; a later one keeps all coverage.
     pub async fn register_stream(
         &self,
         account_id: &str,
@@ -87,8 +87,8 @@ impl Store {
 
     /// All streams of an account with their open windows and passes.
     ///
-    /// Three statements see three instants. The windows come first: one that closes in between is
-    /// then open and covered at once, which is harmless; the other way round it would be neither.
+    /// Three statements see three instants. Windows are read first: one that closes in between is then
+    /// both open and covered, which is harmless; read last, it would be neither.
     pub async fn streams(&self, account_id: &str) -> Result<Vec<StreamState>, StoreError> {
         let open = self.open_windows(account_id).await?;
         let passes = self.passes(account_id).await?;
@@ -150,7 +150,7 @@ impl Store {
         .await?;
         let passes = rows.into_iter().filter_map(|row| {
             let pass = Pass {
-                // The table's checks leave no other words.
+                // The table's CHECK allows no other word.
                 lane: Lane::from_word(&row.lane)?,
                 within: TimeDelta::seconds(row.within_seconds),
                 started_at: row.started_at,
@@ -161,7 +161,7 @@ impl Store {
         Ok(passes.collect())
     }
 
-    /// Opens the windows of a plan and begins its passes, in one transaction; gives the windows with
+    /// Opens the windows of a plan and begins its passes, in one transaction; returns the windows with
     /// their numbers.
     pub async fn open(
         &self,
@@ -297,14 +297,14 @@ impl Store {
     }
 
     /// What [`Store::forget_coverage`] would do now, stream by stream; writes nothing.
-    pub async fn foresee_forgetting(
+    pub async fn preview_forget(
         &self,
         account_id: &str,
         stream: Option<&str>,
         span: Window,
-    ) -> Result<Vec<Forgotten>, StoreError> {
+    ) -> Result<Vec<ForgetPreview>, StoreError> {
         let streams = sqlx::query_as!(
-            Forgotten,
+            ForgetPreview,
             r#"
             SELECT streams.stream, forgotten.seconds::bigint AS "seconds!", taken.windows AS "open_windows!",
                    round(forgotten.seconds * read.items / nullif(read.seconds, 0))::bigint AS rows,
@@ -321,7 +321,8 @@ impl Store {
                   AND outcome IS NULL AND tstzrange(window_start, window_end) && $3
             ) AS taken
             CROSS JOIN LATERAL (
-                -- Of windows that stick out only the part; what was read twice counts once, as a mean per second.
+                -- Of a window that reaches beyond the interval, only the part inside counts. Time that was read twice
+                -- counts once: the figures are means per second.
                 SELECT sum(items * part / whole) FILTER (WHERE outcome = 'closed') AS items,
                        sum(pages * part / whole) AS pages,
                        sum(part) FILTER (WHERE outcome = 'closed') AS seconds
@@ -347,8 +348,8 @@ impl Store {
         Ok(streams)
     }
 
-    /// Forgets that an interval was covered, so that it is read again; windows over it are taken back.
-    /// Returns the number of streams concerned.
+    /// Removes an interval from the coverage, so that it is read again, and drops the open windows over it.
+    /// Returns the number of streams that changed.
     pub async fn forget_coverage(
         &self,
         account_id: &str,

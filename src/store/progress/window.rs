@@ -22,7 +22,7 @@ pub struct OpenWindow {
     pub stream: String,
     /// The window, its lane and tier.
     pub planned: Planned,
-    /// Where its next page starts.
+    /// Where the next page starts.
     pub checkpoint: Option<Checkpoint>,
     /// Pages stored already.
     pub pages: i64,
@@ -36,12 +36,12 @@ pub struct OpenWindow {
 
 /// Why reading a window failed, for the ledger and for operators.
 #[derive(Debug, Clone, Copy)]
-pub struct Trouble<'a> {
+pub struct WindowFailure<'a> {
     /// What happened.
     pub error: &'a str,
     /// What an operator can do.
     pub hint: &'a str,
-    /// How long to leave the window alone.
+    /// How long to wait before the next attempt.
     pub pause: Duration,
     /// Whether to read the window again from its first page.
     pub restart: bool,
@@ -62,7 +62,7 @@ impl Store {
         .fetch_all(self.one_shot())
         .await?;
         let open = rows.into_iter().filter_map(|row| {
-            // The table's checks leave no other words and no empty windows.
+            // The table's CHECKs allow no other word and no empty window.
             let window = Window::new(row.window_start, row.window_end)?;
             let lane = Lane::from_word(&row.lane)?;
             Some(OpenWindow {
@@ -83,12 +83,12 @@ impl Store {
         Ok(open.collect())
     }
 
-    /// Notes that reading a window failed, on the window and on its stream.
+    /// Records a failure on the window and on its stream.
     pub async fn fail_window(
         &self,
         lease: &Lease,
         window_id: i64,
-        trouble: Trouble<'_>,
+        failure: WindowFailure<'_>,
     ) -> Result<(), StoreError> {
         failpoint("fail_window.before");
         sqlx::query!(
@@ -113,10 +113,10 @@ impl Store {
             lease.account_id,
             lease.token,
             window_id,
-            trouble.error,
-            trouble.hint,
-            milliseconds(trouble.pause),
-            trouble.restart,
+            failure.error,
+            failure.hint,
+            milliseconds(failure.pause),
+            failure.restart,
         )
         .execute(self.one_shot())
         .await?;

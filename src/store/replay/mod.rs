@@ -1,7 +1,7 @@
-//! Stored payloads and the rows made of them, for reading them again.
+//! Replay: stored payloads are read, and rows that come out differently are corrected.
 //!
-//! Works beside the daemon without a lease: it moves no checkpoint, and a row is corrected only if it
-//! is still the version that was read.
+//! It works beside the daemon without a lease: it moves no checkpoint, and corrects a row only if it is
+//! still the version that was read.
 
 pub mod quarantine;
 
@@ -22,15 +22,15 @@ use paysync_provider::model::Transaction;
 /// Rows read at once, at most.
 pub(super) const BATCH_ROWS: i64 = 1000;
 
-/// Bytes of payload after which a batch ends: the next payload may go over it.
+/// Bytes of payload after which a batch ends; its last payload may exceed them.
 pub(super) const BATCH_BYTES: i64 = 16 << 20;
 
 /// A row with its payload.
 #[derive(Debug, Clone)]
-pub struct Stored {
+pub struct StoredRow {
     /// The row.
     pub transaction: Transaction,
-    /// The item it was made of, redacted.
+    /// The item that the row was made from, redacted.
     pub payload: String,
     /// XXH3-128 of `payload`.
     pub hash: Uuid,
@@ -49,12 +49,12 @@ pub struct Correction {
     pub changed_at: DateTime<Utc>,
 }
 
-/// What became of corrections.
+/// What correcting rows did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Corrected {
     /// Rows written.
     pub written: u64,
-    /// Rows that PostgreSQL refuses, by id, with what it says.
+    /// Ids of rows that PostgreSQL refused, with its SQLSTATE.
     pub refused: Vec<(String, String)>,
 }
 
@@ -72,7 +72,7 @@ static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
                 FROM paysync.transactions AS held
                 JOIN paysync.raw_transactions AS raw USING (account_id, provider_transaction_id)
                 WHERE account_id = $1 AND held.provider = $2
-                  -- Of both, or a merge of them would start over with each batch.
+                  -- On both tables, or a merge join would start over with each batch.
                   AND held.provider_transaction_id > $3 AND raw.provider_transaction_id > $3
                 ORDER BY provider_transaction_id
                 LIMIT $4
@@ -99,7 +99,7 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
                 ON held.account_id = $1 AND held.provider_transaction_id = correct.provider_transaction_id
             -- Still the version that was read: a newer one wins.
             WHERE (held.payload_hash, held.changed_at) = (correct.payload_hash, correct.changed_at)
-              -- Nobody who was erased since then comes back.
+              -- A person who was erased since then stays erased.
               AND held.erased_at IS NULL
             ORDER BY correct.place
             FOR NO KEY UPDATE OF held
@@ -112,7 +112,7 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// How many rows that a provider's items were made of have no payload any more.
+    /// The number of a provider's rows whose payload is gone.
     pub async fn rows_without_payload(
         &self,
         account_id: &str,
@@ -135,17 +135,16 @@ impl Store {
         Ok(unsigned(rows))
     }
 
-    /// The next rows that a provider's items were made of, in the order of their ids; empty after the
-    /// last.
+    /// The next rows made from a provider's items, in the order of their ids; empty after the last.
     ///
     /// # Errors
-    /// Also if a row has a word that this program does not know: a newer one wrote it.
+    /// Also if a newer version of paysync wrote a word that this one does not know.
     pub async fn stored_after(
         &self,
         account_id: &str,
         provider: &str,
         after: &str,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<StoredRow>, StoreError> {
         let rows = sqlx::query(STORED_AFTER.as_str())
             .bind(account_id)
             .bind(provider)
@@ -155,7 +154,7 @@ impl Store {
             .fetch_all(self.one_shot())
             .await?;
         let stored = |row: PgRow| {
-            Ok(Stored {
+            Ok(StoredRow {
                 transaction: columns::read(&row)?,
                 payload: row.try_get("payload")?,
                 hash: row.try_get("payload_hash")?,
@@ -165,14 +164,14 @@ impl Store {
         rows.into_iter().map(stored).collect()
     }
 
-    /// Corrects rows, in one transaction. A row that was written since it was read is left alone.
+    /// Corrects rows, in one transaction. A row that was written since it was read stays as it is.
     pub async fn correct(
         &self,
         account_id: &str,
         corrections: &[Correction],
     ) -> Result<Corrected, StoreError> {
         let mut corrections: Vec<&Correction> = corrections.iter().collect();
-        // As pages are sorted, so that neither waits for the other in a circle.
+        // In the order in which pages write rows: another order could deadlock with them.
         corrections.sort_by_key(|c| &c.transaction.provider_transaction_id);
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;

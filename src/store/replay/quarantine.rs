@@ -1,72 +1,45 @@
-//! The quarantine tried again: what has become a record is stored by the rules of a page and leaves in
-//! the same transaction; what a newer stored version has overtaken leaves as well.
+//! A retry of the quarantine. An item that can be read now is stored by the rules of a page and leaves
+//! the quarantine in the same transaction. An item older than the stored version of its row leaves, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 
+use uuid::Uuid;
+
+use super::{BATCH_BYTES, BATCH_ROWS};
 use crate::number::{count, signed};
 use crate::store::page::bisect::upsert_accepted;
 use crate::store::page::diff::{RowKey, diff};
 use crate::store::page::upsert::{Observed, Written};
 use crate::store::pool::DbWork;
-use crate::store::quarantine::{Kept, REFUSED, lock, relabel, remove, superseded};
+use crate::store::quarantine::{
+    QuarantinedItem, REFUSED, StillInvalid, lock, relabel, remove, superseded,
+};
 use crate::store::{Store, StoreError};
 use paysync_provider::item::{Record, Rejected};
 
-/// An item in quarantine and what is made of it now.
+/// An item in quarantine, read again.
 #[derive(Debug)]
 pub struct Retried<'a> {
     /// The item.
-    pub kept: &'a Kept,
-    /// The record, or why there still is none.
+    pub item: &'a QuarantinedItem,
+    /// The record, or why the item still cannot become one.
     pub outcome: Result<Record<'a>, Rejected<'a>>,
 }
 
-/// What became of items in quarantine.
+/// What a retry did with the items.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Emptied {
-    /// Stored, and removed.
-    pub fit: u64,
-    /// Removed, because a newer version of their row is stored.
+pub struct RetryOutcome {
+    /// Items stored and removed.
+    pub stored: u64,
+    /// Items removed because a newer version of their row is stored.
     pub superseded: u64,
-    /// Left, by the reason.
-    pub left: BTreeMap<String, u64>,
+    /// Items that stay, by reason.
+    pub remaining: BTreeMap<String, u64>,
 }
 
-/// An item that stays, unless its row is stored in a newer version.
-pub(crate) struct Misfit<'a> {
-    pub(crate) kept: &'a Kept,
-    pub(crate) id: Option<&'a str>,
-    pub(crate) reason: &'a str,
-    pub(crate) detail: String,
-}
-
-impl<'a> Misfit<'a> {
-    fn of(kept: &'a Kept, why: &'a Rejected<'_>) -> Self {
-        Self {
-            kept,
-            id: why
-                .provider_transaction_id
-                .as_deref()
-                .or(kept.provider_transaction_id.as_deref()),
-            reason: why.reason,
-            detail: why.detail.clone(),
-        }
-    }
-
-    fn is_news(&self) -> bool {
-        let kept = self.kept;
-        (self.reason, self.detail.as_str(), self.id)
-            != (
-                kept.reason.as_str(),
-                kept.detail.as_str(),
-                kept.provider_transaction_id.as_deref(),
-            )
-    }
-}
-
-/// Enters into the ledger what no window has stored.
-async fn enter(
+/// Enters rows that no window stored into the ledger, as replay's.
+async fn add_to_ledger(
     connection: &mut DbWork<'_>,
     account_id: &str,
     written: &Written,
@@ -95,38 +68,67 @@ async fn enter(
 }
 
 impl Store {
-    /// Stores what has become a record, by the rules of a page, and takes out of the quarantine what
-    /// is stored or superseded. What stays gets its reason of today. An item that was met again since
-    /// it was read stays as well.
-    pub async fn empty_quarantine(
+    /// The next items of an account's quarantine, in the order of their keys; empty after the last.
+    pub async fn quarantined_after(
+        &self,
+        account_id: &str,
+        after: (&str, Uuid),
+    ) -> Result<Vec<QuarantinedItem>, StoreError> {
+        let items = sqlx::query_as!(
+            QuarantinedItem,
+            r#"
+            SELECT stream, payload_hash AS hash, provider_transaction_id, reason, detail, payload, observed_at
+            FROM (
+                SELECT *, sum(octet_length(payload)) OVER (ORDER BY stream, payload_hash) - octet_length(payload) AS before
+                FROM (
+                    SELECT *
+                    FROM paysync.quarantine
+                    WHERE account_id = $1 AND (stream, payload_hash) > ($2, $3)
+                    ORDER BY stream, payload_hash
+                    LIMIT $4
+                ) AS next
+            ) AS batch
+            WHERE before < $5
+            ORDER BY stream, payload_hash
+            "#,
+            account_id,
+            after.0,
+            after.1,
+            BATCH_ROWS,
+            BATCH_BYTES,
+        )
+        .fetch_all(self.one_shot())
+        .await?;
+        Ok(items)
+    }
+
+    /// Stores the items that can be read now, and removes those that are stored or superseded. The others
+    /// stay under today's reason; an item that a page brought again since it was read stays, too.
+    pub async fn retry_quarantine(
         &self,
         account_id: &str,
         provider: &str,
         items: &[Retried<'_>],
-    ) -> Result<Emptied, StoreError> {
-        let mut emptied = Emptied::default();
+    ) -> Result<RetryOutcome, StoreError> {
+        let mut outcome = RetryOutcome::default();
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
-        let (mut stored, mut misfits) = (Vec::new(), misfits(items));
+        let (mut leaving, mut invalid) = (Vec::new(), still_invalid(items));
         let mut total = Written::default();
         for round in rounds(items) {
             let observed: Vec<Observed<'_, '_>> = round.values().map(|(_, row)| *row).collect();
             let (written, rejected) =
                 upsert_accepted(&mut transaction, account_id, provider, &observed).await?;
-            emptied.superseded += written.stale;
-            total.inserted += written.inserted;
-            total.updated += written.updated;
-            total.unchanged += written.unchanged;
-            total.stale += written.stale;
+            total += written;
             let mut rejected: BTreeMap<&str, String> = rejected
                 .into_iter()
                 .map(|rejected| (id(rejected.row.record), rejected.detail))
                 .collect();
-            for (id, (kept, _)) in round {
+            for (id, (item, _)) in round {
                 match rejected.remove(id) {
-                    None => stored.push(kept),
-                    Some(detail) => misfits.push(Misfit {
-                        kept,
+                    None => leaving.push(item),
+                    Some(detail) => invalid.push(StillInvalid {
+                        item,
                         id: Some(id),
                         reason: REFUSED,
                         detail,
@@ -134,110 +136,113 @@ impl Store {
                 }
             }
         }
-        enter(&mut transaction, account_id, &total).await?;
-        emptied.fit = count(stored.len()) - emptied.superseded;
-        let superseded = superseded(&mut transaction, account_id, &misfits).await?;
-        emptied.superseded += count(superseded.len());
-        let (moot, staying) = part(misfits, &superseded);
-        stored.extend(moot.iter().map(|misfit| misfit.kept));
+        add_to_ledger(&mut transaction, account_id, &total).await?;
+        let stored = count(leaving.len()) - total.stale;
+        let superseded = superseded(&mut transaction, account_id, &invalid).await?;
+        outcome.superseded = total.stale + count(superseded.len());
+        let (moot, staying) = partition_at(invalid, &superseded);
+        leaving.extend(moot.iter().map(|invalid| invalid.item));
 
-        let news: Vec<&Misfit<'_>> = staying.iter().filter(|misfit| misfit.is_news()).collect();
-        let touched = stored.iter().copied().chain(news.iter().map(|m| m.kept));
-        let unmoved = lock(&mut transaction, account_id, touched.collect()).await?;
-        let is_unmoved = |kept: &Kept| unmoved.contains(&(kept.stream.clone(), kept.hash));
-        let (gone, met_again): (Vec<&Kept>, Vec<&Kept>) =
-            stored.into_iter().partition(|kept| is_unmoved(kept));
-        remove(&mut transaction, account_id, &gone).await?;
-        let news: Vec<&Misfit<'_>> = news.into_iter().filter(|m| is_unmoved(m.kept)).collect();
-        relabel(&mut transaction, account_id, &news).await?;
+        let changed: Vec<&StillInvalid<'_>> = staying.iter().filter(|i| i.is_changed()).collect();
+        let touched = leaving
+            .iter()
+            .copied()
+            .chain(changed.iter().map(|i| i.item));
+        let locked = lock(&mut transaction, account_id, touched.collect()).await?;
+        let is_locked = |item: &QuarantinedItem| locked.contains(&(item.stream.clone(), item.hash));
+        let (removed, seen_again): (Vec<&QuarantinedItem>, Vec<&QuarantinedItem>) =
+            leaving.into_iter().partition(|item| is_locked(item));
+        remove(&mut transaction, account_id, &removed).await?;
+        let changed: Vec<_> = changed.into_iter().filter(|i| is_locked(i.item)).collect();
+        relabel(&mut transaction, account_id, &changed).await?;
         transaction.commit().await?;
         connection.return_to_pool();
 
-        emptied.fit = emptied.fit.saturating_sub(count(met_again.len()));
-        emptied.leave(met_again.iter().map(|kept| kept.reason.as_str()));
-        emptied.leave(staying.iter().map(|misfit| misfit.reason));
-        Ok(emptied)
+        outcome.stored = stored.saturating_sub(count(seen_again.len()));
+        outcome.keep(seen_again.iter().map(|item| item.reason.as_str()));
+        outcome.keep(staying.iter().map(|invalid| invalid.reason));
+        Ok(outcome)
     }
 
-    /// What [`Store::empty_quarantine`] would do; writes nothing. What PostgreSQL refused before is
-    /// taken as refused again.
-    pub async fn foresee_emptying(
+    /// What [`Store::retry_quarantine`] would do; writes nothing. It assumes that PostgreSQL refuses again
+    /// what it refused before.
+    pub async fn preview_retry(
         &self,
         account_id: &str,
         items: &[Retried<'_>],
-    ) -> Result<Emptied, StoreError> {
-        let mut emptied = Emptied::default();
+    ) -> Result<RetryOutcome, StoreError> {
+        let mut outcome = RetryOutcome::default();
         let mut connection = self.session().await?;
-        let mut misfits = misfits(items);
-        let fits: Vec<(&Kept, Observed<'_, '_>)> = rounds(items)
+        let mut invalid = still_invalid(items);
+        let valid: Vec<(&QuarantinedItem, Observed<'_, '_>)> = rounds(items)
             .into_iter()
             .flat_map(BTreeMap::into_values)
             .collect();
-        let observed: Vec<Observed<'_, '_>> = fits.iter().map(|(_, row)| *row).collect();
+        let observed: Vec<Observed<'_, '_>> = valid.iter().map(|(_, row)| *row).collect();
         let keys: Vec<RowKey<'_>> = observed.iter().map(Observed::key).collect();
         let diff = diff(&mut connection, account_id, &keys, None).await?;
-        let needed = diff.needed.iter().filter_map(|place| fits.get(*place));
-        for (kept, row) in needed {
-            if kept.reason == REFUSED {
-                misfits.push(Misfit {
-                    kept,
+        let needed = diff.needed.iter().filter_map(|place| valid.get(*place));
+        for (item, row) in needed {
+            if item.reason == REFUSED {
+                invalid.push(StillInvalid {
+                    item,
                     id: Some(id(row.record)),
                     reason: REFUSED,
-                    detail: kept.detail.clone(),
+                    detail: item.detail.clone(),
                 });
             } else {
-                emptied.fit += 1;
+                outcome.stored += 1;
             }
         }
-        emptied.fit += diff.unchanged;
+        outcome.stored += diff.unchanged;
         let mut alone = connection.autocommit().await?;
-        let superseded = superseded(&mut alone, account_id, &misfits).await?;
+        let superseded = superseded(&mut alone, account_id, &invalid).await?;
         alone.commit().await?;
         connection.return_to_pool();
-        emptied.superseded = diff.stale + count(superseded.len());
-        let (_, staying) = part(misfits, &superseded);
-        emptied.leave(staying.iter().map(|misfit| misfit.reason));
-        Ok(emptied)
+        outcome.superseded = diff.stale + count(superseded.len());
+        let (_, staying) = partition_at(invalid, &superseded);
+        outcome.keep(staying.iter().map(|invalid| invalid.reason));
+        Ok(outcome)
     }
 }
 
-impl Emptied {
-    fn leave<'r>(&mut self, reasons: impl Iterator<Item = &'r str>) {
+impl RetryOutcome {
+    fn keep<'r>(&mut self, reasons: impl Iterator<Item = &'r str>) {
         for reason in reasons {
-            *self.left.entry(reason.to_owned()).or_default() += 1;
+            *self.remaining.entry(reason.to_owned()).or_default() += 1;
         }
     }
 }
 
-impl AddAssign for Emptied {
+impl AddAssign for RetryOutcome {
     fn add_assign(&mut self, batch: Self) {
-        self.fit += batch.fit;
+        self.stored += batch.stored;
         self.superseded += batch.superseded;
-        for (reason, items) in batch.left {
-            *self.left.entry(reason).or_default() += items;
+        for (reason, items) in batch.remaining {
+            *self.remaining.entry(reason).or_default() += items;
         }
     }
 }
 
-/// What is still no record.
-fn misfits<'a>(items: &'a [Retried<'_>]) -> Vec<Misfit<'a>> {
-    let misfit = |item: &'a Retried<'_>| {
-        let why = item.outcome.as_ref().err()?;
-        Some(Misfit::of(item.kept, why))
+/// The items that cannot become a record.
+fn still_invalid<'a>(items: &'a [Retried<'_>]) -> Vec<StillInvalid<'a>> {
+    let invalid = |retried: &'a Retried<'_>| {
+        let why = retried.outcome.as_ref().err()?;
+        Some(StillInvalid::new(retried.item, why))
     };
-    items.iter().filter_map(misfit).collect()
+    items.iter().filter_map(invalid).collect()
 }
 
-type Round<'p, 'a> = BTreeMap<&'p str, (&'p Kept, Observed<'p, 'a>)>;
+type Round<'p, 'a> = BTreeMap<&'p str, (&'p QuarantinedItem, Observed<'p, 'a>)>;
 
 /// The records in rounds that hold each row once, older versions first, sorted by key as pages are.
 fn rounds<'p, 'a>(items: &'p [Retried<'a>]) -> Vec<Round<'p, 'a>> {
-    let mut rows: Vec<(&'p Kept, Observed<'p, 'a>)> = items
+    let mut rows: Vec<(&'p QuarantinedItem, Observed<'p, 'a>)> = items
         .iter()
-        .filter_map(|item| {
-            let record = item.outcome.as_ref().ok()?;
-            let at = item.kept.observed_at;
-            Some((item.kept, Observed { record, at }))
+        .filter_map(|retried| {
+            let record = retried.outcome.as_ref().ok()?;
+            let at = retried.item.observed_at;
+            Some((retried.item, Observed { record, at }))
         })
         .collect();
     rows.sort_by_key(|(_, row)| (row.record.transaction.updated_at, row.at));
@@ -256,8 +261,8 @@ fn id<'p>(record: &'p Record<'_>) -> &'p str {
     &record.transaction.provider_transaction_id
 }
 
-/// Parts those at these places from the others.
-fn part<T>(items: Vec<T>, places: &BTreeSet<usize>) -> (Vec<T>, Vec<T>) {
+/// Separates the items at these places from the others.
+fn partition_at<T>(items: Vec<T>, places: &BTreeSet<usize>) -> (Vec<T>, Vec<T>) {
     let mut place = 0..;
     items
         .into_iter()

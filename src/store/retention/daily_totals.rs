@@ -1,31 +1,31 @@
-//! The entries that `daily_totals` is made of: folded into one per key, and never lost.
+//! Folding of the entries behind the view `daily_totals` into one entry per key.
 
 use crate::number::unsigned;
 use crate::store::{Store, StoreError};
 
-/// Which days are folded. A day is written anew as a whole.
+/// Which days are folded. Folding a day rewrites all of its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fold {
-    /// Those whose new entries are as many as the folded ones: a day of many kinds to which a row is added
-    /// now and then is not written anew for each.
-    Crowded,
-    /// All that have new entries.
+    /// Days with at least as many new entries as folded ones: a large day is not rewritten for each row
+    /// that is added to it.
+    Due,
+    /// All days that have new entries.
     All,
 }
 
 impl Store {
-    /// Folds the new entries of at most `days` days of accounts with those of the same day; returns how
-    /// many entries there were. Whoever reads meanwhile sees the same sums.
+    /// Folds the new entries of at most `days` days, each of one account; returns how many entries there
+    /// were. Readers see the same sums before, meanwhile and after.
     pub async fn fold_daily_sums(&self, fold: Fold, days: i64) -> Result<u64, StoreError> {
         let folded = sqlx::query_scalar!(
             r#"
             WITH fresh AS (
-                -- The entries without a day are few, and stay as they are.
+                -- Entries without a day are few and stay as they are.
                 SELECT account_id, day, count(*) AS entries
                 FROM paysync.daily_sums
                 WHERE NOT is_folded AND day IS NOT NULL
                 GROUP BY account_id, day
-            ), crowded AS (
+            ), due AS (
                 SELECT account_id, day
                 FROM fresh
                 WHERE $2 OR entries >= (
@@ -35,10 +35,10 @@ impl Store {
                 )
                 LIMIT $1
             ), taken AS (
-                -- Each entry is taken once: what another process folds now is left to it.
+                -- Entries that another process is folding now are left to it.
                 SELECT entry.ctid AS place
                 FROM paysync.daily_sums AS entry
-                JOIN crowded USING (account_id, day)
+                JOIN due USING (account_id, day)
                 FOR UPDATE OF entry SKIP LOCKED
             ), gone AS (
                 DELETE FROM paysync.daily_sums AS entry

@@ -1,7 +1,7 @@
-//! One person leaves: what names a person becomes null and the payloads go, while rows, amounts and times stay.
+//! Erasure of one person: personal columns become null and payloads are deleted; rows, amounts and times stay.
 //!
-//! Works beside the daemon without a lease: a row that is being written is waited for, and what is
-//! written to it afterwards finds it marked (see `transaction.rs` and `quarantine.rs`).
+//! It works beside the daemon without a lease. It waits for rows that are being written, and marks them as
+//! erased: later writes keep the personal columns empty (see the upsert and `quarantine.rs`).
 
 use std::ops::AddAssign;
 use std::sync::LazyLock;
@@ -9,12 +9,12 @@ use std::sync::LazyLock;
 use crate::number::{count, unsigned};
 use crate::store::{Store, StoreError, columns};
 
-/// What names a person was erased from, or would be.
+/// The number of rows that were erased, or would be, by table.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Erased {
     /// Transactions.
     pub rows: u64,
-    /// Versions of them that were replaced.
+    /// Replaced versions of transactions.
     pub versions: u64,
     /// Payloads deleted.
     pub payloads: u64,
@@ -52,8 +52,8 @@ impl Store {
         Ok(ids)
     }
 
-    /// The ids of an account's rows that show a person as `customer_id` or `customer_email`, now or in a
-    /// version that was replaced; in their order. Reads the whole account.
+    /// The ids of an account's rows with a person as `customer_id` or `customer_email`, now or in a replaced
+    /// version, in order. Reads the whole account.
     pub async fn rows_of_person(
         &self,
         account_id: &str,
@@ -78,7 +78,7 @@ impl Store {
         Ok(ids)
     }
 
-    /// How many items in quarantine have a person as a JSON string in them and belong to none of these rows.
+    /// How many items in quarantine contain the person as a JSON string and belong to none of these rows.
     pub async fn other_mentions(
         &self,
         account_id: &str,
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// What [`Store::erase`] would do; writes nothing.
-    pub async fn foresee_erasing(
+    pub async fn preview_erase(
         &self,
         account_id: &str,
         ids: &[String],
@@ -133,13 +133,13 @@ impl Store {
         })
     }
 
-    /// Erases the person from these rows, in one transaction. The versions stay as old as they were, so
-    /// that nothing looks like a change of the provider's.
+    /// Erases the person from these rows, in one transaction. `changed_at` stays, so that the erasure does
+    /// not look like a change at the provider.
     pub async fn erase(&self, account_id: &str, ids: &[String]) -> Result<Erased, StoreError> {
         let mut session = self.session().await?;
         let mut work = session.begin().await?;
-        // In the order in which pages write them. What others store of these rows is stored by now, and the next
-        // statements see it.
+        // In the order in which pages write rows. Once they are locked, the next statements see everything that others
+        // stored about them.
         let held = sqlx::query_scalar!(
             r#"
             SELECT provider_transaction_id

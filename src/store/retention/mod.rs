@@ -1,6 +1,6 @@
-//! What is kept how long: closed windows are folded into sums, old versions, payloads and quarantined items let go.
+//! Retention: old windows are folded into sums; old versions, payloads and quarantined items are deleted.
 //!
-//! All of it works in small batches beside running lanes and other processes, under no lease.
+//! It works in small batches, without a lease, beside running lanes and other processes.
 
 pub mod daily_totals;
 pub mod erase;
@@ -17,30 +17,30 @@ use crate::store::{Store, StoreError};
 pub struct Folded {
     /// Windows folded.
     pub windows: u64,
-    /// The number after which the next batch starts; none after the last.
+    /// The window after which the next batch starts; none after the last batch.
     pub next: Option<i64>,
 }
 
-/// Payloads to let go.
+/// An expiry of payloads that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Letting {
-    /// Those of rows that last changed before it.
+pub struct PayloadExpiry {
+    /// Payloads of rows that last changed before this instant expire.
     pub before: DateTime<Utc>,
-    /// And whose id comes after this one.
+    /// The id after which the next batch starts.
     pub after: String,
 }
 
 /// What deleting a batch of payloads did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dropped {
+pub struct DeletedPayloads {
     /// Payloads deleted.
     pub payloads: u64,
-    /// The id after which the next batch starts; none after the last.
+    /// The id after which the next batch starts; none after the last batch.
     pub next: Option<String>,
 }
 
 impl Store {
-    /// Whether no living process comes before this one: one of them keeps house for all.
+    /// Whether this process is the leader, the first of the live processes by name: it runs the maintenance for all.
     pub async fn is_leader(&self, holder: &str) -> Result<bool, StoreError> {
         let first = sqlx::query_scalar!(
             r#"
@@ -68,9 +68,9 @@ impl Store {
             .collect())
     }
 
-    /// The instant before which a stream's windows may be folded that got their outcome longer ago than
-    /// `age`: whatever closed since the stream's oldest doubt stays with it, as it may answer it. A doubt
-    /// that arises later is younger than that.
+    /// The instant before which a stream's windows may be folded, if their outcome is older than `age`. It
+    /// is no later than the stream's oldest doubt: a window that closed after the doubt may resolve it. A
+    /// doubt that arises later is younger than the windows that are folded now.
     pub async fn foldable_before(
         &self,
         account_id: &str,
@@ -92,8 +92,8 @@ impl Store {
         Ok(before)
     }
 
-    /// Folds those of a stream's `limit` windows after the number `after` that got their outcome before
-    /// an instant: their sums go to `window_totals`, the time they have read to `streams.folded`.
+    /// Folds a batch of a stream's windows: of the `limit` windows after the number `after`, those that got
+    /// their outcome before an instant. Their sums go to `window_totals`, their time to `streams.folded`.
     pub async fn fold_windows(
         &self,
         account_id: &str,
@@ -105,8 +105,8 @@ impl Store {
         let row = sqlx::query!(
             r#"
             WITH mine AS (
-                -- One process folds a stream at a time. It waits for this row alone and while it holds
-                -- no other, so that nobody waits in a circle.
+                -- One process folds a stream at a time. It waits only for this row, and holds no other meanwhile, so
+                -- that it cannot deadlock.
                 SELECT stream FROM paysync.streams WHERE account_id = $1 AND stream = $2 FOR NO KEY UPDATE
             ), batch AS (
                 SELECT window_id, outcome IS NOT NULL AND closed_at < $3 AS is_old
@@ -115,7 +115,7 @@ impl Store {
                 ORDER BY window_id
                 LIMIT $5
             ), folded AS (
-                -- What another process folded while this one waited is gone by now, and not deleted twice.
+                -- Windows that another process folded while this one waited are gone by now.
                 DELETE FROM paysync.windows
                 USING mine, batch
                 WHERE windows.account_id = $1 AND windows.window_id = batch.window_id AND batch.is_old
@@ -151,7 +151,7 @@ impl Store {
                 WHERE account_id = $1 AND stream = $2 AND read.spans IS NOT NULL
             )
             SELECT (SELECT count(*) FROM folded) AS "windows!",
-                   -- Numbers grow with time: a full batch without an old window is followed by none.
+                   -- Numbers grow with time: after a full batch without an old window there is no old one.
                    (SELECT max(window_id) FROM batch HAVING count(*) = $5 AND bool_or(is_old)) AS next
             "#,
             account_id,
@@ -170,7 +170,7 @@ impl Store {
 
     /// Deletes at most `limit` of an account's versions that were replaced longer ago than `age`;
     /// returns how many.
-    pub async fn drop_versions(
+    pub async fn delete_versions(
         &self,
         account_id: &str,
         age: Duration,
@@ -199,17 +199,17 @@ impl Store {
         Ok(deleted.rows_affected())
     }
 
-    /// Which of an account's payloads to let go, if they are kept for `age` from their row's last change:
-    /// what is left of the last time, or all of them a day after its beginning; none before that, and none
-    /// of an account that is not known. It is written down first: a payload that is missing later is known
-    /// to have been let go.
-    pub async fn let_payloads_go(
+    /// Begins to delete an account's payloads that are older than `age`, counted from their row's last change,
+    /// or resumes it where the last round ended. A new expiry begins a day after the one before, at the
+    /// earliest; until then there is none, nor for an unknown account. The expiry is stored before anything
+    /// is deleted, so that a missing payload is known to have expired.
+    pub async fn begin_payload_expiry(
         &self,
         account_id: &str,
         age: Duration,
-    ) -> Result<Option<Letting>, StoreError> {
+    ) -> Result<Option<PayloadExpiry>, StoreError> {
         let letting = sqlx::query_as!(
-            Letting,
+            PayloadExpiry,
             r#"
             WITH kept AS (
                 SELECT now() - make_interval(secs => $2::bigint / 1000.0) AS kept_from
@@ -220,7 +220,7 @@ impl Store {
             FROM kept
             WHERE account_id = $1
               AND (payloads_after IS NOT NULL OR payloads_from IS NULL OR payloads_from <= kept_from - interval '1 day')
-            -- They may be kept longer since.
+            -- The configured age may have grown since.
             RETURNING least(payloads_from, kept_from) AS "before!", payloads_after AS "after!"
             "#,
             account_id,
@@ -231,15 +231,15 @@ impl Store {
         Ok(letting)
     }
 
-    /// Deletes those of an account's `limit` payloads after the id `after` whose row was last changed
-    /// before an instant, and remembers where to go on.
-    pub async fn drop_payloads(
+    /// Deletes a batch of an account's payloads: of the `limit` payloads after the id `after`, those whose
+    /// row last changed before an instant. Stores where the next batch starts.
+    pub async fn delete_payloads(
         &self,
         account_id: &str,
         before: DateTime<Utc>,
         after: &str,
         limit: i64,
-    ) -> Result<Dropped, StoreError> {
+    ) -> Result<DeletedPayloads, StoreError> {
         let row = sqlx::query!(
             r#"
             WITH batch AS (
@@ -249,7 +249,7 @@ impl Store {
                 ORDER BY provider_transaction_id
                 LIMIT $4
             ), old AS (
-                -- A row that is being changed gets a new payload: it is left alone.
+                -- A row that is being changed gets a new payload: it is skipped.
                 SELECT held.provider_transaction_id
                 FROM batch
                 JOIN paysync.transactions AS held
@@ -272,7 +272,8 @@ impl Store {
         )
         .fetch_one(self.one_shot())
         .await?;
-        // Not in the statement that holds rows: who stores a page holds the account and waits for rows.
+        // Not in the statement that locks rows: a page commit locks the account first
+        // and then rows, so that the other order could deadlock.
         sqlx::query!(
             "UPDATE paysync.accounts SET payloads_after = $2 WHERE account_id = $1",
             account_id,
@@ -280,7 +281,7 @@ impl Store {
         )
         .execute(self.one_shot())
         .await?;
-        Ok(Dropped {
+        Ok(DeletedPayloads {
             payloads: unsigned(row.payloads),
             next: row.next,
         })
@@ -288,7 +289,7 @@ impl Store {
 
     /// Deletes at most `limit` of an account's items in quarantine that were last met longer ago than
     /// `age`; returns how many.
-    pub async fn drop_quarantined(
+    pub async fn delete_quarantined(
         &self,
         account_id: &str,
         age: Duration,

@@ -94,7 +94,7 @@ async fn sums(pool: &PgPool) -> Vec<String> {
 
 async fn erase(store: &Store) -> Erased {
     let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
-    let foreseen = store.foresee_erasing(ACCOUNT, &ids).await.unwrap();
+    let foreseen = store.preview_erase(ACCOUNT, &ids).await.unwrap();
     let erased = store.erase(ACCOUNT, &ids).await.unwrap();
     assert_eq!(foreseen, erased);
     erased
@@ -247,14 +247,14 @@ async fn emptying_the_quarantine_brings_nobody_back(pool: PgPool) {
         panic!("{kept:?}")
     };
     let item = Retried {
-        kept,
+        item: kept,
         outcome: Ok(personal("a", 9)),
     };
     let emptied = store
-        .empty_quarantine(ACCOUNT, "convergegate", &[item])
+        .retry_quarantine(ACCOUNT, "convergegate", &[item])
         .await
         .unwrap();
-    assert_eq!(emptied.fit, 1);
+    assert_eq!(emptied.stored, 1);
     assert_eq!(found(&pool).await, [""; 0]);
     let newest = "SELECT amount::bigint FROM paysync.transactions";
     assert_eq!(count(&pool, newest).await, 9);

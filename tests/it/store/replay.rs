@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use paysync::store::quarantine::Kept;
-use paysync::store::replay::quarantine::{Emptied, Retried};
+use paysync::store::quarantine::QuarantinedItem;
+use paysync::store::replay::quarantine::{Retried, RetryOutcome};
 use paysync::store::replay::{Corrected, Correction};
 use paysync_provider::model::Field;
 
@@ -286,7 +286,7 @@ fn aside(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
     }
 }
 
-async fn kept(store: &Store) -> Vec<Kept> {
+async fn kept(store: &Store) -> Vec<QuarantinedItem> {
     let first = (String::new(), Uuid::nil());
     store
         .quarantined_after(ACCOUNT, (&first.0, first.1))
@@ -295,8 +295,8 @@ async fn kept(store: &Store) -> Vec<Kept> {
 }
 
 /// What a fixed reader makes of items: records, but of those whose payload has this text in it.
-fn retry<'a>(items: &'a [Kept], still_bad: &str) -> Vec<Retried<'a>> {
-    let read = |kept: &'a Kept| {
+fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> {
+    let read = |kept: &'a QuarantinedItem| {
         let value: serde_json::Value = serde_json::from_str(&kept.payload).unwrap();
         let (id, version) = (
             value["id"].as_str().unwrap(),
@@ -314,20 +314,20 @@ fn retry<'a>(items: &'a [Kept], still_bad: &str) -> Vec<Retried<'a>> {
     items
         .iter()
         .map(|kept| Retried {
-            kept,
+            item: kept,
             outcome: read(kept),
         })
         .collect()
 }
 
-fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> Emptied {
+fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> RetryOutcome {
     let left = left
         .iter()
         .map(|(reason, items)| ((*reason).to_owned(), *items));
-    Emptied {
-        fit,
+    RetryOutcome {
+        stored: fit,
         superseded,
-        left: left.collect::<BTreeMap<_, _>>(),
+        remaining: left.collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -358,14 +358,14 @@ async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     let expected = emptied(4, 2, &[("unreadable_time", 1)]);
     let before = versions(&pool).await;
     assert_eq!(
-        store.foresee_emptying(ACCOUNT, &retried).await.unwrap(),
+        store.preview_retry(ACCOUNT, &retried).await.unwrap(),
         expected
     );
     assert_eq!(versions(&pool).await, before);
     assert_eq!(kept(&store).await.len(), 7);
     assert_eq!(
         store
-            .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+            .retry_quarantine(ACCOUNT, PROVIDER, &retried)
             .await
             .unwrap(),
         expected
@@ -412,13 +412,16 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
     commit(&store, &lease, 11, vec![], vec![aside("b", 6, "x")]).await;
     let items = kept(&store).await;
     let read = |kept| {
-        let id = |kept: &Kept| kept.provider_transaction_id.clone().unwrap();
+        let id = |kept: &QuarantinedItem| kept.provider_transaction_id.clone().unwrap();
         let outcome = Ok(stamped(&id(kept), 6, None));
-        Retried { kept, outcome }
+        Retried {
+            item: kept,
+            outcome,
+        }
     };
     let retried: Vec<Retried<'_>> = items.iter().map(read).collect();
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 1, &[]));
@@ -436,7 +439,7 @@ async fn an_item_met_again_meanwhile_stays(pool: PgPool) {
     commit(&store, &lease, 2, vec![], vec![aside("b", 1, "x")]).await;
     let retried = retry(&items, "none");
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 0, &[("x", 1)]));
@@ -445,7 +448,7 @@ async fn an_item_met_again_meanwhile_stays(pool: PgPool) {
     assert_eq!(items[0].observed_at, hour(2));
     let retried = retry(&items, "none");
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 0, &[]));
@@ -462,7 +465,7 @@ async fn an_item_is_as_new_as_its_last_request(pool: PgPool) {
 }
 
 /// What a reader makes of items that reads one time out of all reason.
-fn retry_with_long_ago(items: &[Kept]) -> Vec<Retried<'_>> {
+fn retry_with_long_ago(items: &[QuarantinedItem]) -> Vec<Retried<'_>> {
     let mut retried = retry(items, "none");
     for item in &mut retried {
         if let Ok(record) = &mut item.outcome
@@ -482,7 +485,7 @@ async fn what_postgresql_refuses_stays_in_quarantine(pool: PgPool) {
     commit(&store, &lease, 1, vec![], bad).await;
     let items = kept(&store).await;
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
         .await
         .unwrap();
     let expected = emptied(3, 0, &[("refused_by_database", 1)]);
@@ -495,12 +498,12 @@ async fn what_postgresql_refuses_stays_in_quarantine(pool: PgPool) {
     // A dry run expects the same, and the next replay finds the same.
     let expected = emptied(0, 0, &[("refused_by_database", 1)]);
     let foreseen = store
-        .foresee_emptying(ACCOUNT, &retry_with_long_ago(&left))
+        .preview_retry(ACCOUNT, &retry_with_long_ago(&left))
         .await
         .unwrap();
     assert_eq!(foreseen, expected);
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
         .await
         .unwrap();
     assert_eq!(done, expected);

@@ -7,7 +7,7 @@ use paysync::plan::Lane;
 use paysync::store::Store;
 use paysync::store::account::Lease;
 use paysync::store::page::{PageContext, WindowTransition};
-use paysync::store::retention::{Folded, Letting};
+use paysync::store::retention::{Folded, PayloadExpiry};
 use sqlx::PgPool;
 
 use super::{
@@ -281,7 +281,7 @@ async fn an_open_question_is_not_folded(pool: PgPool) {
             provider_count: Some(counted),
             ..page(&window, vec![], close()).context
         };
-        let held = store.held(ACCOUNT, &window).await.unwrap();
+        let held = store.stored_count(ACCOUNT, &window).await.unwrap();
         store.close_audit(&lease, &context, held).await.unwrap();
     };
     let read = async |from, to, rows| {
@@ -347,21 +347,21 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
     }
     for expected in [(4, 2), (2, 1), (0, 0)] {
         let dropped = (
-            store.drop_versions(ACCOUNT, MONTH, 4).await.unwrap(),
-            store.drop_quarantined(ACCOUNT, MONTH, 2).await.unwrap(),
+            store.delete_versions(ACCOUNT, MONTH, 4).await.unwrap(),
+            store.delete_quarantined(ACCOUNT, MONTH, 2).await.unwrap(),
         );
         assert_eq!(dropped, expected);
     }
     assert_eq!(
         store
-            .drop_versions("other", Duration::ZERO, 9)
+            .delete_versions("other", Duration::ZERO, 9)
             .await
             .unwrap(),
         0
     );
     assert_eq!(
         store
-            .drop_quarantined("other", Duration::ZERO, 9)
+            .delete_quarantined("other", Duration::ZERO, 9)
             .await
             .unwrap(),
         0
@@ -404,10 +404,10 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     commit(five()).await;
     let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '31 days' WHERE provider_transaction_id < 'e'";
     sqlx::query(old).execute(&pool).await.unwrap();
-    let unknown = store.let_payloads_go("other", MONTH).await.unwrap();
+    let unknown = store.begin_payload_expiry("other", MONTH).await.unwrap();
     assert_eq!(unknown, None);
-    let letting = async || store.let_payloads_go(ACCOUNT, MONTH).await.unwrap();
-    let Letting { before, after } = letting().await.unwrap();
+    let letting = async || store.begin_payload_expiry(ACCOUNT, MONTH).await.unwrap();
+    let PayloadExpiry { before, after } = letting().await.unwrap();
     assert_eq!(after, "");
 
     // A row that is being written is left for the next round.
@@ -420,20 +420,20 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     .unwrap();
     let mut dropped = Vec::new();
     // Each round goes on where the last one stopped.
-    while let Some(Letting {
+    while let Some(PayloadExpiry {
         before: same,
         after,
     }) = letting().await
     {
         assert_eq!(same, before);
-        let batch = store.drop_payloads(ACCOUNT, before, &after, 2);
+        let batch = store.delete_payloads(ACCOUNT, before, &after, 2);
         dropped.push(batch.await.unwrap().payloads);
     }
     assert_eq!(dropped, [1, 2, 0]);
     writer.rollback().await.unwrap();
     assert_eq!(
         store
-            .drop_payloads(ACCOUNT, before, "", 9)
+            .delete_payloads(ACCOUNT, before, "", 9)
             .await
             .unwrap()
             .payloads,
@@ -441,7 +441,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     );
     // The next time is a day later, or when less is kept.
     assert_eq!(letting().await, None);
-    let less = store.let_payloads_go(ACCOUNT, DAY * 28).await.unwrap();
+    let less = store.begin_payload_expiry(ACCOUNT, DAY * 28).await.unwrap();
     assert!(less.unwrap().before > before);
     // Where more is kept meanwhile, that much is kept.
     assert!(letting().await.unwrap().before < before + DAY);
@@ -464,7 +464,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     store
         .each_payload(ACCOUNT, "", 9, |payload| {
             if payload.text.is_none() {
-                missing.push((payload.id.to_owned(), payload.is_let_go));
+                missing.push((payload.id.to_owned(), payload.may_be_missing));
             }
         })
         .await
