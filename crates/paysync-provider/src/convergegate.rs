@@ -16,12 +16,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Kind, Status, Transaction, window};
+use crate::protocol::{Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier, TimeField};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Axis, Entry, Page, PageError, Paging, Position, Provider, RecordError, Redaction,
-    Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier, TimeField,
-};
 
 /// ConvergeGate in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -324,7 +324,7 @@ mod tests {
 
     use super::*;
     use crate::model::Window;
-    use crate::{Checkpoint, Next};
+    use crate::protocol::{Checkpoint, Next};
 
     fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {
         let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();

@@ -22,12 +22,12 @@ use serde_json::{Map, Value};
 
 use self::options::{Options, Verify, interval_zone};
 use self::signature::{Order, Values};
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Transaction, window};
+use crate::protocol::{Authenticity, Credential, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Paging, Role, Spec, StreamSpec, Tier};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Authenticity, Credential, Entry, Page, PageError, Paging, Position, Provider,
-    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
-};
 
 /// ECommPay in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
     use crate::model::Window;
-    use crate::{Checkpoint, Next};
+    use crate::protocol::{Checkpoint, Next};
 
     fn provider(time_zone: Tz, options: Value) -> EcommPay {
         EcommPay::new(&Settings { time_zone, options }).unwrap()

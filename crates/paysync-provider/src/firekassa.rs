@@ -23,13 +23,12 @@ use url::form_urlencoded;
 
 use self::options::Options;
 use crate::auth::{authorize, hmac_sha512};
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Status, Transaction, window};
+use crate::protocol::{Checkpoint, Credential, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Axis, ById, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
-    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec,
-    StreamSpec, Tier, TimeField,
-};
 
 /// FireKassa in the table of providers.
 pub const ENTRY: Entry = Entry {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::clock::Clock;
-use super::settings::Settings;
+use crate::clock::Clock;
+use crate::settings::Settings;
 
 /// Serves the five provider APIs locally, with generated merchants.
 #[derive(Debug, Clone, clap::Args)]
@@ -53,7 +53,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// A small living world of the demonstration: `rows` of history, `rate` new rows per second.
+    /// The arguments of the demonstration: `rows` of history, `rate` new rows per second.
     pub fn demo(rows: u64, rate: u32) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -25,13 +25,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::options::Options;
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Status, Transaction, window};
+use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Axis, ById, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider,
-    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec, StreamSpec, Tier,
-    TimeField,
-};
 
 /// The DWH in the table of providers.
 pub const ENTRY: Entry = Entry {

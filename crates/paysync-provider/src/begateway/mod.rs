@@ -9,9 +9,10 @@ pub mod report;
 
 use serde::Deserialize;
 
+use crate::error::Refusal;
 use crate::model::{Kind, Status, money};
+use crate::protocol::Response;
 use crate::wire::{self, Raw};
-use crate::{Refusal, Response};
 
 /// Decimals of a currency on this platform; none if neither the platform nor ISO 4217 has the code.
 fn exponent(currency: &str) -> Option<u8> {

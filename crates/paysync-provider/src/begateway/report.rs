@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use self::options::{DateType, Options};
 use self::stream::StreamAxis;
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Transaction, window};
+use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Spec};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Checkpoint, Entry, Next, Page, PageError, Position, Provider, RecordError, Refusal,
-    Request, Response, Settings, SettingsError, Spec,
-};
 
 /// The report in the table of providers.
 pub const ENTRY: Entry = Entry {

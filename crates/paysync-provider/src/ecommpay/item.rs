@@ -4,10 +4,11 @@ use bigdecimal::BigDecimal;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use crate::error::RecordError;
 use crate::model::money::{AmountError, iso_4217_exponent};
 use crate::model::{Kind, Status, Transaction};
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::signature::Order;
-use crate::SettingsError;
+use crate::error::SettingsError;
 
 /// Fields without which rows cannot be stored or identified.
 const NEEDED_FIELDS: &[&str] = &["operation_id", "project_id", "payment_id"];
@@ -109,7 +109,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Settings;
+    use crate::provider::Settings;
 
     fn options(options: Value) -> Result<Options, String> {
         let settings = Settings {

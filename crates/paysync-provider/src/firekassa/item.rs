@@ -3,9 +3,10 @@
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use crate::error::RecordError;
 use crate::model::{Kind, Status, Transaction};
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
 /// `account` may be a card number, so it is not exact.
 pub(super) const REDACTION: Redaction = Redaction {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
 /// Filters with one value, in the documentation's order, with the values it allows.
 const TEXT_FILTERS: &[(&str, &[&str])] = &[
@@ -136,7 +136,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Settings;
+    use crate::provider::Settings;
 
     fn options(options: Value) -> Result<Options, String> {
         let settings = Settings {

@@ -217,8 +217,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Redaction;
     use crate::redact::{EXTRACTED, Redacted, RedactionCounts, redact_and_extract};
+    use crate::spec::Redaction;
 
     const SPEC: Redaction = Redaction {
         exact: &["id"],

@@ -4,9 +4,10 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 
 use crate::begateway::{Card, Customer, Identified, exponent, kind, status};
+use crate::error::RecordError;
 use crate::model::Transaction;
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
 /// All documented fields, spelled as in the documentation's sample query, except the 3-D Secure payloads
 /// (`pa_req`, `md`, `cavv`, `creq`) and the card's `token`, which must not be stored.
@@ -213,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::Settings;
+    use crate::provider::Settings;
 
     fn options(options: Value) -> Result<Options, String> {
         let settings = Settings {

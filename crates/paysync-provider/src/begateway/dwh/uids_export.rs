@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{PageError, Response, wire};
+use crate::error::PageError;
+use crate::protocol::Response;
+use crate::wire;
 
 /// The rows of an answer, which has no pages; each must have all `fields`.
 pub(super) fn items<'r>(

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
 /// The statuses of the API's filter; rows have more.
 const STATUSES: &[&str] = &["all", "successful", "failed", "pending", "incomplete"];
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::Settings;
+    use crate::provider::Settings;
 
     fn read(options: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), SettingsError> {
         let settings = Settings {

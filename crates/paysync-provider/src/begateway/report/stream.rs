@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::options::DateType;
-use crate::{Axis, Paging, Role, StreamSpec, Tier, TimeField};
+use crate::spec::{Axis, Paging, Role, StreamSpec, Tier, TimeField};
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 const DAY: TimeDelta = TimeDelta::days(1);
