@@ -23,8 +23,8 @@ use paysync_provider::model::Window;
 use sqlx::PgPool;
 
 use crate::support::{
-    account_of, assert_exact, config_text, count, engine_of, history, in_time, ledger, providers,
-    start, stored, sync, sync_covers, versions,
+    account_of, assert_exact, config_text, count, engine_of, eventually, history, in_time, ledger,
+    providers, start, stored, sync, sync_covers, versions,
 };
 
 /// Small pages, nothing awaited: a page holds few rows, so that a test reads many.
@@ -162,7 +162,8 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
     let engine = engine_of(&text).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let stopper = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        let reads = async || engine.accounts.iter().all(|a| a.progress.pages() > 0);
+        eventually("the first page of each", reads).await;
         stop.cancel();
     };
     let syncing = async { tokio::join!(engine.sync(crate::support::PATIENCE, &stop), stopper).0 };

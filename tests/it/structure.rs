@@ -6,9 +6,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-mod circles;
 mod code;
 mod commands;
+mod cycles;
 mod files;
 mod layers;
 mod manifests;

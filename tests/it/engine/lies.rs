@@ -103,7 +103,10 @@ async fn a_cursor_that_stands_still_is_no_loop(pool: PgPool) {
         assert_eq!(outcomes[&account_of(provider)], Outcome::GaveUp);
         engine.store.pool().close().await;
         let requests = simulator.requests(provider).requests - before;
-        assert!(requests < 100, "{provider:?}: {requests} requests");
+        assert!(
+            (2..100).contains(&requests),
+            "{provider:?}: {requests} requests"
+        );
         let told = told(&pool, provider).await;
         let is_told = |(said, help): &(String, String)| said.contains(error) && help.contains(hint);
         assert!(told.iter().any(is_told), "{provider:?}: {told:?}");

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::SMALL;
 use crate::support::{
-    account_of, assert_exact, config_text, count, differences, engine_of, history, in_time, ledger,
-    start, stored, sync_covers, verification,
+    account_of, assert_exact, config_text, count, differences, engine_of, eventually, history,
+    in_time, ledger, start, stored, sync_covers, verification,
 };
 
 const ONE: [Provider; 1] = [Provider::Convergegate];
@@ -114,13 +114,8 @@ async fn the_daemon_folds_while_it_reads(pool: PgPool) {
         let stop = stop.clone();
         tokio::spawn(async move { engine.run(&stop).await })
     };
-    let folded = async {
-        let totals = "SELECT coalesce(sum(windows), 0)::bigint FROM paysync.window_totals";
-        while count(&pool, totals).await < before {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    in_time("folding", folded).await;
+    let totals = "SELECT coalesce(sum(windows), 0)::bigint FROM paysync.window_totals";
+    eventually("folding", async || count(&pool, totals).await >= before).await;
     stop.cancel();
     in_time("the daemon", running).await.unwrap();
     assert!(verification(&engine_of(&text).await).await.proven);

@@ -4,6 +4,7 @@
 use fastrand::Rng;
 
 use super::*;
+use crate::support::eventually;
 
 /// An account that has all of every page.
 const NEIGHBOUR: &str = "neighbour";
@@ -115,12 +116,7 @@ async fn an_account_that_is_new_to_the_statistics_is_not_gone_through(pool: PgPo
     assert_eq!(again.await.unwrap().counts.unchanged, 1_000);
     // A connection tells what it has done when it ends.
     apart.pool().close().await;
-    let told = async {
-        while count(&pool, READ).await == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    in_time("statistics", told).await;
+    eventually("statistics", async || count(&pool, READ).await > 0).await;
     let read = count(&pool, READ).await;
     assert!(read < 20_000, "{read} entries read for three pages");
 }

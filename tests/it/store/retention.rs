@@ -14,7 +14,7 @@ use super::{
     ACCOUNT, STREAM, bad, bench, close, hour, more, new_stream, open, open_again, page, planned,
     record, reject, rows, span, state,
 };
-use crate::support::{count, in_time, url};
+use crate::support::{count, eventually, in_time, url};
 
 const DAY: Duration = Duration::from_hours(24);
 const MONTH: Duration = Duration::from_hours(30 * 24);
@@ -199,13 +199,8 @@ async fn two_that_fold_at_once_count_once(pool: PgPool) {
             tokio::spawn(async move { fold(&store).await.windows })
         })
         .collect();
-    let waiting = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while count(&pool, waiting).await < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    in_time("both wait", waiting).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("both wait", async || count(&pool, waiting).await >= 2).await;
     first.commit().await.unwrap();
     let mut folded = 0;
     for folding in folding {

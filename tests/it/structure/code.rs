@@ -90,8 +90,8 @@ impl Code {
         uses
     }
 
-    /// The item or module that a path means, seen from a module. What is not of the workspace seems to be an
-    /// item of the module that names it.
+    /// The item or module that a path means, seen from a module. A name of another crate seems to be an item of
+    /// the module that uses it.
     fn find(&self, from: &[String], path: &[String]) -> Names {
         let Some((name, rest)) = path.split_first() else {
             return from.to_vec();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::circles::{Edges, reached};
 use super::code::{CRATES, Code, File};
+use super::cycles::{Edges, reached};
 use super::{NONE, read};
 
 /// Words that have no place in pure code.
@@ -53,11 +53,11 @@ fn upward_uses(lib: &str, code: &Code) -> BTreeSet<String> {
             edges.entry(own).or_default().insert(other);
         }
     }
-    // Modules of one step may use each other, but not in a circle.
-    let circular = edges
+    // Modules of one step may use each other, but not in a cycle.
+    let cyclic = edges
         .keys()
         .filter(|module| reached(&edges, module).contains(module.as_str()));
-    complaints.extend(circular.map(|module| format!("{module} uses itself through others")));
+    complaints.extend(cyclic.map(|module| format!("{module} uses itself through others")));
     complaints
 }
 
@@ -136,11 +136,11 @@ fn a_use_that_goes_upwards_is_found() {
     ] {
         assert!(complaints(&[(path, text)]).is_empty(), "{path}: {text}");
     }
-    let circle = [
+    let cycle = [
         ("src/transport.rs", "use crate::store;"),
         ("src/store/page.rs", "use crate::transport;"),
     ];
-    assert_eq!(complaints(&circle).len(), 2);
+    assert_eq!(complaints(&cycle).len(), 2);
     assert!(!upward_uses(&lib.replace("cli", "cli → app"), &Code::new(&[])).is_empty());
 }
 

@@ -1,4 +1,4 @@
-//! What the manifests let a crate use, and what they register.
+//! Manifests: the crates that a crate may use, features of a released program, fuzz targets.
 
 use paysync_provider::PROVIDERS;
 use serde_json::Value;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::Code;
 
-/// Circles that are there today; no others may come.
+/// Cycles that are there today; no others may come.
 const KNOWN: &[&[&str]] = &[
     &[
         "crates/paysync-provider/src/begateway/dwh.rs",
@@ -73,7 +73,7 @@ const KNOWN: &[&[&str]] = &[
 
 pub(super) type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// What is used, directly or through others.
+/// Everything that is used, directly or through others.
 pub(super) fn reached<'a>(edges: &'a Edges, from: &'a str) -> BTreeSet<&'a str> {
     let (mut reached, mut open) = (BTreeSet::new(), vec![from]);
     while let Some(at) = open.pop() {
@@ -85,7 +85,7 @@ pub(super) fn reached<'a>(edges: &'a Edges, from: &'a str) -> BTreeSet<&'a str> 
 
 /// Groups of files of which each reaches each other, with the uses that make it so: the strongly connected
 /// components of more than one file.
-fn circles(code: &Code) -> BTreeMap<Vec<String>, BTreeSet<String>> {
+fn cycles(code: &Code) -> BTreeMap<Vec<String>, BTreeSet<String>> {
     let (mut edges, mut reasons) = (Edges::new(), Vec::new());
     for used in code.uses() {
         let (from, to) = (used.file.path.clone(), used.defined_in);
@@ -99,31 +99,31 @@ fn circles(code: &Code) -> BTreeMap<Vec<String>, BTreeSet<String>> {
         .map(|f| (f.as_str(), reached(&edges, f)))
         .collect();
     let reaches = |from: &str, to: &str| every.get(from).is_some_and(|all| all.contains(to));
-    let mut circles: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
+    let mut cycles: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
     for (from, _, name) in reasons.iter().filter(|(from, to, _)| reaches(to, from)) {
         let group = every[from.as_str()]
             .iter()
             .filter(|other| reaches(other, from));
         let group = group.map(|file| (*file).to_owned()).collect();
         let reason = format!("{from} uses {name}");
-        circles.entry(group).or_default().insert(reason);
+        cycles.entry(group).or_default().insert(reason);
     }
-    circles
+    cycles
 }
 
 #[test]
-fn files_use_each_other_in_no_circle() {
-    let mut found = circles(&Code::real());
+fn files_use_each_other_in_no_cycle() {
+    let mut found = cycles(&Code::real());
     let is_known =
         |group: &[String], known: &[&str]| group.iter().all(|f| known.contains(&f.as_str()));
     found.retain(|group, _| !KNOWN.iter().any(|known| is_known(group, known)));
-    assert!(found.is_empty(), "{} circles: {found:#?}", found.len());
+    assert!(found.is_empty(), "{} cycles: {found:#?}", found.len());
 }
 
 #[test]
-fn a_circle_is_found() {
+fn a_cycle_is_found() {
     let found = |texts: &[(&str, &str)]| {
-        let groups = circles(&Code::new(texts)).into_keys();
+        let groups = cycles(&Code::new(texts)).into_keys();
         groups.collect::<Vec<_>>()
     };
     let long = [
