@@ -90,7 +90,7 @@ impl RecordError {
 /// The meaning of an answer with an error status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What the engine does about it.
+    /// The kind, which decides the reaction of the engine.
     pub kind: RefusalKind,
     /// The provider's message, truncated, on one line.
     pub message: String,

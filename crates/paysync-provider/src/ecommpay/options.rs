@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_ask_for_everything() {
+    fn the_defaults_request_everything() {
         let options = options(json!({})).unwrap();
         assert!(options.project_ids.is_empty());
         assert_eq!(options.operation_types(), Ok(Vec::new()));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rows_need_is_asked_for() {
+    fn required_fields_are_requested() {
         let all = |names: &[&str]| Ok(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(
             fields(&json!(["bin", "payment_id"])),

@@ -11,7 +11,7 @@ pub const EXTRACTED: usize = 2;
 pub struct Redacted<'a> {
     /// The text; borrowed if unchanged.
     pub text: Cow<'a, str>,
-    /// What was removed.
+    /// Numbers of redactions.
     pub counts: RedactionCounts,
     /// The deepest nesting of objects and arrays; 0 for a scalar.
     pub depth: u32,

@@ -17,7 +17,7 @@ const HASH_PREFIX: &str = "hash:";
 /// Hexadecimal digits of a hash: 128 bits.
 const HASH_DIGITS: usize = 32;
 
-/// What happens to a member. If several rules match, the greatest applies, which is the strictest.
+/// The action for a member. If several rules match, the greatest applies, which is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Hash,

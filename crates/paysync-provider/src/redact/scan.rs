@@ -9,7 +9,7 @@ use super::rules::{Action, PartialMatches, Rules, Span};
 use super::strings::{Escape, may_contain_card, string_end};
 use crate::spec::Redaction;
 
-/// What the grammar allows next.
+/// The tokens that the grammar allows next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
