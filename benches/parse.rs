@@ -1,12 +1,12 @@
-//! What reading a page costs before anything is stored: per provider, in items and bytes per second.
+//! The cost of reading a page before it is stored: per provider, in items and bytes per second.
 //!
-//! `cargo bench --bench parse`; a filter such as `-- begateway_dwh` or `-- all` chooses. The pages are the simulated
-//! providers' own, of up to 1000 rows, fetched once as paysync fetches them. `all` is what the engine does with an answer
-//! but for the check of a signature, which is `verify`.
+//! `cargo bench --bench parse`; a filter such as `-- begateway_dwh` or `-- all` chooses. The pages of up to 1000 rows come
+//! from the simulated providers and are fetched once. `all` is all that the engine does with a response, except checking a
+//! signature, which is `verify`.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a benchmark may stop at the first surprise"
+    reason = "a benchmark may panic"
 )]
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ use paysync_provider::{Auth, Credential, Position, Provider, Redaction, Response
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Rows in the day that a page is taken of; APIs show up to 1000 of them at once.
+/// Rows of the day that a page comes from; a page has up to 1000 of them.
 const ROWS: u64 = 10_000;
 
-/// One provider's answer, and what is needed to read it.
+/// A response of a provider, and what is needed to read it.
 struct Sample {
     account: Arc<Account>,
     stream: String,
@@ -101,26 +101,26 @@ fn measure(criterion: &mut Criterion, sample: &Sample) {
         });
     });
     group.bench_function("all", |bencher| {
-        bencher.iter(|| sort_out(provider, rules, &sample.items()));
+        bencher.iter(|| read(provider, rules, &sample.items()));
     });
     group.finish();
 }
 
-/// All that is made of a page's items, as the engine makes it.
-fn sort_out(
+/// Reads the items of a page as the engine does.
+fn read(
     provider: &dyn Provider,
     rules: &Redaction,
     items: &[&RawValue],
 ) -> Vec<(u128, Transaction)> {
-    let made = items.iter().map(|item| {
+    let read = items.iter().map(|item| {
         let redacted = redact(item.get(), rules).text;
         let hash = xxh3_128(redacted.as_bytes());
         (hash, provider.normalize(&redacted).unwrap())
     });
-    made.collect()
+    read.collect()
 }
 
-/// A page of every provider.
+/// One page of every provider.
 fn samples() -> Vec<Sample> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The composition root: makes the running parts of a configuration.
+//! The composition root: builds the running parts from the configuration.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use secrecy::ExposeSecret as _;
 use crate::clock::SystemClock;
 use crate::config::{self, Config};
 use crate::engine::{Account, Engine, PageMemory};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::transport;
 
 /// The parts that every command with accounts needs.
 pub struct App {
     /// The database.
     pub store: Store,
-    /// The engine, with the accounts chosen.
+    /// The engine, with the chosen accounts.
     pub engine: Engine,
 }
 
-/// The store of a configuration; connects when it is first used.
+/// The store of a configuration; connects at its first use.
 pub fn store(config: &Config) -> anyhow::Result<Store> {
     let url = config.database.url.expose_secret();
     let connections = config.database.max_connections;
@@ -29,41 +29,31 @@ pub fn store(config: &Config) -> anyhow::Result<Store> {
         }
         _ => Store::new(url, connections),
     };
-    // The parser's own message may quote the URL, which may hold a password.
+    // The message of the parser may quote the URL, which may contain a password.
     store.map_err(|_| {
         UsageError(
-            "database.url: not a PostgreSQL URL, write it like \"postgres://user@host/database\""
+            "database.url: not a PostgreSQL URL: write it like \"postgres://user@host/database\""
                 .into(),
         )
         .into()
     })
 }
 
-/// Wrong use of the command line or the configuration: exit code 2.
+/// A wrong command line or configuration: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
 
 impl App {
-    /// The parts for these accounts of a configuration, or all of them if none is named.
+    /// The parts for these accounts of a configuration, or for all if `chosen` is empty.
     pub fn new(config: &Config, chosen: &[String]) -> anyhow::Result<Self> {
-        for id in chosen {
-            if !config.accounts.iter().any(|account| account.id == *id) {
-                let known: Vec<&str> = config
-                    .accounts
-                    .iter()
-                    .map(|account| account.id.as_str())
-                    .collect();
-                let there = if known.is_empty() {
-                    "no account at all: add an [[accounts]] entry".to_owned()
-                } else {
-                    known.join(", ")
-                };
-                return Err(UsageError(format!(
-                    "account {id} is not configured, there is {there}"
-                ))
-                .into());
-            }
+        let known: Vec<&str> = config.accounts.iter().map(|it| it.id.as_str()).collect();
+        if let Some(id) = chosen.iter().find(|id| !known.contains(&id.as_str())) {
+            let known = match known.as_slice() {
+                [] => "add an [[accounts]] entry".to_owned(),
+                known => format!("expected one of {}", known.join(", ")),
+            };
+            return Err(UsageError(format!("account {id} is not configured: {known}")).into());
         }
         let accounts = accounts(config, chosen, |_| None)?;
         let store = store(config)?;
@@ -78,36 +68,43 @@ impl App {
         };
         Ok(Self { store, engine })
     }
+
+    /// Brings the schema up to date and registers the accounts.
+    pub async fn migrate_and_register(&self) -> Result<(), StoreError> {
+        self.store.migrate().await?;
+        self.engine.register().await
+    }
 }
 
-/// The same engine with the accounts of another configuration. Those whose settings are the same are the
-/// same accounts.
+/// The same engine with the accounts of another configuration; accounts with unchanged settings stay the
+/// same objects.
 pub fn with_accounts_of(engine: &Engine, old: &Config, new: &Config) -> anyhow::Result<Engine> {
-    let same = |settings: &config::Account| {
+    let unchanged = |settings: &config::Account| {
         let known = old.accounts.contains(settings);
         let mut accounts = engine.accounts.iter().filter(|_| known);
         accounts.find(|account| account.id == settings.id).cloned()
     };
     Ok(Engine {
-        accounts: accounts(new, &[], same)?,
+        accounts: accounts(new, &[], unchanged)?,
         ..engine.clone()
     })
 }
 
-/// The accounts chosen, or all; `known` may have one already. All are checked, whichever is chosen.
+/// Builds the chosen accounts, or all, except those that `existing` returns. Checks all accounts of the
+/// configuration, not only the chosen ones.
 fn accounts(
     config: &Config,
     chosen: &[String],
-    known: impl Fn(&config::Account) -> Option<Arc<Account>>,
+    existing: impl Fn(&config::Account) -> Option<Arc<Account>>,
 ) -> anyhow::Result<Vec<Arc<Account>>> {
-    let client = transport::client().context("the HTTP client cannot be set up")?;
+    let client = transport::client().context("the HTTP client cannot be built")?;
     let mut accounts = Vec::with_capacity(config.accounts.len());
     for settings in &config.accounts {
         let provider = settings
             .provider()
             .map_err(|error| UsageError(error.to_string()))?;
         if chosen.is_empty() || chosen.contains(&settings.id) {
-            let account = if let Some(account) = known(settings) {
+            let account = if let Some(account) = existing(settings) {
                 account
             } else {
                 let client = client_of(settings, &client)?;
@@ -119,7 +116,7 @@ fn accounts(
     Ok(accounts)
 }
 
-/// The client of an account: the process's, unless it trusts more than others.
+/// The HTTP client of an account: the shared one, unless the account trusts more authorities.
 fn client_of(
     settings: &config::Account,
     shared: &reqwest::Client,
@@ -135,7 +132,7 @@ fn client_of(
     })
 }
 
-/// This process, for operators: host and process id, and a number that no other start has.
+/// The name of this process in leases: host, process id and a random number.
 fn holder() -> String {
     let host = std::env::var("HOSTNAME")
         .ok()

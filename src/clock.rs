@@ -12,18 +12,17 @@ pub trait Clock: Debug + Send + Sync {
     /// The current instant, in whole microseconds (PostgreSQL keeps no more).
     fn now(&self) -> DateTime<Utc>;
 
-    /// The instant to plan by while the database's clock shows `database`: the earlier of both. What
-    /// is still to come by either is not read yet: it would count as covered, and nobody would look
-    /// for the rows that are made there later.
+    /// The instant to plan by while the database's clock shows `database`: the earlier of both. Reading
+    /// beyond it could cover time that is still in the future, whose rows would then be missed.
     fn agreed(&self, database: DateTime<Utc>) -> DateTime<Utc> {
         self.now().min(database)
     }
 }
 
-/// How far two clocks may be apart before it is worth telling.
+/// Difference of two clocks above which it is logged.
 pub const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
 
-/// The machine's clock.
+/// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -37,7 +36,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The machine's clock and the database's, shifted: for tests of what comes later.
+/// The clocks of machine and database, shifted, for tests of the future.
 #[derive(Debug, Clone, Copy)]
 pub struct ShiftedClock(pub TimeDelta);
 

@@ -1,18 +1,18 @@
-//! Places where a test may let the process die, hang or stumble: one before and one after whatever
-//! must be durable.
+//! Failpoints: places where a test can abort, delay or stop the process, before and after each write
+//! that must be durable.
 //!
-//! `FAILPOINTS="page.commit.before=3*off->return"` ends the process the fourth time it comes by, as
-//! a power cut would; `sleep(100)`, `pause` and `panic` are the other actions of the crate `fail`.
-//! Without the feature `failpoints`, which only tests switch on, nothing of this is in the program.
+//! `FAILPOINTS="page.commit.before=3*off->return"` aborts the process when it gets there the fourth time,
+//! as a power cut would; `sleep(100)`, `pause` and `panic` are other actions of the crate `fail`. A
+//! release, built without the feature `failpoints`, contains none of them.
 
-/// Reads `FAILPOINTS`; what it gives back keeps the places armed.
+/// Arms the failpoints that `FAILPOINTS` names, until the returned scenario is dropped.
 pub fn arm() -> Option<fail::FailScenario<'static>> {
     fail::has_failpoints().then(fail::FailScenario::setup)
 }
 
-/// A place of this name.
+/// A failpoint of this name.
 pub(crate) fn failpoint(name: &'static str) {
-    // All that is left of it without the feature.
+    // Without the feature the macro expands to nothing.
     let _: &str = name;
     fail::fail_point!(name, |_| std::process::abort());
 }

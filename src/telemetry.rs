@@ -8,6 +8,7 @@ use std::fmt;
 use std::io::{self, IsTerminal};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tracing::{Event, Subscriber};
@@ -62,8 +63,19 @@ pub const LEASES: &str = "paysync_leases";
 /// level `ERROR`, and no filter disables them: a line that a filter shows has all its fields.
 pub(crate) const SPANS: &str = "paysync::span";
 
-/// Tells the metrics recorder what each metric means; call it once the recorder is installed.
-pub fn describe() {
+/// Installs the metrics recorder of the process.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    let buckets = [
+        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
+    ];
+    let recorder = PrometheusBuilder::new().set_buckets(&buckets)?;
+    let handle = recorder.install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+/// Describes each metric to the installed recorder.
+fn describe() {
     describe_counter!(PAGES, Unit::Count, "Pages stored");
     describe_counter!(ITEMS, Unit::Count, "Items of stored pages, by outcome");
     describe_counter!(REQUESTS, Unit::Count, "Requests to providers, by status");

@@ -4,23 +4,23 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// Measures paysync beside PostgreSQL's own limit, and prints one table in Markdown.
+/// Measures paysync and the limit of PostgreSQL, and prints one table in Markdown.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "cargo bench --bench table --")]
 pub struct Args {
     /// Rows of a load.
     #[arg(long, default_value_t = 100_000)]
     pub rows: u64,
-    /// Rounds; of what is repeated, the median is shown.
+    /// Rounds; the table shows medians.
     #[arg(long, default_value_t = 5)]
     pub rounds: u32,
     /// Only these sections.
     #[arg(long, value_delimiter = ',', value_enum)]
     pub only: Vec<Section>,
-    /// Rows per provider where each is read once.
+    /// Rows per provider in the section providers.
     #[arg(long, default_value_t = 50_000)]
     pub provider_rows: u64,
-    /// Most rows of the memory section, which also reads a tenth and a hundredth of them.
+    /// Rows of the longest history in the section memory, which also loads a tenth and a hundredth of it.
     #[arg(long, default_value_t = 1_000_000)]
     pub memory_rows: u64,
     /// Seconds for which an idle daemon is watched, per round.
@@ -29,31 +29,31 @@ pub struct Args {
     /// Seconds for which new rows are timed.
     #[arg(long, default_value_t = 120)]
     pub fresh_seconds: u64,
-    /// Another program to measure than the one that was built beside this.
+    /// The program to measure, instead of the one that cargo built.
     #[arg(long, value_name = "FILE")]
     pub paysync: Option<PathBuf>,
     /// A second program: both load and re-scan in turn, and nothing else is measured.
     #[arg(long, value_name = "FILE", conflicts_with = "only")]
     pub against: Option<PathBuf>,
-    /// Cargo's own word to a benchmark.
+    /// Cargo passes it to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What can be measured by itself.
+/// A section of the measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Section {
-    /// COPY, load, re-scan and change, side by side.
+    /// COPY, load, re-scan and change.
     Load,
-    /// Every provider once.
+    /// A load from every provider.
     Providers,
-    /// Peak memory by rows.
+    /// Peak memory by the length of the history.
     Memory,
     /// Peak memory of many accounts that load at once.
     Crowd,
-    /// Accounts in which nothing happens.
+    /// Accounts without new rows.
     Idle,
-    /// From the provider to a query.
+    /// Time from the provider to a query.
     Fresh,
 }
 

@@ -10,14 +10,14 @@ use crate::database::{BULK, Database, Server, scalar};
 use crate::process;
 use crate::run::Run;
 
-/// Bytes that are sent at once.
-const PIECE: usize = 1 << 20;
+/// Bytes per message.
+const CHUNK: usize = 1 << 20;
 
-/// What a load stored, as COPY takes it: in halves, in the order in which it was stored.
+/// The rows of a load in the format of COPY, in the order in which they were stored.
 pub struct Stored {
     rows: u64,
     accounts: Vec<u8>,
-    /// Of each half the tables, each with its columns and its rows.
+    /// For each half: the tables, each with its columns and rows.
     halves: [Vec<(String, Vec<u8>)>; 2],
     whole: Vec<(String, Vec<u8>)>,
 }
@@ -30,7 +30,7 @@ impl Stored {
         let mut whole = Vec::new();
         let rows = database.rows().await;
         for table in BULK {
-            // What a trigger or the server makes is not the sender's to send.
+            // Generated columns cannot be sent.
             let columns: String = scalar(
                 pool,
                 &format!(
@@ -97,7 +97,7 @@ async fn tables(pool: &PgPool, tables: &[(String, Vec<u8>)]) {
 async fn copy_in(pool: &PgPool, target: &str, rows: &[u8]) {
     let sql = format!("COPY {target} FROM STDIN (FORMAT binary)");
     let mut copy = pool.copy_in_raw(&sql).await.unwrap();
-    for piece in rows.chunks(PIECE) {
+    for piece in rows.chunks(CHUNK) {
         copy.send(piece).await.unwrap();
     }
     copy.finish().await.unwrap();

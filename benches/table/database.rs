@@ -1,4 +1,4 @@
-//! The server under measure: a private, durable PostgreSQL with the settings of a real one.
+//! The measured server: a private, durable PostgreSQL with production settings.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::process;
 
-/// What a server of this size would have, and why; all else is as PostgreSQL ships.
+/// Settings of a production server of this size, each with its reason; the others are PostgreSQL's defaults.
 pub const SETTINGS: [(&str, &str, &str); 5] = [
     ("shared_buffers", "2GB", "the tables of a run fit"),
     (
@@ -29,10 +29,10 @@ pub const SETTINGS: [(&str, &str, &str); 5] = [
     ("max_connections", "50", "of which paysync may use 8"),
 ];
 
-/// Tables that hold rows of providers.
+/// Tables with rows of providers.
 pub const BULK: [&str; 2] = ["transactions", "raw_transactions"];
-/// Tables that nothing may be written to where nothing changed.
-const STILL: [&str; 4] = [
+/// Tables to which a re-scan of unchanged rows must not write.
+const UNCHANGED: [&str; 4] = [
     "transactions",
     "raw_transactions",
     "transaction_history",
@@ -42,28 +42,28 @@ const STILL: [&str; 4] = [
 /// A running server.
 pub struct Server {
     cluster: Cluster,
-    /// For what is asked beside the databases under measure.
+    /// For queries outside the measured databases.
     admin: PgPool,
     postmaster: u32,
     databases: u32,
 }
 
-/// Counts of the server at one moment.
+/// Counters of the server at one moment.
 #[derive(Debug, Clone)]
 pub struct Counts {
     cpu: Duration,
-    /// Bytes since the log began.
+    /// Bytes since the start of the WAL.
     pub wal: i64,
 }
 
-/// What lies between two moments.
+/// The difference of two [`Counts`].
 #[derive(Debug, Clone, Copy)]
 pub struct Spent {
     pub cpu: Duration,
     pub wal: u64,
 }
 
-/// Row versions written so far to the tables that should keep still.
+/// Row versions written so far to the [`UNCHANGED`] tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
     pub inserted: i64,
@@ -77,7 +77,7 @@ impl Server {
             durable: true,
             port: None,
         };
-        // Some settings are read at the start only.
+        // Some settings take effect only at a restart.
         let first = Cluster::start(options()).await.unwrap();
         let pool = PgPool::connect(&first.url("postgres")).await.unwrap();
         for (name, value, _) in SETTINGS {
@@ -87,8 +87,8 @@ impl Server {
         first.stop().await.unwrap();
         let cluster = Cluster::start(options()).await.unwrap();
         let admin = PgPool::connect(&cluster.url("postgres")).await.unwrap();
-        let note = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
-        let postmaster = note.lines().next().unwrap().trim().parse().unwrap();
+        let lock_file = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
+        let postmaster = lock_file.lines().next().unwrap().trim().parse().unwrap();
         Self {
             cluster,
             admin,
@@ -106,7 +106,7 @@ impl Server {
         scalar(&self.admin, "SELECT current_setting('server_version')").await
     }
 
-    /// An empty database of its own for one variant of one round.
+    /// Creates an empty database for one variant of one round.
     pub async fn database(&mut self) -> Database {
         self.databases += 1;
         let name = format!("round_{}", self.databases);
@@ -122,7 +122,7 @@ impl Server {
         execute(&self.admin, &sql).await;
     }
 
-    /// Writes out what is dirty, so that each measurement begins alike.
+    /// Writes dirty buffers out, so that all measurements begin alike.
     pub async fn checkpoint(&self) {
         execute(&self.admin, "CHECKPOINT").await;
     }
@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    /// Waits until paysync's connections are gone: then its counts have arrived.
+    /// Waits until paysync's connections are closed: its statistics are complete only then.
     pub async fn settle(&self) {
         while self.connections().await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -163,7 +163,7 @@ impl Server {
     }
 }
 
-/// One database, and a pool that stays small.
+/// One database, with a small pool.
 pub struct Database {
     name: String,
     pub url: String,
@@ -191,13 +191,13 @@ impl Database {
         .await
     }
 
-    /// As a database that has been up for a while: dead rows gone, hints set, statistics known.
+    /// Brings the database into the state of one that has run for a while: no dead rows, hint bits, statistics.
     pub async fn vacuum(&self) {
         execute(&self.pool, "VACUUM (ANALYZE)").await;
     }
 
     pub async fn versions(&self) -> Versions {
-        let names = STILL.map(|name| format!("'{name}'")).join(", ");
+        let names = UNCHANGED.map(|name| format!("'{name}'")).join(", ");
         let sql = format!(
             "SELECT coalesce(sum(n_tup_ins), 0)::bigint, coalesce(sum(n_tup_upd), 0)::bigint \
              FROM pg_stat_user_tables WHERE schemaname = 'paysync' AND relname IN ({names})"
@@ -209,9 +209,9 @@ impl Database {
         Versions { inserted, updated }
     }
 
-    /// Bytes of the log since `from` that changed a table of provider's rows, its indexes or its large values.
+    /// Bytes of WAL since `from` that changed an [`UNCHANGED`] table, its indexes or its TOAST table.
     pub async fn bulk_wal(&self, from: i64) -> u64 {
-        let names = STILL.map(|name| format!("'{name}'")).join(", ");
+        let names = UNCHANGED.map(|name| format!("'{name}'")).join(", ");
         let sql = format!(
             "WITH bulk AS (
                  SELECT oid, reltoastrelid FROM pg_class

@@ -1,7 +1,7 @@
-//! From a row's appearance at the provider to a query that sees it.
+//! The time from a row's appearance at the provider to a query that sees it.
 //!
-//! A connection of its own asks for new rows every few milliseconds, as a reader would: what it sees is committed. The
-//! simulated provider shows a row as soon as it is made, so that its creation is the moment it is visible.
+//! A separate connection queries new rows every few milliseconds, as a reader would: it sees only committed rows. The
+//! simulated provider shows a row as soon as it is created, so that its creation time is the moment it becomes visible.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,26 +9,26 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::database::Server;
-use crate::load::{ACCOUNT, PROVIDER, Place};
+use crate::load::{ACCOUNT, PROVIDER, Setup};
 use crate::process::Daemon;
 use crate::simulator::Simulator;
 
-/// Between two looks of the daemon.
+/// Time between two polls of the daemon.
 pub const POLL: Duration = Duration::from_secs(5);
 /// New rows per second.
 pub const RATE: &str = "5";
-/// Between two questions of the reader.
-const QUESTION: Duration = Duration::from_millis(5);
-/// A row may be seen this much after a newer one.
+/// Time between two queries of the reader.
+const QUERY_INTERVAL: Duration = Duration::from_millis(5);
+/// A row may become visible this much later than a newer one.
 const DISORDER: TimeDelta = TimeDelta::seconds(10);
-/// Until the history is read.
-const SETTLING: Duration = Duration::from_secs(30);
+/// Time until the history is read.
+const WARM_UP: Duration = Duration::from_secs(30);
 
 /// Times from visible to seen, ascending.
 pub struct Fresh(Vec<f64>);
 
 impl Fresh {
-    /// Milliseconds that so many of 100 rows took at most.
+    /// The percentile of the times in milliseconds.
     pub fn percentile(&self, percent: usize) -> f64 {
         let at = (self.0.len() * percent).div_ceil(100).max(1) - 1;
         self.0.get(at).copied().unwrap_or(f64::NAN)
@@ -39,24 +39,24 @@ impl Fresh {
     }
 }
 
-pub async fn measure(server: &mut Server, place: &Place<'_>, watched: Duration) -> Fresh {
+pub async fn measure(server: &mut Server, setup: &Setup<'_>, watched: Duration) -> Fresh {
     let simulator = Simulator::start(
-        place.simulator,
+        setup.simulator,
         &["--rows", "5000", "--rate", RATE, "--churn", "0"],
     );
     let settings = format!("poll_interval = \"{}s\"\nlag = \"0s\"\n", POLL.as_secs());
     let database = server.database().await;
     let accounts = simulator.account(PROVIDER, &settings);
-    let config = place.configuration("fresh", &database, &accounts);
-    place.migrate(&config);
-    let daemon = Daemon::start(place.program, &config);
-    tokio::time::sleep(SETTLING).await;
+    let config = setup.configuration("fresh", &database, &accounts);
+    setup.migrate(&config);
+    let daemon = Daemon::start(setup.program, &config);
+    tokio::time::sleep(WARM_UP).await;
 
     let mut connection = database.pool.acquire().await.unwrap();
     let begin = Utc::now();
     let end_of_rows = begin + TimeDelta::from_std(watched).unwrap();
     let (mut seen, mut times, mut newest) = (BTreeSet::new(), Vec::new(), begin);
-    // Whatever is made until the end is waited for.
+    // Waits for all rows that are created until the end.
     while Utc::now() < end_of_rows + POLL * 3 {
         let rows: Vec<(String, DateTime<Utc>)> = sqlx::query_as(
             "SELECT provider_transaction_id, created_at FROM paysync.transactions
@@ -75,7 +75,7 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, watched: Duration) 
                 times.push((now - created).num_microseconds().unwrap() as f64 / 1000.0);
             }
         }
-        tokio::time::sleep(QUESTION).await;
+        tokio::time::sleep(QUERY_INTERVAL).await;
     }
     let stored: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM paysync.transactions WHERE account_id = $1 AND created_at > $2 AND created_at < $3",

@@ -1,56 +1,55 @@
-//! A daemon with many accounts in which nothing happens.
+//! A daemon with many accounts without new rows.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::database::{Database, Server};
-use crate::load::Place;
+use crate::load::Setup;
 use crate::process::{self, Daemon};
 use crate::simulator::{PROVIDERS, Simulator};
 use crate::spread::Spread;
 
-/// Accounts, as many of each provider.
+/// Accounts, equally many of each provider.
 pub const ACCOUNTS: usize = 100;
-/// Until the first looks are over.
-const SETTLING: Duration = Duration::from_secs(70);
-/// The oldest ones are of no interest to a poll.
+/// Time until the first polls are over.
+const WARM_UP: Duration = Duration::from_secs(70);
 const HISTORY: [&str; 2] = ["--days", "3"];
 const ROWS: u64 = 300;
 
-/// What was counted; a figure per round.
+/// The measurements, one value per round.
 #[derive(Default)]
 pub struct Idle {
-    /// Of one core, per cent.
+    /// CPU in percent of one core.
     pub client: Spread,
     pub server: Spread,
-    /// Most at one moment.
+    /// Maximum number at one moment.
     pub connections: Spread,
     /// Transactions of the database per second.
     pub commits: Spread,
     /// Requests to the providers in each second of all rounds.
     pub requests: Spread,
-    /// Most resident memory, MiB.
+    /// Peak resident memory, MiB.
     pub resident: f64,
 }
 
-pub async fn measure(server: &mut Server, place: &Place<'_>, round: Duration, rounds: u32) -> Idle {
-    let simulator = place.simulator(ROWS, &HISTORY);
+pub async fn measure(server: &mut Server, setup: &Setup<'_>, round: Duration, rounds: u32) -> Idle {
+    let simulator = setup.simulator(ROWS, &HISTORY);
     let accounts: String = (0..ACCOUNTS)
         .map(|at| twin(&simulator, PROVIDERS[at % PROVIDERS.len()], at + 1))
         .collect();
     let database = server.database().await;
-    let config = place.configuration("idle", &database, &accounts);
+    let config = setup.configuration("idle", &database, &accounts);
     eprintln!("idle: {ACCOUNTS} accounts are read up to now");
-    let synced = process::paysync(place.program, Some(&config))
+    let synced = process::paysync(setup.program, Some(&config))
         .arg("sync")
         .stdout(Stdio::null())
         .status()
         .unwrap();
     assert!(synced.success(), "paysync sync failed");
     server.settle().await;
-    let mut daemon = Daemon::start(place.program, &config);
-    tokio::time::sleep(SETTLING).await;
+    let mut daemon = Daemon::start(setup.program, &config);
+    tokio::time::sleep(WARM_UP).await;
     let mut idle = Idle::default();
     for number in 0..rounds {
         watch(&mut idle, server, &database, &simulator, &daemon, round).await;
@@ -100,12 +99,12 @@ async fn watch(
         .push(share(process::cpu(daemon.id()).saturating_sub(client)));
     idle.server.push(share(server.since(&before).await.cpu));
     idle.connections.push(connections as f64);
-    // This one's own questions are few, and counted.
+    // Includes the few queries of this benchmark.
     let commits = database.transactions().await - commits;
     idle.commits.push(commits as f64 / seconds);
 }
 
-/// A further account at a provider, with credentials of its own.
+/// Another account at a provider, with its own credentials.
 pub fn twin(simulator: &Simulator, provider: &str, number: usize) -> String {
     let names = BTreeMap::from([
         ("begateway_dwh", "psp_id = \"simulator\""),

@@ -1,4 +1,4 @@
-//! Load, re-scan and change beside COPY, round by round, so that a drift of the machine hits all alike.
+//! Load, re-scan and change next to COPY; the variants take turns, so that drift of the machine affects all alike.
 
 use std::path::{Path, PathBuf};
 
@@ -8,37 +8,37 @@ use crate::process;
 use crate::run::{Run, Sync};
 use crate::simulator::{PROVIDERS, Simulator, configuration};
 
-/// The provider whose rows are the measure: 2.4 kB each, in keyset pages of 1000.
+/// The provider of the main measurement: rows of 2.4 kB, in keyset pages of 1000.
 pub const PROVIDER: &str = "begateway_dwh";
 pub const ACCOUNT: &str = "simulated-begateway-dwh";
 
-/// The provider has its answers ready: its own work is not the measure.
+/// The simulator caches its answers, so that its own work is not measured.
 const KEEP: [&str; 2] = ["--keep", "8192"];
 
-/// Every so-manieth row has changed where some have.
+/// One row in this many has changed in a re-scan with changes.
 pub const CHANGED: &str = "10";
 
-/// The runs of every round, by the number of connections or requests at once.
+/// The runs of all rounds, by the number of concurrent connections or requests.
 #[derive(Default)]
 pub struct Figures {
     pub copy: [Vec<Run>; 2],
     pub load: [Vec<Run>; 2],
-    pub again: [Vec<Run>; 2],
+    pub rescan: [Vec<Run>; 2],
     pub changed: [Vec<Run>; 2],
 }
 
-/// What the sections have in common.
+/// The programs and files that the sections share.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Setup<'a> {
     pub program: &'a Path,
-    /// The program that serves as the provider.
+    /// The program that simulates the provider.
     pub simulator: &'a Path,
     pub directory: &'a Path,
     pub until: &'a str,
 }
 
-impl Place<'_> {
-    /// Providers with a quiet history.
+impl Setup<'_> {
+    /// Starts providers with a history that does not change.
     pub fn simulator(&self, rows: u64, more: &[&str]) -> Simulator {
         let rows = rows.to_string();
         let quiet = ["--rate", "0", "--churn", "0", "--until", self.until];
@@ -50,7 +50,7 @@ impl Place<'_> {
         configuration(self.directory, name, &database.url, accounts)
     }
 
-    /// Forgets what was read, as an operator does.
+    /// Forgets the coverage, as an operator does.
     pub fn forget(&self, config: &Path) {
         let status = process::paysync(self.program, Some(config))
             .args(["resync", "--account", ACCOUNT, "--yes"])
@@ -71,9 +71,9 @@ impl Place<'_> {
     }
 }
 
-pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: u32) -> Figures {
-    let plain = place.simulator(rows, &KEEP);
-    let moved = place.simulator(rows, &[&KEEP[..], &["--changed", CHANGED]].concat());
+pub async fn measure(server: &mut Server, setup: &Setup<'_>, rows: u64, rounds: u32) -> Figures {
+    let plain = setup.simulator(rows, &KEEP);
+    let moved = setup.simulator(rows, &[&KEEP[..], &["--changed", CHANGED]].concat());
     let account = |simulator: &Simulator, at_once: usize| {
         simulator.account(
             PROVIDER,
@@ -81,20 +81,20 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
         )
     };
 
-    // Warms everything up, and gives COPY its rows.
+    // Warms everything up and provides the rows for COPY.
     eprintln!("load: warming up");
     let database = server.database().await;
-    let config = place.configuration("warm", &database, &account(&plain, 2));
+    let config = setup.configuration("warm", &database, &account(&plain, 2));
     let sync = |simulator| Sync {
-        program: place.program,
+        program: setup.program,
         server,
         simulator,
     };
     sync(&plain).load(&database, &config).await;
     let copied = Stored::of(&database).await;
-    place.forget(&config);
-    let config = place.configuration("warm", &database, &account(&moved, 2));
-    sync(&moved).again(&database, &config).await;
+    setup.forget(&config);
+    let config = setup.configuration("warm", &database, &account(&moved, 2));
+    sync(&moved).rescan(&database, &config).await;
     server.drop(database).await;
 
     let mut figures = Figures::default();
@@ -103,32 +103,32 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
         variants.rotate_left(usize::try_from(round).unwrap() % 4);
         for (at_once, is_copy) in variants {
             let database = server.database().await;
-            let config = place.configuration("round", &database, &account(&plain, at_once));
-            place.migrate(&config);
+            let config = setup.configuration("round", &database, &account(&plain, at_once));
+            setup.migrate(&config);
             if is_copy {
                 let run = copied.copy(server, &database, at_once).await;
-                tell(round, "COPY", at_once, &run);
+                print_run(round, "COPY", at_once, &run);
                 figures.copy[at_once - 1].push(run);
             } else {
                 let sync = |simulator| Sync {
-                    program: place.program,
+                    program: setup.program,
                     server,
                     simulator,
                 };
                 let run = sync(&plain).load(&database, &config).await;
-                tell(round, "load", at_once, &run);
+                print_run(round, "load", at_once, &run);
                 figures.load[at_once - 1].push(run);
 
                 database.vacuum().await;
-                place.forget(&config);
-                let run = sync(&plain).again(&database, &config).await;
-                tell(round, "re-scan", at_once, &run);
-                figures.again[at_once - 1].push(run);
+                setup.forget(&config);
+                let run = sync(&plain).rescan(&database, &config).await;
+                print_run(round, "re-scan", at_once, &run);
+                figures.rescan[at_once - 1].push(run);
 
-                let config = place.configuration("round", &database, &account(&moved, at_once));
-                place.forget(&config);
-                let run = sync(&moved).again(&database, &config).await;
-                tell(round, "10 % changed", at_once, &run);
+                let config = setup.configuration("round", &database, &account(&moved, at_once));
+                setup.forget(&config);
+                let run = sync(&moved).rescan(&database, &config).await;
+                print_run(round, "10 % changed", at_once, &run);
                 figures.changed[at_once - 1].push(run);
             }
             server.drop(database).await;
@@ -137,36 +137,36 @@ pub async fn measure(server: &mut Server, place: &Place<'_>, rows: u64, rounds: 
     figures
 }
 
-/// Every provider once, after a first reading that warms the provider up.
+/// Loads from every provider once, after a load that warms the simulator up.
 pub async fn providers(
     server: &mut Server,
-    place: &Place<'_>,
+    setup: &Setup<'_>,
     rows: u64,
 ) -> Vec<(&'static str, Run)> {
-    let simulator = place.simulator(rows, &KEEP);
+    let simulator = setup.simulator(rows, &KEEP);
     let mut runs = Vec::new();
     for provider in PROVIDERS {
         let mut last = Run::default();
         for _ in 0..2 {
             let database = server.database().await;
             let accounts = simulator.account(provider, "");
-            let config = place.configuration("provider", &database, &accounts);
-            place.migrate(&config);
+            let config = setup.configuration("provider", &database, &accounts);
+            setup.migrate(&config);
             let sync = Sync {
-                program: place.program,
+                program: setup.program,
                 server,
                 simulator: &simulator,
             };
             last = sync.load(&database, &config).await;
             server.drop(database).await;
         }
-        tell(0, provider, 2, &last);
+        print_run(0, provider, 2, &last);
         runs.push((provider, last));
     }
     runs
 }
 
-fn tell(round: u32, what: &str, at_once: usize, run: &Run) {
+fn print_run(round: u32, what: &str, at_once: usize, run: &Run) {
     eprintln!(
         "round {} {what:12} × {at_once}: {:>7} rows in {:>6.2} s, {:>7.0} rows/s; µs/row: client {:.1}, server {:.1}, \
          provider {:.1}; WAL {:.0} B/row; peak {:.0} MiB{}",

@@ -1,8 +1,8 @@
-//! Where and when it was measured.
+//! Date and machine of the measurement.
 
 use chrono::Utc;
 
-/// A paragraph that says what the figures are of.
+/// A paragraph about date, machine and PostgreSQL version.
 pub fn describe(postgres: &str) -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");

@@ -1,8 +1,8 @@
-//! paysync beside the limit of the machine, in one run and one table.
+//! Measures paysync and the limit of the machine in one run, and prints one table.
 //!
 //! `cargo bench --bench table` starts a durable PostgreSQL, the simulated providers and `paysync` as processes of their
-//! own, all on this machine, measures each by what the kernel and the server count, and prints Markdown.
-//! `-- --help` tells what can be chosen. Without other work on the machine it takes some 40 minutes.
+//! own on this machine, measures each by the counters of the kernel and the server, and prints Markdown.
+//! `-- --help` shows the options. On an idle machine it takes about 40 minutes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@
     clippy::disallowed_methods,
     missing_docs,
     unreachable_pub,
-    reason = "a benchmark reads the time, prints ratios, and may stop at the first surprise"
+    reason = "a benchmark reads the time, prints ratios, and may panic"
 )]
 
 mod args;
@@ -43,13 +43,13 @@ use clap::Parser as _;
 
 use args::{Args, Section};
 use database::Server;
-use load::Place;
+use load::Setup;
 use report::Report;
 
-/// Built beside this program.
+/// The program that cargo built for this benchmark.
 const PAYSYNC: &str = env!("CARGO_BIN_EXE_paysync");
 
-/// Where the server and the configurations are; gone with the benchmark, however it ends.
+/// The folder of the server and the configurations, removed when the benchmark ends.
 struct Scratch(PathBuf);
 
 impl Drop for Scratch {
@@ -66,7 +66,7 @@ async fn main() {
     let name = format!("paysync-bench-{}", std::process::id());
     let scratch = Scratch(std::env::temp_dir().join(name));
     std::fs::create_dir_all(&scratch.0).unwrap();
-    // The server does not hear Ctrl-C; dropped, it is stopped.
+    // Ctrl-C does not reach the server; dropping it stops it.
     tokio::select! {
         () = measure(&args, &scratch.0) => {}
         _ = tokio::signal::ctrl_c() => eprintln!("stopped before the end"),
@@ -79,7 +79,7 @@ async fn measure(args: &Args, directory: &Path) {
         .clone()
         .unwrap_or_else(|| PathBuf::from(PAYSYNC));
     let until = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-    let place = Place {
+    let setup = Setup {
         program: &program,
         simulator: PAYSYNC.as_ref(),
         directory,
@@ -89,34 +89,34 @@ async fn measure(args: &Args, directory: &Path) {
     let machine = machine::describe(&server.version().await);
     let mut report = Report::default();
     if let Some(other) = &args.against {
-        let other = Place {
+        let other = Setup {
             program: other,
-            ..place
+            ..setup
         };
-        let runs = pair::measure(&mut server, &[place, other], args.rows, args.rounds).await;
+        let runs = pair::measure(&mut server, &[setup, other], args.rows, args.rounds).await;
         report.pair(&runs);
     }
     if args.wants(Section::Load) {
-        let load = load::measure(&mut server, &place, args.rows, args.rounds).await;
+        let load = load::measure(&mut server, &setup, args.rows, args.rounds).await;
         report.load(&load, args.rows);
     }
     if args.wants(Section::Providers) {
-        report.providers(&load::providers(&mut server, &place, args.provider_rows).await);
+        report.providers(&load::providers(&mut server, &setup, args.provider_rows).await);
     }
     if args.wants(Section::Memory) {
-        report.memory(&memory::measure(&mut server, &place, args.memory_rows, args.rounds).await);
+        report.memory(&memory::measure(&mut server, &setup, args.memory_rows, args.rounds).await);
     }
     if args.wants(Section::Crowd) {
         let rows = (args.memory_rows / 100).max(1);
-        report.crowd(memory::crowd(&mut server, &place, rows).await, rows);
+        report.crowd(memory::crowd(&mut server, &setup, rows).await, rows);
     }
     if args.wants(Section::Idle) {
         let round = Duration::from_secs(args.idle_seconds);
-        report.idle(&idle::measure(&mut server, &place, round, args.rounds).await);
+        report.idle(&idle::measure(&mut server, &setup, round, args.rounds).await);
     }
     if args.wants(Section::Fresh) {
         let watched = Duration::from_secs(args.fresh_seconds);
-        report.fresh(&fresh::measure(&mut server, &place, watched).await);
+        report.fresh(&fresh::measure(&mut server, &setup, watched).await);
     }
     report.print(&machine, args.rounds);
     server.stop().await;

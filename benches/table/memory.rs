@@ -1,9 +1,8 @@
-//! Peak memory by the length of the history: the same shop after a day, after nine, after ninety; and of many
-//! shops at once.
+//! Peak memory by the length of the history (the same shop after 1, 9 and 90 days), and with many shops at once.
 
 use crate::database::Server;
 use crate::idle::{ACCOUNTS, twin};
-use crate::load::{PROVIDER, Place};
+use crate::load::{PROVIDER, Setup};
 use crate::run::{Run, Sync};
 use crate::simulator::Simulator;
 use crate::spread::Spread;
@@ -12,7 +11,7 @@ use crate::spread::Spread;
 pub struct Memory {
     /// Rows per account.
     pub rows: u64,
-    /// One account; and two at once, of opposite habits.
+    /// Of one account, and of two with different providers at once.
     pub runs: [Vec<Run>; 2],
 }
 
@@ -25,11 +24,11 @@ impl Memory {
 /// Days of the longest history.
 const DAYS: u64 = 90;
 
-/// Loads a hundredth, a tenth and all of `most` rows, as many a day; the longest history once, as it
-/// takes long.
+/// Loads a hundredth, a tenth and all of `most` rows, with the same number of rows per day; the longest history only
+/// once, because it takes long.
 pub async fn measure(
     server: &mut Server,
-    place: &Place<'_>,
+    setup: &Setup<'_>,
     most: u64,
     rounds: u32,
 ) -> Vec<Memory> {
@@ -37,13 +36,13 @@ pub async fn measure(
     for part in [100, 10, 1] {
         let rows = (most / part).max(1);
         let days = DAYS.div_ceil(part).to_string();
-        let simulator = place.simulator(rows, &["--days", &days]);
+        let simulator = setup.simulator(rows, &["--days", &days]);
         let one = simulator.account(PROVIDER, "");
         let two = simulator.account("convergegate", "") + &one;
         let mut runs = [Vec::new(), Vec::new()];
         for _ in 0..if part == 1 { 1 } else { rounds } {
             for (runs, accounts) in runs.iter_mut().zip([&one, &two]) {
-                runs.push(load(server, place, &simulator, accounts).await);
+                runs.push(load(server, setup, &simulator, accounts).await);
             }
         }
         all.push(Memory { rows, runs });
@@ -51,25 +50,25 @@ pub async fn measure(
     all
 }
 
-/// Loads a history of each of many accounts at once.
-pub async fn crowd(server: &mut Server, place: &Place<'_>, rows: u64) -> Run {
-    let simulator = place.simulator(rows, &["--days", "9"]);
+/// Loads the histories of many accounts at once.
+pub async fn crowd(server: &mut Server, setup: &Setup<'_>, rows: u64) -> Run {
+    let simulator = setup.simulator(rows, &["--days", "9"]);
     let accounts: String = (1..=ACCOUNTS)
         .map(|number| twin(&simulator, PROVIDER, number))
         .collect();
-    load(server, place, &simulator, &accounts).await
+    load(server, setup, &simulator, &accounts).await
 }
 
 async fn load(
     server: &mut Server,
-    place: &Place<'_>,
+    setup: &Setup<'_>,
     simulator: &Simulator,
     accounts: &str,
 ) -> Run {
     let database = server.database().await;
-    let config = place.configuration("memory", &database, accounts);
+    let config = setup.configuration("memory", &database, accounts);
     let sync = Sync {
-        program: place.program,
+        program: setup.program,
         server,
         simulator,
     };

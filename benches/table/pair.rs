@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::database::Server;
-use crate::load::{PROVIDER, Place};
+use crate::load::{PROVIDER, Setup};
 use crate::run::{Run, Sync};
 use crate::simulator::Simulator;
 
@@ -17,26 +17,26 @@ pub struct Runs {
 /// Loads and re-reads the same rows with each program; the one that begins changes every round.
 pub async fn measure(
     server: &mut Server,
-    places: &[Place<'_>; 2],
+    setups: &[Setup<'_>; 2],
     rows: u64,
     rounds: u32,
 ) -> [Runs; 2] {
-    let simulator = places[0].simulator(rows, &["--keep", "8192"]);
+    let simulator = setups[0].simulator(rows, &["--keep", "8192"]);
     eprintln!("pair: warming up");
-    for place in places {
-        round(server, place, &simulator).await;
+    for setup in setups {
+        round(server, setup, &simulator).await;
     }
     let mut figures = [Runs::default(), Runs::default()];
     for number in 0..rounds {
         let mut turns = [0, 1];
         turns.rotate_left(usize::try_from(number).unwrap() % 2);
         for turn in turns {
-            let (load, rescan) = round(server, &places[turn], &simulator).await;
+            let (load, rescan) = round(server, &setups[turn], &simulator).await;
             for (what, run) in [("load", load), ("re-scan", rescan)] {
                 eprintln!(
                     "round {} {what:7} {}: µs/row: client {:.1}, server {:.1}; WAL {:.0} B/row; {:.0} rows/s",
                     number + 1,
-                    name(places[turn].program),
+                    name(setups[turn].program),
                     run.each(run.client),
                     run.each(run.server),
                     run.wal_each(),
@@ -51,20 +51,20 @@ pub async fn measure(
 }
 
 /// One load into a new database, and one re-scan of it.
-async fn round(server: &mut Server, place: &Place<'_>, simulator: &Simulator) -> (Run, Run) {
+async fn round(server: &mut Server, setup: &Setup<'_>, simulator: &Simulator) -> (Run, Run) {
     let database = server.database().await;
     let account = simulator.account(PROVIDER, "concurrency = 2\npage_size = 1000");
-    let config = place.configuration("pair", &database, &account);
-    place.migrate(&config);
+    let config = setup.configuration("pair", &database, &account);
+    setup.migrate(&config);
     let sync = Sync {
-        program: place.program,
+        program: setup.program,
         server,
         simulator,
     };
     let load = sync.load(&database, &config).await;
     database.vacuum().await;
-    place.forget(&config);
-    let rescan = sync.again(&database, &config).await;
+    setup.forget(&config);
+    let rescan = sync.rescan(&database, &config).await;
     server.drop(database).await;
     (load, rescan)
 }

@@ -1,15 +1,15 @@
-//! Processes under measure: what they take of the machine, from `/proc`.
+//! Measured processes: CPU and memory, from `/proc`.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// The kernel counts in hundredths of a second, whatever its own clock ticks at.
+/// Unit of CPU times in `/proc`, the same on every Linux.
 const TICK: Duration = Duration::from_millis(10);
-/// How often a running process is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+/// Time between two samples of a running process.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What a process took until it ended.
+/// The resources that a process used until it ended.
 pub struct Ended {
     pub status: ExitStatus,
     pub wall: Duration,
@@ -17,7 +17,7 @@ pub struct Ended {
     pub peak_kib: u64,
 }
 
-/// Waits for a process. The dead keep their counts until somebody asks for them.
+/// Waits until a process ends. A zombie keeps its counters until it is waited for.
 pub fn measure(mut child: Child, since: Instant) -> Ended {
     let id = child.id();
     let mut peak_kib = 0;
@@ -26,7 +26,7 @@ pub fn measure(mut child: Child, since: Instant) -> Ended {
         if stat(id).is_none_or(|stat| stat.state == "Z") {
             break;
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(SAMPLE_INTERVAL);
     }
     let wall = since.elapsed();
     let cpu = stat(id).map_or(Duration::ZERO, |stat| stat.own);
@@ -39,17 +39,17 @@ pub fn measure(mut child: Child, since: Instant) -> Ended {
     }
 }
 
-/// CPU of a process, without its children.
+/// CPU time of a process, without its children.
 pub fn cpu(id: u32) -> Duration {
     stat(id).map_or(Duration::ZERO, |stat| stat.own)
 }
 
-/// CPU of a process, of its children, and of those that have ended.
+/// CPU time of a process, its children, and its ended children.
 pub fn cpu_of_family(id: u32) -> Duration {
     loop {
         let before = stat(id).unwrap();
         let children = cpu_of_children(id);
-        // A child that was waited for meanwhile would be counted twice or not at all.
+        // A child that was waited for in between would be counted twice or not at all.
         let after = stat(id).unwrap();
         if before.ended == after.ended {
             return after.own + after.ended + children;
@@ -75,13 +75,13 @@ struct Stat {
     state: String,
     parent: u32,
     own: Duration,
-    /// Of children that were waited for.
+    /// CPU time of children that were waited for.
     ended: Duration,
 }
 
 fn stat(id: u32) -> Option<Stat> {
     let text = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name, which may hold anything, ends at the last bracket.
+    // The name may contain any character; it ends at the last parenthesis.
     let (_, rest) = text.rsplit_once(") ")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at)?.parse::<u32>().ok();
@@ -93,7 +93,7 @@ fn stat(id: u32) -> Option<Stat> {
     })
 }
 
-/// The program under measure, with nothing of this environment that could change what it does.
+/// The measured program, without the environment variables that change its behaviour.
 pub fn paysync(program: &Path, config: Option<&Path>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -130,15 +130,15 @@ impl Daemon {
     /// Ends it as an operator does.
     pub fn end(mut self) {
         let id = self.id().to_string();
-        let told = Command::new("kill").arg(id).status().unwrap();
-        assert!(told.success());
+        let killed = Command::new("kill").arg(id).status().unwrap();
+        assert!(killed.success());
         assert!(self.0.wait().unwrap().success());
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended as it should.
+        // It may have ended already.
         drop(self.0.kill());
         drop(self.0.wait());
     }

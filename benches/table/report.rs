@@ -1,4 +1,4 @@
-//! The table, and what it must show.
+//! The table, and the goals of the measurement.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use crate::pair::Runs;
 use crate::run::{After, Run};
 use crate::spread::{Spread, number};
 
-/// The report as it grows, section by section.
+/// The report, built section by section.
 #[derive(Default)]
 pub struct Report {
     lines: Vec<String>,
@@ -20,7 +20,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// A line of the table: what was run, beside what.
+    /// A line of the table of runs.
     pub fn line(&mut self, what: &str, runs: &[Run], ratio: &str) {
         let all = |value: fn(&Run) -> f64| runs.iter().map(value).collect::<Spread>().to_string();
         let wal = all(Run::wal_each);
@@ -38,7 +38,7 @@ impl Report {
         ));
     }
 
-    /// Something that has no rates.
+    /// A line of figures that are not rates.
     pub fn other(&mut self, what: &str, figures: &str) {
         self.others.push(format!("| {what} | {figures} |"));
     }
@@ -85,7 +85,7 @@ impl Report {
             self.line(&what, &load.load[at], &ratio);
         }
         for (name, runs) in [
-            ("nothing changed", &load.again),
+            ("nothing changed", &load.rescan),
             ("10 % changed", &load.changed),
         ] {
             for (at, runs) in runs.iter().enumerate() {
@@ -107,7 +107,7 @@ impl Report {
             );
         }
         for at in 0..2 {
-            let times = ratio(&load.again[at], &load.load[at]);
+            let times = ratio(&load.rescan[at], &load.load[at]);
             self.goal(
                 &format!(
                     "re-scan of unchanged rows at least 4 × load, {} at once",
@@ -118,7 +118,7 @@ impl Report {
             );
         }
         let client: Spread = load
-            .again
+            .rescan
             .iter()
             .flatten()
             .map(|run| run.each(run.client))
@@ -129,7 +129,7 @@ impl Report {
             client.median() < 8.0,
         );
         let after: Vec<After> = load
-            .again
+            .rescan
             .iter()
             .flatten()
             .filter_map(|run| run.after)
@@ -141,7 +141,7 @@ impl Report {
                 sum.2 + after.updated,
             )
         });
-        let bookkeeping: Spread = load.again.iter().flatten().map(Run::wal_each).collect();
+        let bookkeeping: Spread = load.rescan.iter().flatten().map(Run::wal_each).collect();
         self.goal(
             "0 bytes of WAL per unchanged row beyond the windows' own",
             &format!(
@@ -281,7 +281,7 @@ impl Report {
     }
 }
 
-/// A table, if there is anything in it.
+/// Prints a table, unless it is empty.
 fn table(head: &str, lines: &[String]) {
     if lines.is_empty() {
         return;
@@ -294,7 +294,7 @@ fn table(head: &str, lines: &[String]) {
     println!();
 }
 
-/// The rates of the one by those of the other, round by round.
+/// The rate of one divided by the rate of the other, for each round.
 fn ratio(one: &[Run], other: &[Run]) -> Spread {
     ratio_of(one, other, Run::rate)
 }

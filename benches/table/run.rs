@@ -1,4 +1,4 @@
-//! One measured run of the program: what it took, and what it took of the server and the provider.
+//! One measured run of the program: the resources used by it, the server and the provider.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use crate::database::{Database, Server, Versions};
 use crate::process;
 use crate::simulator::Simulator;
 
-/// What one run took.
+/// The resources that one run used.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Run {
     /// Rows written, or read again.
@@ -19,11 +19,11 @@ pub struct Run {
     pub provider: Duration,
     pub wal: u64,
     pub peak_kib: u64,
-    /// Of a run after the load: what became of the tables of rows.
+    /// For a re-scan: the writes to the tables of rows.
     pub after: Option<After>,
 }
 
-/// What a run after the load wrote to tables of rows.
+/// The writes of a re-scan to the tables of rows.
 #[derive(Debug, Clone, Copy)]
 pub struct After {
     pub wal: u64,
@@ -50,7 +50,7 @@ impl Run {
     }
 }
 
-/// What is needed to run `paysync sync`.
+/// Runs `paysync sync`.
 pub struct Sync<'a> {
     pub program: &'a Path,
     pub server: &'a Server,
@@ -58,15 +58,15 @@ pub struct Sync<'a> {
 }
 
 impl Sync<'_> {
-    /// A first load: its rows are those in the table afterwards.
+    /// A first load: counts the rows in the table afterwards.
     pub async fn load(&self, database: &Database, config: &Path) -> Run {
         let mut run = self.run(config).await;
         run.rows = database.rows().await;
         run
     }
 
-    /// The same rows again: its rows are the items read.
-    pub async fn again(&self, database: &Database, config: &Path) -> Run {
+    /// Reads the same rows again: counts the items read.
+    pub async fn rescan(&self, database: &Database, config: &Path) -> Run {
         let (items, before) = (database.items().await, database.versions().await);
         let start = self.server.counts().await.wal;
         let mut run = self.run(config).await;

@@ -1,4 +1,4 @@
-//! The provider under measure: `paysync simulate` as a process of its own.
+//! The provider of the measurement: `paysync simulate` as a process of its own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -21,12 +21,12 @@ pub const PROVIDERS: [&str; 5] = [
 pub struct Simulator {
     child: Child,
     address: String,
-    /// What it prints of each provider: an `[[accounts]]` entry.
+    /// The `[[accounts]]` entries that it prints, one per provider.
     accounts: Vec<String>,
 }
 
 impl Simulator {
-    /// Starts one, and waits until it serves.
+    /// Starts a simulator and waits until it serves.
     pub fn start(program: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(program)
             .args(["simulate", "--listen", "127.0.0.1:0"])
@@ -37,13 +37,13 @@ impl Simulator {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut text = String::new();
-        // The last account's options are the end of what it prints.
+        // The output ends with the options of the last account.
         while !text.contains("\"firekassa\"") || !text.ends_with("\n\n") {
             let Some(line) = lines.next() else { break };
             text.push_str(&line.unwrap());
             text.push('\n');
         }
-        // Kept open: a line that nobody can read any more would end it.
+        // The pipe must stay open: writing to a closed one would end the simulator.
         std::thread::spawn(move || lines.for_each(drop));
         let (_, rest) = text.split_once("http://").unwrap();
         let (address, _) = rest.split_once(';').unwrap();
@@ -87,13 +87,13 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
-/// A configuration of paysync as it comes, but for the address that it listens on.
+/// Writes a configuration with default settings, except for the address to listen on.
 pub fn configuration(
     directory: &Path,
     name: &str,

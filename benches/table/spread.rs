@@ -1,8 +1,8 @@
-//! Several measurements of one thing.
+//! Repeated measurements of one quantity.
 
 use std::fmt;
 
-/// Values of repeated measurements; shown as median (least–most).
+/// Repeated measurements, shown as median (least–most).
 #[derive(Debug, Clone, Default)]
 pub struct Spread(Vec<f64>);
 
@@ -61,7 +61,7 @@ impl fmt::Display for Spread {
     }
 }
 
-/// Three digits are enough for a measurement; thousands are grouped.
+/// A measurement with three significant digits, thousands grouped.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 1000.0 {

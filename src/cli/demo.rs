@@ -1,23 +1,21 @@
-//! `paysync demo`: everything at once, with no set-up.
+//! `paysync demo`: a database, simulated providers and the daemon, without set-up.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
+use paysync_provider::PROVIDERS;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{self, grouped};
-use super::run::{install_metrics, migrate_and_register};
-use super::signals;
+use super::interface::output::{self, grouped};
+use super::interface::signals;
 use crate::app::App;
 use crate::config::{Config, environment};
 use crate::launcher::{Cluster, Options};
-use paysync_provider::PROVIDERS;
-
 use crate::{http, telemetry};
 
 /// Arguments of the demonstration.
@@ -29,12 +27,12 @@ pub(crate) struct Args {
     /// New payments per second and provider
     #[arg(long, default_value_t = 2)]
     rate: u32,
-    /// End when everything is covered, instead of going on until Ctrl-C
+    /// Exit when everything is covered, instead of continuing until Ctrl-C
     #[arg(long)]
     once: bool,
 }
 
-/// What the demonstration asks the tables.
+/// Queries that the demonstration shows, each with its question.
 const QUESTIONS: [(&str, &str); 3] = [
     (
         "What was paid, by currency?",
@@ -58,11 +56,11 @@ const QUESTIONS: [(&str, &str); 3] = [
     ),
 ];
 
-pub(crate) async fn demo(args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<bool> {
     telemetry::init(None, "warn")?;
     let stop = signals::stop_token()?;
     let (cluster, url) = database().await?;
-    let result = play(args, &url, &stop).await;
+    let result = demonstrate(args, &url, &stop).await;
     if let Some(cluster) = cluster {
         output::line("stopping PostgreSQL and removing its data");
         cluster.stop().await?;
@@ -70,7 +68,7 @@ pub(crate) async fn demo(args: &Args) -> anyhow::Result<bool> {
     result
 }
 
-/// The database that `DATABASE_URL` names, or a PostgreSQL of the demonstration's own.
+/// The database of `DATABASE_URL`, or a new PostgreSQL cluster.
 async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
     if let Some(url) = environment()
         .get("DATABASE_URL")
@@ -89,7 +87,7 @@ async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
     Ok((Some(cluster), url))
 }
 
-async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Result<bool> {
+async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Result<bool> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let settings = paysync_simulator::Args::demo(args.rows, args.rate).settings_now();
     let simulated = paysync_simulator::start(settings, listener).await?;
@@ -100,7 +98,7 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
 
     let environment = BTreeMap::from([("DATABASE_URL".to_owned(), url.to_owned())]);
     let mut config = Config::of_text(&simulated.config_toml(url), &environment)?;
-    // The simulator may be ahead of the providers.
+    // The simulator may have providers that this version does not support yet.
     config.accounts.retain(|account| {
         PROVIDERS
             .iter()
@@ -108,10 +106,10 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
     });
 
     let app = App::new(&config, &[])?;
-    migrate_and_register(&app.store, &app)
+    app.migrate_and_register()
         .await
         .context("the demonstration's database")?;
-    let metrics = install_metrics()?;
+    let metrics = telemetry::install_metrics()?;
     let page = TcpListener::bind("127.0.0.1:8080").await;
     let page = match page {
         Ok(page) => page,
@@ -133,17 +131,17 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
         tokio::spawn(async move { engine.run(&stop).await })
     };
 
-    let covered = watch(&app, stop).await?;
+    let covered = wait_until_covered(&app, stop).await?;
     if covered {
         for (question, sql) in QUESTIONS {
             output::line(format!("\n{question}\n{sql};\n"));
-            output::line(answer(&app, sql).await?);
+            output::line(query_table(&app, sql).await?);
         }
         if args.once {
             stop.cancel();
         } else {
             output::line("\nnew payments keep arriving; Ctrl-C ends everything");
-            follow(&app, stop).await?;
+            print_counts(&app, stop).await?;
         }
     }
     daemon.await?;
@@ -152,8 +150,8 @@ async fn play(args: &Args, url: &str, stop: &CancellationToken) -> anyhow::Resul
     Ok(covered || stop.is_cancelled())
 }
 
-/// Prints how rows arrive until everything is covered; false if stopped before.
-async fn watch(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
+/// Prints row counts until everything is covered; false if stopped before.
+async fn wait_until_covered(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
     let started = Instant::now();
     loop {
         if stop
@@ -182,8 +180,8 @@ async fn watch(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
     }
 }
 
-/// Prints news until stopped.
-async fn follow(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+/// Prints row counts until stopped.
+async fn print_counts(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
     while stop
         .run_until_cancelled(tokio::time::sleep(Duration::from_secs(15)))
         .await
@@ -209,8 +207,8 @@ async fn counts(app: &App) -> anyhow::Result<String> {
     Ok(format!("rows: {}", parts.collect::<Vec<_>>().join(", ")))
 }
 
-/// A query's answer as a table. PostgreSQL writes the values, of whatever type, as text.
-async fn answer(app: &App, sql: &str) -> anyhow::Result<String> {
+/// The result of a query as a table. PostgreSQL converts the values to text.
+async fn query_table(app: &App, sql: &str) -> anyhow::Result<String> {
     let sql = format!(
         "SELECT ARRAY(SELECT key FROM json_each_text(row_to_json(answer))),
                 ARRAY(SELECT value FROM json_each_text(row_to_json(answer)))

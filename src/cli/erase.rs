@@ -1,16 +1,16 @@
-//! `paysync erase`: one person leaves, the sums stay.
+//! `paysync erase`: erases the data of one person and keeps the sums.
 
 use anyhow::bail;
 use serde_json::json;
 use tracing::info;
 
-use super::confirm::Confirmation;
-use super::output::{self, grouped};
-use super::start_logging;
+use super::interface::confirmation::Confirmation;
+use super::interface::output::{self, grouped};
 use crate::app::{self, UsageError};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::retention::erase::Erased;
+use crate::telemetry;
 
 /// Rows erased by one transaction.
 const BATCH: usize = 500;
@@ -20,19 +20,19 @@ pub(crate) struct Args {
     /// The person: the customer's id or e-mail address, exactly as it is stored
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     customer: String,
-    /// Only this account, configured or not
+    /// Only this account, which need not be configured
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     #[command(flatten)]
     confirmation: Confirmation,
 }
 
-/// What an account holds of a person.
+/// The data of the person in one account.
 struct Found {
     account: String,
     ids: Vec<String>,
     counts: Erased,
-    /// Items in quarantine that are left.
+    /// Items in quarantine that contain the text and are left.
     mentions: u64,
 }
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     }
     args.confirmation.check()?;
     let Confirmation { dry_run, json, .. } = args.confirmation;
-    start_logging(config, &config.log.filter)?;
+    telemetry::init(config.log.format, &config.log.filter)?;
     let store = app::store(config)?;
     store.reach().await?;
     if !dry_run {
@@ -87,15 +87,12 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
     let known = store.account_ids().await?;
     if let Some(account) = args.account.as_ref().filter(|id| !known.contains(id)) {
-        let there = if known.is_empty() {
-            "no account at all".to_owned()
-        } else {
-            known.join(", ")
+        let known = match known.as_slice() {
+            [] => "it has no accounts".to_owned(),
+            known => format!("expected one of {}", known.join(", ")),
         };
-        return Err(UsageError(format!(
-            "account {account} is not in the database, there is {there}"
-        ))
-        .into());
+        let problem = format!("account {account} is not in the database: {known}");
+        return Err(UsageError(problem).into());
     }
     let chosen = known
         .into_iter()
@@ -119,7 +116,7 @@ async fn erase(store: &Store, found: &Found) -> anyhow::Result<Erased> {
         erased += store.erase(&found.account, ids).await?;
     }
     if erased != Erased::default() {
-        // Never whom.
+        // The log must not name the person.
         info!(
             account.id = found.account,
             rows = erased.rows,
@@ -143,7 +140,7 @@ fn report(found: &Found) -> serde_json::Value {
     })
 }
 
-/// `acme: 3 rows, 1 replaced versions, 3 payloads, 0 items in quarantine to erase`, and what is not.
+/// `acme: 3 rows, 1 replaced versions, 3 payloads, 0 items in quarantine to erase`, and the items left.
 fn lines(found: &Found, dry_run: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if !found.ids.is_empty() {
@@ -160,8 +157,8 @@ fn lines(found: &Found, dry_run: bool) -> Vec<String> {
     }
     if found.mentions > 0 {
         lines.push(format!(
-            "{}: {} items in quarantine have this text in them and belong to none of these rows: they are left; \
-             erase again once paysync replay has read them, or delete them from paysync.quarantine",
+            "{}: {} items in quarantine contain this text and belong to none of these rows: they are left; \
+             erase again after paysync replay has read them, or delete them from paysync.quarantine",
             found.account,
             grouped(found.mentions)
         ));

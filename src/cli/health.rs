@@ -1,27 +1,27 @@
-//! `paysync health`: asks the daemon of this machine how it is, as a container's health check.
+//! `paysync health`: checks the daemon of this machine, as a container's health check.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::output;
+use super::interface::output;
 use crate::config::Config;
 use crate::transport;
 
-/// A daemon that needs longer for an answer is not well.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time after which a daemon that does not answer counts as unhealthy.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Fail also if a stream has stopped moving: /readyz in place of /healthz
+    /// Fail also if a stream is stalled: /readyz in place of /healthz
     #[arg(long)]
     ready: bool,
 }
 
-pub(crate) async fn health(config: &Config, args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let Some(listen) = config.http.listen else {
-        output::line("http.listen is off: there is nothing to ask");
+        output::line("http.listen is off: there is nothing to check");
         return Ok(true);
     };
     let path = if args.ready { "readyz" } else { "healthz" };
@@ -30,16 +30,16 @@ pub(crate) async fn health(config: &Config, args: &Args) -> anyhow::Result<bool>
     let no_answer = || format!("no answer from {url}: is paysync run running?");
     let response = client
         .get(&url)
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .send()
         .await
         .with_context(no_answer)?;
-    let is_well = response.status().is_success();
+    let is_healthy = response.status().is_success();
     output::line(response.text().await.with_context(no_answer)?.trim_end());
-    Ok(is_well)
+    Ok(is_healthy)
 }
 
-/// What listens on every address is asked on the loopback.
+/// A daemon that listens on all addresses is reached on loopback.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(address) if address.is_unspecified() => {

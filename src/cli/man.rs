@@ -1,4 +1,4 @@
-//! `paysync man`: the help of every command as man pages.
+//! `paysync man`: writes the help of every command as man pages.
 
 use std::path::Path;
 

@@ -1,21 +1,34 @@
-//! `paysync replay`: stored payloads and the quarantine are read again.
+//! `paysync replay`: reads stored payloads and the quarantine again.
 
 use std::io::IsTerminal as _;
 
 use indicatif::ProgressBar;
+use paysync_provider::wire::one_line;
 use serde_json::{Value, json};
 
-use super::output::{self, grouped};
-use super::{ReplayArgs, start_logging};
+use super::interface::arguments::Accounts;
+use super::interface::output::{self, grouped};
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::Account;
 use crate::engine::replay::{Replayed, replay};
-use paysync_provider::wire::one_line;
+use crate::telemetry;
 
-pub(crate) async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<bool> {
-    start_logging(config, &config.log.filter)?;
-    let app = App::new(config, &args.account)?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    accounts: Accounts,
+    /// Write nothing; show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    telemetry::init(config.log.format, &config.log.filter)?;
+    let app = App::new(config, &args.accounts.account)?;
     app.store.reach().await?;
     if !args.dry_run {
         app.store.migrate().await?;
@@ -23,13 +36,13 @@ pub(crate) async fn run(config: &Config, args: &ReplayArgs) -> anyhow::Result<bo
     let mut reports = Vec::with_capacity(app.engine.accounts.len());
     for account in &app.engine.accounts {
         let bar = (std::io::stderr().is_terminal() && !args.json).then(ProgressBar::new_spinner);
-        let note = |replayed: &Replayed| {
+        let observe = |replayed: &Replayed| {
             if let Some(bar) = &bar {
                 bar.set_message(progress(account, replayed));
                 bar.tick();
             }
         };
-        let replayed = replay(&app.store, account, args.dry_run, note).await?;
+        let replayed = replay(&app.store, account, args.dry_run, observe).await?;
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }
@@ -99,8 +112,8 @@ fn show(account: &Account, replayed: &Replayed, dry_run: bool) {
             ));
         }
     }
-    let more = |told: usize, all: u64| {
-        let more = all.saturating_sub(u64::try_from(told).unwrap_or(u64::MAX));
+    let more = |shown: usize, all: u64| {
+        let more = all.saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
         if more > 0 {
             output::line(format!("  and {} more", grouped(more)));
         }
@@ -110,7 +123,7 @@ fn show(account: &Account, replayed: &Replayed, dry_run: bool) {
     }
     for complaint in &replayed.complaints {
         output::line(format!(
-            "  {} stays as it is: {} ({})",
+            "  {} is left unchanged: {} ({})",
             one_line(&complaint.id),
             complaint.reason,
             complaint.detail
@@ -119,7 +132,7 @@ fn show(account: &Account, replayed: &Replayed, dry_run: bool) {
     more(replayed.complaints.len(), replayed.unreadable);
 }
 
-/// A cell as it fits a line: texts are the provider's and may hold anything.
+/// The value of a column on one line: the provider may send any text.
 fn cell(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), one_line)
 }
@@ -138,7 +151,7 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
         (replayed.unreadable, "unreadable now"),
         (
             replayed.without_payload,
-            "without a payload any more (let go by retention, or erased)",
+            "without a payload (deleted by retention, or erased)",
         ),
     ] {
         if rows > 0 {

@@ -1,15 +1,16 @@
-//! `paysync report`: what is held of a time, beside what the provider counts, and what proves it.
+//! `paysync report`: the totals of an interval, the counts of the provider, and the windows that prove them.
 
 use chrono::{DateTime, Utc};
+use paysync_provider::model::Window;
 use serde::Serialize;
 
-use super::output;
-use crate::app::{App, UsageError};
+use super::interface::arguments::Interval;
+use super::interface::output;
+use crate::app::App;
 use crate::config::Config;
 use crate::store::inspect::report::{ClosedWindow, Gap, Total};
-use paysync_provider::model::Window;
 
-/// Windows that only were read: the table shows so many, JSON all.
+/// Number of windows in the table; JSON has them all.
 const SHOWN: usize = 10;
 
 #[derive(Debug, clap::Args)]
@@ -17,13 +18,9 @@ pub(crate) struct Args {
     /// The account
     #[arg(long, value_name = "ID")]
     account: String,
-    /// Start of the time, RFC 3339
-    #[arg(long, value_name = "TIME")]
-    from: DateTime<Utc>,
-    /// End of the time, RFC 3339; not in it
-    #[arg(long, value_name = "TIME")]
-    to: DateTime<Utc>,
-    /// How to print it
+    #[command(flatten)]
+    interval: Interval,
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -44,18 +41,15 @@ struct Report<'a> {
     account: &'a str,
     from: DateTime<Utc>,
     to: DateTime<Utc>,
-    /// Whether all of the time was read, and no count of the provider exceeds what is held.
+    /// Whether the interval is covered and no count of the provider exceeds the stored rows.
     agrees: bool,
     totals: Vec<Total>,
     windows: Vec<ClosedWindow>,
     gaps: Vec<Gap>,
 }
 
-pub(crate) async fn report(config: &Config, args: &Args) -> anyhow::Result<bool> {
-    let Some(span) = Window::new(args.from, args.to) else {
-        let said = format!("--from {} is not before --to {}", args.from, args.to);
-        return Err(UsageError(said).into());
-    };
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    let span = args.interval.window()?;
     let App { store, .. } = App::new(config, std::slice::from_ref(&args.account))?;
     store.reach().await?;
     let totals = store.totals(&args.account, span).await?;
@@ -63,8 +57,8 @@ pub(crate) async fn report(config: &Config, args: &Args) -> anyhow::Result<bool>
     let gaps = store.uncovered(&args.account, span).await?;
     let report = Report {
         account: &args.account,
-        from: args.from,
-        to: args.to,
+        from: span.start(),
+        to: span.end(),
         agrees: gaps.is_empty() && windows.iter().all(|window| !window.is_open),
         totals,
         windows,
@@ -94,23 +88,18 @@ fn show(report: &Report<'_>, span: Window) {
         .filter(|window| window.lane == "audit")
         .collect();
     output::line(match counted.len() {
-        0 => "\nthe provider has counted nothing of this time; not every API can".to_owned(),
+        0 => "\nthe provider has counted nothing in this interval; not every API can count"
+            .to_owned(),
         some => format!("\ncounts of the provider: {some}"),
     });
-    let rows = evidence_table(counted.iter().copied());
-    for line in output::table(&rows).iter().filter(|_| rows.len() > 1) {
-        output::line(format!("  {line}"));
-    }
+    output::indented_table(&evidence_table(counted.iter().copied()));
     let read: Vec<&ClosedWindow> = report
         .windows
         .iter()
         .filter(|window| window.lane != "audit")
         .collect();
     output::line(format!("\nwindows that read it: {}", read.len()));
-    let rows = evidence_table(read.iter().copied().take(SHOWN));
-    for line in output::table(&rows).iter().filter(|_| rows.len() > 1) {
-        output::line(format!("  {line}"));
-    }
+    output::indented_table(&evidence_table(read.iter().copied().take(SHOWN)));
     if read.len() > SHOWN {
         output::line(format!(
             "  and {} more; --format json shows them all",
@@ -146,10 +135,7 @@ fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
             total.amount.clone().unwrap_or_default(),
         ]
     };
-    let header = header.map(str::to_owned).to_vec();
-    std::iter::once(header)
-        .chain(totals.iter().map(row))
-        .collect()
+    output::with_header(header, totals.iter().map(row))
 }
 
 fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Vec<String>> {
@@ -166,7 +152,7 @@ fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Ve
     ];
     let number = |count: Option<i64>| count.map(|count| count.to_string()).unwrap_or_default();
     let row = |window: &ClosedWindow| {
-        let answered = window.difference.is_some_and(|by| by > 0) && !window.is_open;
+        let is_reread = window.difference.is_some_and(|by| by > 0) && !window.is_open;
         vec![
             window.window_id.to_string(),
             window.stream.clone(),
@@ -176,14 +162,13 @@ fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Ve
             output::instant(window.closed_at),
             window.items.to_string(),
             number(window.provider_count),
-            number(window.difference) + if answered { ", read again since" } else { "" },
+            number(window.difference) + if is_reread { ", read again since" } else { "" },
         ]
     };
-    let header = header.map(str::to_owned).to_vec();
-    std::iter::once(header).chain(windows.map(row)).collect()
+    output::with_header(header, windows.map(row))
 }
 
-/// A cell of CSV (RFC 4180); what a spreadsheet would take for a formula stays text.
+/// A cell of CSV (RFC 4180); the prefix ' keeps spreadsheets from evaluating it as a formula.
 fn quoted(cell: &str) -> String {
     let cell = if cell.starts_with(['=', '@', '+', '\t', '\r']) {
         format!("'{cell}")

@@ -1,15 +1,15 @@
-//! `paysync simulate`: the providers' APIs, served locally.
+//! `paysync simulate`: serves the providers' APIs locally.
 
 use anyhow::Context as _;
+use paysync_simulator::Args;
 use tokio::net::TcpListener;
 
-use super::{output, signals};
-use paysync_simulator::Args;
+use super::interface::{output, signals};
 
-pub(crate) async fn simulate(args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(args: &Args) -> anyhow::Result<bool> {
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         format!(
-            "cannot listen on {}, choose another address by --listen",
+            "cannot listen on {}: choose another address with --listen",
             args.listen
         )
     })?;

@@ -1,17 +1,24 @@
-//! `paysync status`: a table for people, JSON for scripts.
+//! `paysync status`: a table, or JSON.
 
 use std::io::IsTerminal as _;
 
-use super::output::{self, duration};
+use super::interface::output::{self, duration};
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::inspect::status::{self, State, StreamStatus};
 
-pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let app = App::new(config, &[])?;
     app.store.reach().await?;
     let status = status::load(&app.store, &app.engine.accounts).await?;
-    if json {
+    if args.json {
         output::json(&status)?;
         return Ok(status.healthy);
     }

@@ -1,4 +1,4 @@
-//! `paysync sync`: the same work once.
+//! `paysync sync`: reads until everything wanted is covered.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -9,14 +9,27 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::output::{self, grouped};
-use super::run::migrate_and_register;
-use super::{SyncArgs, signals, start_logging};
+use super::interface::arguments::Accounts;
+use super::interface::output::{self, grouped};
+use super::interface::signals;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::{Account, Outcome};
+use crate::telemetry;
 
-/// What `--json` prints for an account.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    accounts: Accounts,
+    /// Give up on an account that has been failing for this long
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = humantime::parse_duration)]
+    give_up_after: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// An account in the output of `--json`.
 #[derive(Debug, Serialize)]
 struct AccountReport<'a> {
     id: &'a str,
@@ -30,18 +43,19 @@ struct AccountReport<'a> {
     hint: Option<String>,
 }
 
-pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<bool> {
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let bars = std::io::stderr().is_terminal() && !args.json;
-    start_logging(config, log_filter(config, bars))?;
-    let app = App::new(config, &args.account)?;
+    telemetry::init(config.log.format, log_filter(config, bars))?;
+    let app = App::new(config, &args.accounts.account)?;
     let stop = signals::stop_token()?;
     app.store.reach().await?;
-    migrate_and_register(&app.store, &app).await?;
+    app.migrate_and_register().await?;
     let started = Instant::now();
-    let shown = CancellationToken::new();
-    let display = bars.then(|| tokio::spawn(show(app.engine.accounts.clone(), shown.clone())));
+    let done = CancellationToken::new();
+    let display =
+        bars.then(|| tokio::spawn(show_progress(app.engine.accounts.clone(), done.clone())));
     let report = app.engine.sync(args.give_up_after, &stop).await;
-    shown.cancel();
+    done.cancel();
     if let Some(display) = display {
         display.await?;
     }
@@ -66,7 +80,7 @@ pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<boo
     Ok(covered)
 }
 
-/// Log lines and progress bars garble each other on one terminal: by default only trouble is logged there.
+/// Log lines disturb progress bars on the same terminal: by default only warnings are logged there.
 fn log_filter(config: &Config, bars: bool) -> &str {
     if bars && config.origins.of("log.filter").is_none() {
         "warn"
@@ -126,7 +140,7 @@ fn reason(account: &Account, outcome: Outcome) -> (String, String) {
     match outcome {
         Outcome::NotLeased => (
             "another process works on the account".to_owned(),
-            "it keeps the account up to date, or stop it".to_owned(),
+            "it keeps the account up to date; stop it to read the account here".to_owned(),
         ),
         Outcome::Paused => (
             "the account is paused".to_owned(),
@@ -134,7 +148,7 @@ fn reason(account: &Account, outcome: Outcome) -> (String, String) {
         ),
         Outcome::Stopped => (
             "stopped".to_owned(),
-            "start it again, it goes on where it was".to_owned(),
+            "start it again: it continues where it stopped".to_owned(),
         ),
         Outcome::Covered | Outcome::GaveUp => {
             account.progress.current_failure().unwrap_or_else(|| {
@@ -147,8 +161,8 @@ fn reason(account: &Account, outcome: Outcome) -> (String, String) {
     }
 }
 
-/// Progress bars until `done`.
-async fn show(accounts: Vec<Arc<Account>>, done: CancellationToken) {
+/// Shows progress bars until `done`.
+async fn show_progress(accounts: Vec<Arc<Account>>, done: CancellationToken) {
     let all = MultiProgress::new();
     let width = accounts
         .iter()

@@ -1,12 +1,22 @@
-//! `paysync verify`: a line for each account and check, JSON for scripts.
+//! `paysync verify`: one line per account and check, or JSON.
 
-use super::{VerifyArgs, output};
+use super::interface::arguments::Accounts;
+use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::inspect::verify;
 
-pub(crate) async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<bool> {
-    let app = App::new(config, &args.account)?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    accounts: Accounts,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
+    let app = App::new(config, &args.accounts.account)?;
     app.store.reach().await?;
     let verification = verify::verify(&app.store, &app.engine.accounts).await?;
     if args.json {

@@ -1,16 +1,16 @@
-//! `paysync why`: the life of one row.
+//! `paysync why`: the history of one row.
 
 use anyhow::bail;
+use paysync_provider::wire::one_line;
 use serde_json::{Map, Value};
 
-use super::output;
+use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
 use crate::engine::inspect::row_history::{self, ReplacedVersion, RowHistory};
 use crate::store::inspect::row_history::CandidateWindow;
-use paysync_provider::wire::one_line;
 
-/// Windows shown; JSON has them all.
+/// Number of windows shown; JSON has them all.
 const SHOWN: usize = 20;
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn why(config: &Config, args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let app = App::new(config, std::slice::from_ref(&args.account))?;
     app.store.reach().await?;
     let Some(account) = app.engine.accounts.first() else {
@@ -33,8 +33,8 @@ pub(crate) async fn why(config: &Config, args: &Args) -> anyhow::Result<bool> {
     };
     let Some(life) = row_history::load(&app.store, account, &args.transaction).await? else {
         bail!(
-            "account {} holds no transaction {}, nor is it in quarantine: check the id (provider_transaction_id), \
-             and paysync status for what is not covered yet",
+            "account {} has no transaction {}, not in quarantine either: check the id (provider_transaction_id), \
+             and paysync status for gaps in the coverage",
             args.account,
             one_line(&args.transaction)
         );
@@ -60,7 +60,7 @@ fn show(life: &RowHistory) {
         output::line(format!("  {}", replacement(version)));
     }
     output::line(format!(
-        "\nwindows that can have seen it, as far as the ledger reaches: {}",
+        "\nwindows that may have read it, as far as the ledger reaches: {}",
         life.windows.len()
     ));
     let header = [
@@ -76,12 +76,7 @@ fn show(life: &RowHistory) {
         "SAME",
     ];
     let shown = life.windows.iter().take(SHOWN);
-    let rows: Vec<Vec<String>> = std::iter::once(header.map(str::to_owned).to_vec())
-        .chain(shown.map(cells))
-        .collect();
-    for line in output::table(&rows).iter().filter(|_| rows.len() > 1) {
-        output::line(format!("  {line}"));
-    }
+    output::indented_table(&output::with_header(header, shown.map(cells)));
     let more = life.windows.len().saturating_sub(SHOWN);
     if more > 0 {
         output::line(format!("  and {more} older ones; --json shows them all"));
@@ -89,7 +84,7 @@ fn show(life: &RowHistory) {
     output::line(format!("\nin quarantine: {}", life.quarantine.len()));
     for held in &life.quarantine {
         output::line(format!(
-            "  {}: {} ({}), met {} times, first {}, last {}",
+            "  {}: {} ({}), seen {} times, first {}, last {}",
             held.stream,
             held.reason,
             one_line(&held.detail),
@@ -106,16 +101,16 @@ fn show(life: &RowHistory) {
     }
 }
 
-/// The columns that tell what it is; JSON has them all.
+/// Shows the main columns; JSON has them all.
 fn show_row(name: &str, row: &Map<String, Value>) {
     let cell = |column: &str| row.get(column).and_then(Value::as_str).map(one_line);
     let named = |columns: &[&str]| {
-        let told = columns.iter().filter_map(|column| {
+        let cells = columns.iter().filter_map(|column| {
             let value = cell(column)?;
             Some(format!("{column} {value}"))
         });
-        let told: Vec<String> = told.collect();
-        told.join(", ")
+        let cells: Vec<String> = cells.collect();
+        cells.join(", ")
     };
     let words = ["kind", "status", "amount", "currency"];
     let words: Vec<String> = words.iter().filter_map(|column| cell(column)).collect();
@@ -150,7 +145,7 @@ fn replacement(version: &ReplacedVersion) -> String {
         })
         .collect();
     let changes = if changes.is_empty() {
-        "nothing but the payload".to_owned()
+        "only the payload changed".to_owned()
     } else {
         changes.join(", ")
     };

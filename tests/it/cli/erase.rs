@@ -93,7 +93,7 @@ async fn a_person_is_erased_and_the_report_stays() {
         "{why:?}"
     );
     let replay = bench.run(&["replay", "--account", ACCOUNT]).await;
-    let said = format!("{rows} without a payload any more (let go by retention, or erased)");
+    let said = format!("{rows} without a payload (deleted by retention, or erased)");
     assert!(replay.out.contains(&said), "{replay:?}");
     let verify = bench.run(&["verify"]).await;
     assert!(
@@ -135,7 +135,7 @@ async fn what_cannot_be_meant_is_refused_in_one_line() {
         (
             &["--customer", "x", "--account", "nobody", "--yes"],
             2,
-            "account nobody is not in the database, there is no account",
+            "account nobody is not in the database: it has no accounts",
         ),
         (
             &["--customer", "x", "--dry-run", "--yes"],

@@ -202,7 +202,7 @@ async fn wrong_command_lines_are_one_line_with_code_2() {
     for (arguments, part) in [
         (
             vec!["sync", "--account", "nobody"],
-            "account nobody is not configured, there is simulated-",
+            "account nobody is not configured: expected one of simulated-",
         ),
         (
             vec!["pause", "--account", "nobody"],
@@ -210,7 +210,7 @@ async fn wrong_command_lines_are_one_line_with_code_2() {
         ),
         (
             vec!["replay", "--account", "nobody", "--dry-run"],
-            "account nobody is not configured, there is simulated-",
+            "account nobody is not configured: expected one of simulated-",
         ),
         (vec!["fly"], "unrecognized subcommand 'fly'"),
         (vec!["stats"], "a similar subcommand exists: 'status'"),
@@ -235,7 +235,7 @@ async fn wrong_command_lines_are_one_line_with_code_2() {
                 "--stream",
                 "x",
             ]),
-            "stream x does not exist, there is ",
+            "stream x does not exist, expected one of ",
         ),
         (vec!["simulate", "--fail", "10%"], "is not a share"),
     ] {

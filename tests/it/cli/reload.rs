@@ -67,7 +67,7 @@ async fn gauges_of_what_is_gone_are_silent(address: &str) {
     );
 }
 
-const READ: &str = "the configuration was read again";
+const READ: &str = "the configuration was reloaded";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_takes_over_the_accounts_of_a_new_configuration() {
@@ -113,7 +113,7 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
             "unknown provider",
         ),
     ] {
-        let kept = "everything stays as it is";
+        let kept = "nothing was changed";
         let line = reload(&bench, &mut daemon, &broken, kept).await;
         assert_eq!(line["level"], "ERROR");
         assert!(line["error"].as_str().unwrap().contains(part), "{line}");

@@ -143,7 +143,7 @@ async fn why_tells_the_life_of_a_row() {
         "by provider: ",
         "by replay: status: unknown → succeeded\n",
         "error_code: it's [31m → null",
-        "in quarantine: 1\n  created: unknown_currency (amount: no such currency), met 1 times",
+        "in quarantine: 1\n  created: unknown_currency (amount: no such currency), seen 1 times",
     ] {
         assert!(ran.out.contains(part), "{part:?} is missing: {}", ran.out);
     }
@@ -181,9 +181,7 @@ async fn an_unknown_row_is_one_line() {
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
         let line = one_line(&ran);
         assert!(
-            line.starts_with(&format!(
-                "account {ACCOUNT} holds no transaction -nothing-, "
-            )),
+            line.starts_with(&format!("account {ACCOUNT} has no transaction -nothing-, ")),
             "{line}"
         );
     }

@@ -1,19 +1,17 @@
-//! Lines on standard output and standard error. A reader that went away is no error.
+//! Lines on standard output and standard error. A closed pipe is not an error.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-
 pub(crate) use paysync_provider::model::format::{duration, grouped};
 
 /// Prints a line.
 pub(crate) fn line(text: impl Display) {
-    // Nobody is left to tell.
     let _closed = writeln!(io::stdout().lock(), "{text}");
 }
 
-/// Prints a line of trouble.
+/// Prints an error.
 pub(crate) fn error(text: impl Display) {
     let _closed = writeln!(io::stderr().lock(), "paysync: {text}");
 }
@@ -24,9 +22,25 @@ pub(crate) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An instant in UTC, to the second unless it says more.
+/// An instant in UTC, with as many digits of the second as it needs.
 pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// The rows of a table below its header.
+pub(crate) fn with_header<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Vec<Vec<String>> {
+    let header = header.map(str::to_owned).to_vec();
+    std::iter::once(header).chain(rows).collect()
+}
+
+/// Prints a table below another line, or nothing if it is only a header.
+pub(crate) fn indented_table(rows: &[Vec<String>]) {
+    for row in table(rows).iter().filter(|_| rows.len() > 1) {
+        line(format!("  {row}"));
+    }
 }
 
 /// Rows as lines, each column as wide as its widest cell.

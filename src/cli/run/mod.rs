@@ -1,24 +1,24 @@
 //! `paysync run`: the daemon.
 
+mod reload;
+
 use std::path::Path;
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{reload, signals, start_logging};
+use super::interface::signals;
 use crate::app::App;
 use crate::config::{Config, environment};
 use crate::engine::Engine;
-use crate::store::{Store, StoreError};
 use crate::transport::retry;
 use crate::{http, telemetry};
 
 pub(crate) async fn run(path: Option<&Path>) -> anyhow::Result<bool> {
     let config = Config::load(path, &environment())?;
-    start_logging(&config, &config.log.filter)?;
-    let metrics = install_metrics()?;
+    telemetry::init(config.log.format, &config.log.filter)?;
+    let metrics = telemetry::install_metrics()?;
     let app = App::new(&config, &[])?;
     let stop = signals::stop_token()?;
     let hangups = signals::hangups()?;
@@ -58,23 +58,12 @@ pub(crate) async fn run(path: Option<&Path>) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Installs the process's metrics recorder.
-pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets(&[
-            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
-        ])?
-        .install_recorder()?;
-    telemetry::describe();
-    Ok(handle)
-}
-
-/// Migrates and registers, waiting for a database that is away; false if stopped meanwhile.
+/// Migrates and registers the accounts; waits for a database that is away. False if stopped before.
 async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
     let mut failures = 0;
     loop {
         let prepared = match app.store.reach().await {
-            Ok(()) => migrate_and_register(&app.store, app).await,
+            Ok(()) => app.migrate_and_register().await,
             Err(error) => Err(error),
         };
         match prepared {
@@ -98,9 +87,4 @@ async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-pub(crate) async fn migrate_and_register(store: &Store, app: &App) -> Result<(), StoreError> {
-    store.migrate().await?;
-    app.engine.register().await
 }

@@ -1,6 +1,6 @@
-//! SIGHUP: the accounts of `paysync run` become those that the configuration has now.
+//! SIGHUP: `paysync run` reloads the accounts from the configuration.
 //!
-//! A configuration that is wrong changes nothing. What is not about accounts needs a restart.
+//! A wrong configuration changes nothing. Other sections need a restart.
 
 use std::path::PathBuf;
 
@@ -8,12 +8,12 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::line;
 use crate::app::with_accounts_of;
+use crate::cli::interface::errors;
 use crate::config::{Account, Config, environment};
 use crate::engine::Engine;
 
-/// Reads the configuration again at each signal.
+/// Reloads the configuration at each signal.
 pub(crate) async fn on_hangup(
     mut hangups: Signal,
     path: Option<PathBuf>,
@@ -28,22 +28,22 @@ pub(crate) async fn on_hangup(
             .and_then(|new| Ok((with_accounts_of(&engine, &config, &new)?, new)));
         match read {
             Ok((engine, new)) => {
-                tell(&started, &config, &new);
+                log_changes(&started, &config, &new);
                 current.send_replace(engine);
                 config = new;
             }
             Err(error) => {
                 error!(
-                    error = line(&error),
-                    hint = "mend it and send SIGHUP again; paysync check tries it",
-                    "the configuration cannot be used: everything stays as it is"
+                    error = errors::line(&error),
+                    hint = "fix it, test it with paysync check, and send SIGHUP again",
+                    "the configuration cannot be reloaded: nothing was changed"
                 );
             }
         }
     }
 }
 
-fn tell(started: &Config, old: &Config, new: &Config) {
+fn log_changes(started: &Config, old: &Config, new: &Config) {
     let has =
         |config: &Config, account: &Account| config.accounts.iter().any(|it| it.id == account.id);
     let ids = |accounts: Vec<&Account>| -> String {
@@ -59,14 +59,14 @@ fn tell(started: &Config, old: &Config, new: &Config) {
         removed = ids(removed),
         changed = ids(changed),
         unchanged = unchanged.len(),
-        "the configuration was read again"
+        "the configuration was reloaded"
     );
     let later = started.sections_that_differ(new);
     if !later.is_empty() {
         warn!(
             sections = later.join(", "),
             hint = "restart paysync run",
-            "only accounts are taken over by SIGHUP; the rest of the configuration needs a restart"
+            "SIGHUP reloads accounts only; a change of other sections needs a restart"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Soft and hard stop, and the wish to read the configuration again.
+//! Signals: graceful and immediate stop, and reload.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How long a soft stop may take.
-const SOFT_STOP: Duration = Duration::from_secs(30);
+/// Time limit of a graceful stop.
+const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
-/// A token that the first SIGTERM or SIGINT cancels: soft, pages in hand are finished. The second
-/// signal, or 30 s, ends the process at once: safe, since a page is stored whole or not at all.
+/// A token that the first SIGTERM or SIGINT cancels: a graceful stop, which finishes the pages in work. A
+/// second signal, or 30 s, ends the process at once; that is safe, because a page is stored atomically.
 pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let soft = stop.clone();
+    let graceful = stop.clone();
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        info!("stopping: finishing the pages in hand");
-        soft.cancel();
+        info!("stopping: finishing the pages in work");
+        graceful.cancel();
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            () = tokio::time::sleep(SOFT_STOP) => {}
+            () = tokio::time::sleep(GRACE_PERIOD) => {}
         }
         warn!("stopping at once");
         std::process::exit(0);
@@ -31,7 +31,7 @@ pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
-/// SIGHUP, from now on.
+/// Receives SIGHUP from now on.
 pub(crate) fn hangups() -> anyhow::Result<Signal> {
     Ok(signal(SignalKind::hangup())?)
 }

@@ -1,39 +1,41 @@
-//! `paysync check`: configuration, database, one real request per account. Writes nothing.
+//! `paysync check`: tests the configuration, the database, and one request per account. Writes nothing.
+
+mod settings;
 
 use std::path::Path;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use paysync_provider::Position;
+use paysync_provider::model::Window;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{advice, output, settings};
+use super::interface::arguments::Accounts;
+use super::interface::{errors, output};
 use crate::app::App;
 use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::failure::Failure;
-use paysync_provider::Position;
 use paysync_provider::item::{ItemContext, PageItems};
-use paysync_provider::model::Window;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only this account; may be given more than once
-    #[arg(long, value_name = "ID")]
-    account: Vec<String>,
+    #[command(flatten)]
+    accounts: Accounts,
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Try nothing; print the settings in force and where each comes from, without secrets
+    /// Test nothing; print the effective settings and their origin, without secrets
     #[arg(long)]
     print_config: bool,
-    /// Try nothing; print a JSON Schema of the configuration file, for editors
+    /// Test nothing; print a JSON Schema of the configuration file, for editors
     #[arg(long, conflicts_with_all = ["print_config", "json", "account"])]
     print_schema: bool,
 }
 
-/// One thing that was tried.
+/// The result of one test.
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,
@@ -43,13 +45,13 @@ struct Finding {
     hint: Option<String>,
 }
 
-pub(crate) async fn check(path: Option<&Path>, args: &Args) -> anyhow::Result<bool> {
+pub(crate) async fn run(path: Option<&Path>, args: &Args) -> anyhow::Result<bool> {
     if args.print_schema {
         output::json(&schema())?;
         return Ok(true);
     }
     let config = Config::load(path, &environment())?;
-    let app = App::new(&config, &args.account)?;
+    let app = App::new(&config, &args.accounts.account)?;
     if args.print_config {
         settings::print(&config, &app.engine.accounts, args.json)?;
         return Ok(true);
@@ -66,13 +68,10 @@ pub(crate) async fn check(path: Option<&Path>, args: &Args) -> anyhow::Result<bo
             .is_empty()
             .then(|| "add an [[accounts]] entry to read one".to_owned()),
     }];
-    findings.push(database(&app).await);
-    let tries = app
-        .engine
-        .accounts
-        .iter()
-        .map(|account| try_account(account));
-    findings.extend(futures_util::future::join_all(tries).await);
+    findings.push(test_database(&app).await);
+    let accounts = app.engine.accounts.iter();
+    let tests = accounts.map(|account| test_account(account));
+    findings.extend(futures_util::future::join_all(tests).await);
     let ok = findings.iter().all(|finding| finding.ok);
     if args.json {
         output::json(&serde_json::json!({ "ok": ok, "checks": findings }))?;
@@ -93,20 +92,20 @@ pub(crate) async fn check(path: Option<&Path>, args: &Args) -> anyhow::Result<bo
     Ok(ok)
 }
 
-async fn database(app: &App) -> Finding {
+async fn test_database(app: &App) -> Finding {
     let what = "database".to_owned();
     let now = SystemClock.now();
-    let asked = match app.store.reach().await {
+    let answer = match app.store.reach().await {
         Ok(()) => app.store.ping().await,
         Err(error) => Err(error),
     };
-    match asked {
-        Ok(theirs) => {
-            let skew = (theirs - now).abs();
+    match answer {
+        Ok(database_now) => {
+            let skew = (database_now - now).abs();
             let version = app.store.server_version().await.unwrap_or_default();
             let hint = (skew > WORST_SKEW).then(|| {
                 format!(
-                    "its clock and this machine's are {} s apart",
+                    "set the clocks: the database's and this machine's differ by {} s",
                     skew.num_seconds()
                 )
             });
@@ -118,7 +117,7 @@ async fn database(app: &App) -> Finding {
             }
         }
         Err(error) => {
-            let hint = advice(&error).map(str::to_owned);
+            let hint = errors::database_hint(&error).map(str::to_owned);
             Finding {
                 what,
                 ok: false,
@@ -129,13 +128,13 @@ async fn database(app: &App) -> Finding {
     }
 }
 
-/// Asks for the newest page of the first stream.
-async fn try_account(account: &Account) -> Finding {
+/// Requests the newest page of the first stream.
+async fn test_account(account: &Account) -> Finding {
     let what = format!("account {}", account.id);
     let started = Instant::now();
     let mut skew = None;
-    let asked = request(account, &mut skew).await;
-    // A clock that is wrong can be why an account is refused or its rows are missed.
+    let answer = request(account, &mut skew).await;
+    // A wrong clock may be the cause of a refusal, and of missed rows.
     let clock = skew
         .filter(|skew: &TimeDelta| skew.abs() > WORST_SKEW)
         .map(|skew| {
@@ -143,7 +142,7 @@ async fn try_account(account: &Account) -> Finding {
             let side = if side { "ahead of" } else { "behind" };
             format!("set this machine's clock: it is {apart} s {side} the provider's")
         });
-    match asked {
+    match answer {
         Ok(items) => {
             let millis = started.elapsed().as_millis();
             let detail = format!(
@@ -171,7 +170,8 @@ async fn try_account(account: &Account) -> Finding {
     }
 }
 
-/// Items of the page; and how far the provider's clock is ahead, as soon as it answers.
+/// Returns the number of items of the page; sets `skew` to the lead of the provider's clock, even if the
+/// provider refuses.
 async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usize, Failure> {
     let Some(stream) = account.streams.first() else {
         return Ok(0);
