@@ -117,14 +117,7 @@ fn show(report: &Report<'_>, span: Window) {
 }
 
 fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
-    let header = [
-        "day",
-        "currency",
-        "kind",
-        "status",
-        "transactions",
-        "amount",
-    ];
+    let header = "day, currency, kind, status, transactions, amount";
     let row = |total: &Total| {
         vec![
             total.day.to_string(),
@@ -139,17 +132,7 @@ fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
 }
 
 fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Vec<String>> {
-    let header = [
-        "WINDOW",
-        "STREAM",
-        "LANE",
-        "FROM",
-        "TO",
-        "CLOSED AT",
-        "ITEMS",
-        "COUNTED",
-        "DIFFERENCE",
-    ];
+    let header = "WINDOW, STREAM, LANE, FROM, TO, CLOSED AT, ITEMS, COUNTED, DIFFERENCE";
     let number = |count: Option<i64>| count.map(|count| count.to_string()).unwrap_or_default();
     let row = |window: &ClosedWindow| {
         let is_reread = window.difference.is_some_and(|by| by > 0) && !window.is_open;

@@ -27,17 +27,8 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         return Ok(status.healthy);
     }
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let header = [
-        "ACCOUNT",
-        "STATE",
-        "STREAM",
-        "LAG",
-        "COVERED FROM",
-        "GAPS",
-        "OPEN",
-        "QUARANTINE",
-    ];
-    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    let header = "ACCOUNT, STATE, STREAM, LAG, COVERED FROM, GAPS, OPEN, QUARANTINE";
+    let mut rows = Vec::new();
     let mut row_states = vec![None];
     for account in &status.accounts {
         if account.streams.is_empty() {
@@ -50,6 +41,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
             row_states.push(Some(account.state));
         }
     }
+    let rows = output::with_header(header, rows);
     for (line, state) in output::table(&rows).into_iter().zip(row_states) {
         match state.filter(|_| colour) {
             Some(state) => output::line(format!("\u{1b}[{}m{line}\u{1b}[0m", colour_of(state))),

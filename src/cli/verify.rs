@@ -29,16 +29,11 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let mut rows = Vec::new();
     for account in &verification.accounts {
         for check in &account.checks {
-            let hint = check
-                .hint
-                .as_ref()
-                .map(|hint| format!("; {hint}"))
-                .unwrap_or_default();
             rows.push(vec![
                 account.id.clone(),
                 check.check.to_owned(),
                 check.state.as_str().to_owned(),
-                format!("{}{hint}", check.detail),
+                output::with_hint(&check.detail, check.hint.as_deref()),
             ]);
         }
     }

@@ -63,18 +63,7 @@ fn show(life: &RowHistory) {
         "\nwindows that may have read it, as far as the ledger reaches: {}",
         life.windows.len()
     ));
-    let header = [
-        "STREAM",
-        "LANE",
-        "FROM",
-        "TO",
-        "OUTCOME",
-        "CLOSED AT",
-        "ITEMS",
-        "NEW",
-        "CHANGED",
-        "SAME",
-    ];
+    let header = "STREAM, LANE, FROM, TO, OUTCOME, CLOSED AT, ITEMS, NEW, CHANGED, SAME";
     let shown = life.windows.iter().take(SHOWN);
     output::indented_table(&output::with_header(header, shown.map(cells)));
     let more = life.windows.len().saturating_sub(SHOWN);

@@ -45,6 +45,17 @@ struct Finding {
     hint: Option<String>,
 }
 
+impl Finding {
+    fn new(what: impl Into<String>, result: Result<String, String>, hint: Option<String>) -> Self {
+        Self {
+            what: what.into(),
+            ok: result.is_ok(),
+            detail: result.unwrap_or_else(|error| error),
+            hint,
+        }
+    }
+}
+
 pub(crate) async fn run(path: Option<&Path>, args: &Args) -> anyhow::Result<bool> {
     if args.print_schema {
         output::json(&schema())?;
@@ -56,18 +67,13 @@ pub(crate) async fn run(path: Option<&Path>, args: &Args) -> anyhow::Result<bool
         settings::print(&config, &app.engine.accounts, args.json)?;
         return Ok(true);
     }
-    let mut findings = vec![Finding {
-        what: "configuration".to_owned(),
-        ok: true,
-        detail: match config.accounts.len() {
-            1 => "1 account".to_owned(),
-            count => format!("{count} accounts"),
-        },
-        hint: config
-            .accounts
-            .is_empty()
-            .then(|| "add an [[accounts]] entry to read one".to_owned()),
-    }];
+    let accounts = match config.accounts.len() {
+        1 => "1 account".to_owned(),
+        count => format!("{count} accounts"),
+    };
+    let hint = config.accounts.is_empty();
+    let hint = hint.then(|| "add an [[accounts]] entry to read one".to_owned());
+    let mut findings = vec![Finding::new("configuration", Ok(accounts), hint)];
     findings.push(test_database(&app).await);
     let accounts = app.engine.accounts.iter();
     let tests = accounts.map(|account| test_account(account));
@@ -79,21 +85,13 @@ pub(crate) async fn run(path: Option<&Path>, args: &Args) -> anyhow::Result<bool
     }
     for finding in &findings {
         let word = if finding.ok { "ok" } else { "FAILED" };
-        let hint = finding
-            .hint
-            .as_ref()
-            .map(|hint| format!("; {hint}"))
-            .unwrap_or_default();
-        output::line(format!(
-            "{}: {word}, {}{hint}",
-            finding.what, finding.detail
-        ));
+        let detail = output::with_hint(&finding.detail, finding.hint.as_deref());
+        output::line(format!("{}: {word}, {detail}", finding.what));
     }
     Ok(ok)
 }
 
 async fn test_database(app: &App) -> Finding {
-    let what = "database".to_owned();
     let now = SystemClock.now();
     let answer = match app.store.reach().await {
         Ok(()) => app.store.ping().await,
@@ -109,21 +107,11 @@ async fn test_database(app: &App) -> Finding {
                     skew.num_seconds()
                 )
             });
-            Finding {
-                what,
-                ok: true,
-                detail: format!("PostgreSQL {version}"),
-                hint,
-            }
+            Finding::new("database", Ok(format!("PostgreSQL {version}")), hint)
         }
         Err(error) => {
             let hint = errors::database_hint(&error).map(str::to_owned);
-            Finding {
-                what,
-                ok: false,
-                detail: Failure::from(error).to_string(),
-                hint,
-            }
+            Finding::new("database", Err(Failure::from(error).to_string()), hint)
         }
     }
 }
@@ -145,27 +133,19 @@ async fn test_account(account: &Account) -> Finding {
     match answer {
         Ok(items) => {
             let millis = started.elapsed().as_millis();
-            let detail = format!(
-                "{} answered with {items} items in {millis} ms",
-                account.spec.code
-            );
-            Finding {
-                what,
-                ok: clock.is_none(),
-                detail,
-                hint: clock,
-            }
+            let code = account.spec.code;
+            let detail = format!("{code} answered with {items} items in {millis} ms");
+            let result = if clock.is_none() {
+                Ok(detail)
+            } else {
+                Err(detail)
+            };
+            Finding::new(what, result, clock)
         }
         Err(failure) => {
-            let hint = failure.hint();
-            Finding {
-                what,
-                ok: false,
-                detail: failure.to_string(),
-                hint: Some(
-                    clock.map_or_else(|| hint.to_owned(), |clock| format!("{clock}; {hint}")),
-                ),
-            }
+            let hint = clock.map_or_else(String::new, |clock| format!("{clock}; "));
+            let hint = hint + failure.hint();
+            Finding::new(what, Err(failure.to_string()), Some(hint))
         }
     }
 }

@@ -27,12 +27,17 @@ pub(crate) fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// The rows of a table below its header.
-pub(crate) fn with_header<const COLUMNS: usize>(
-    header: [&str; COLUMNS],
+/// A message, followed by its hint.
+pub(crate) fn with_hint(message: &str, hint: Option<&str>) -> String {
+    hint.map_or_else(|| message.to_owned(), |hint| format!("{message}; {hint}"))
+}
+
+/// A table's rows below its header, whose columns are separated by `, `.
+pub(crate) fn with_header(
+    header: &str,
     rows: impl IntoIterator<Item = Vec<String>>,
 ) -> Vec<Vec<String>> {
-    let header = header.map(str::to_owned).to_vec();
+    let header = header.split(", ").map(str::to_owned).collect();
     std::iter::once(header).chain(rows).collect()
 }
 
