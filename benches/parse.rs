@@ -152,7 +152,7 @@ fn samples() -> Vec<Sample> {
             };
             let provider = &*account.provider;
             let request = provider.request(&sample.position()).unwrap();
-            let answer = account.wire.send(provider, request, now).await;
+            let answer = account.client.send(provider, request, now).await;
             sample.response = answer.unwrap().response;
             assert_eq!(sample.response.status, 200);
             assert!(sample.items().len() >= 100);

@@ -2,7 +2,7 @@
 //! date, and proves that nothing is missing.
 //!
 //! Layers, strictly downwards (a test checks it):
-//! `clock · telemetry · failpoint → config → plan → transport · store → engine → http · launcher → app → cli → main`. What is
+//! `clock · telemetry · failpoint · number · tls → config → plan → transport · store → engine → http · launcher → app → cli → main`. What is
 //! pure is a crate of its own, `paysync-provider`; the providers' side of the APIs is `paysync-simulator`. See `docs/ARCHITECTURE.md`.
 
 pub mod app;
@@ -13,9 +13,11 @@ pub mod engine;
 pub mod failpoint;
 pub mod http;
 pub mod launcher;
+mod number;
 
 pub mod plan;
 
 pub mod store;
 pub mod telemetry;
+mod tls;
 pub mod transport;

@@ -28,6 +28,7 @@ pub struct Figures {
 }
 
 /// What the sections have in common.
+#[derive(Clone, Copy)]
 pub struct Place<'a> {
     pub program: &'a Path,
     /// The program that serves as the provider.

@@ -70,7 +70,7 @@ pub fn page(code: &str, data: &[u8]) {
     for item in &page.items {
         item_of(&*provider, item);
     }
-    if let Next::More(next) | Next::Turn(next) = &page.next {
+    if let Next::More(next) | Next::Reverse(next) = &page.next {
         let stored = serde_json::to_string(next).expect("a checkpoint can be stored");
         let read: Checkpoint = serde_json::from_str(&stored).expect("and read again");
         assert_eq!(read, *next, "{stored}");
@@ -155,7 +155,7 @@ fn window(stream: &StreamSpec) -> Window {
 }
 
 fn checkpoint(choice: usize) -> Option<Checkpoint> {
-    match choice % 6 {
+    match choice % 7 {
         1 => Some(Checkpoint::Object {
             last_object_id: "2".to_owned(),
         }),
@@ -174,6 +174,10 @@ fn checkpoint(choice: usize) -> Option<Checkpoint> {
         5 => Some(Checkpoint::Page {
             page: 2,
             size: Some(3),
+        }),
+        6 => Some(Checkpoint::Row {
+            row_id: "a".to_owned(),
+            created_at: DateTime::<Utc>::from_timestamp(1_704_067_200, 0).expect("a time"),
         }),
         _ => None,
     }

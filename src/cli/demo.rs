@@ -165,7 +165,7 @@ async fn watch(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
         }
         output::line(counts(app).await?);
         let health = app.store.health().await?;
-        let covered = |stream: &crate::store::health::StreamHealth| {
+        let covered = |stream: &crate::store::inspect::health::StreamHealth| {
             stream.gap_seconds == 0 && stream.open_windows == 0
         };
         if !health.is_empty()
@@ -203,13 +203,9 @@ async fn counts(app: &App) -> anyhow::Result<String> {
     if rows.is_empty() {
         return Ok("no rows yet".to_owned());
     }
-    let parts = rows.iter().map(|row| {
-        format!(
-            "{} {}",
-            row.account_id,
-            grouped(u64::try_from(row.rows).unwrap_or(0))
-        )
-    });
+    let parts = rows
+        .iter()
+        .map(|row| format!("{} {}", row.account_id, grouped(row.rows)));
     Ok(format!("rows: {}", parts.collect::<Vec<_>>().join(", ")))
 }
 

@@ -4,13 +4,13 @@ use anyhow::bail;
 use serde_json::json;
 use tracing::info;
 
-use super::operate::confirmed;
+use super::confirm::Confirmation;
 use super::output::{self, grouped};
 use super::start_logging;
 use crate::app::{self, UsageError};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::erase::Erased;
+use crate::store::retention::erase::Erased;
 
 /// Rows erased by one transaction.
 const BATCH: usize = 500;
@@ -23,15 +23,8 @@ pub(crate) struct Args {
     /// Only this account, configured or not
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// Do not ask, even on a terminal
-    #[arg(long)]
-    yes: bool,
-    /// Change nothing; show what would be erased
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Print JSON; never asks
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// What an account holds of a person.
@@ -47,16 +40,18 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     if args.customer.trim().is_empty() {
         return Err(UsageError("--customer is empty: name one person".to_owned()).into());
     }
+    args.confirmation.check()?;
+    let Confirmation { dry_run, json, .. } = args.confirmation;
     start_logging(config, &config.log.filter)?;
     let store = app::store(config)?;
     store.reach().await?;
-    if !args.dry_run {
+    if !dry_run {
         store.migrate().await?;
     }
     let mut found = find(&store, args).await?;
     let nobody = found.iter().all(|found| found.ids.is_empty());
-    if !args.json {
-        for line in found.iter().flat_map(|found| lines(found, args.dry_run)) {
+    if !json {
+        for line in found.iter().flat_map(|found| lines(found, dry_run)) {
             output::line(line);
         }
         if nobody {
@@ -65,33 +60,28 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
                  nothing was changed"
             );
         }
-        if !args.dry_run && !args.yes && !confirmed("erase this person? it cannot be undone")? {
+    }
+    if !dry_run {
+        let question = "erase this person? it cannot be undone";
+        if !args.confirmation.ask(question)? {
             output::line("nothing was changed");
             return Ok(false);
         }
-    }
-    if !args.dry_run {
-        for found in &mut found {
+        for found in found.iter_mut().filter(|found| !found.ids.is_empty()) {
             found.counts = erase(&store, found).await?;
+            if !json {
+                let (account, erased) = (&found.account, words(&found.counts));
+                output::line(format!("{account}: erased: {erased}"));
+            }
         }
     }
-    if args.json {
+    if json {
         output::json(&json!({
-            "erased": !args.dry_run && !nobody,
+            "erased": !dry_run && !nobody,
             "accounts": found.iter().map(report).collect::<Vec<_>>(),
         }))?;
-        return Ok(!nobody);
     }
-    if !args.dry_run {
-        for found in found.iter().filter(|found| !found.ids.is_empty()) {
-            output::line(format!(
-                "{}: erased: {}",
-                found.account,
-                words(&found.counts)
-            ));
-        }
-    }
-    Ok(true)
+    Ok(!nobody)
 }
 
 async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
@@ -114,7 +104,7 @@ async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
     for account in chosen {
         let ids = store.rows_of_person(&account, &args.customer).await?;
         all.push(Found {
-            counts: store.foresee_erasing(&account, &ids).await?,
+            counts: store.preview_erase(&account, &ids).await?,
             mentions: store.other_mentions(&account, &args.customer, &ids).await?,
             account,
             ids,

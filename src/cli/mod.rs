@@ -3,6 +3,7 @@
 //! 0: done; 1: something is not as it should be; 2: the command line or the configuration is wrong.
 
 mod check;
+mod confirm;
 mod demo;
 mod erase;
 mod examples;
@@ -154,15 +155,8 @@ struct ResyncArgs {
     /// Only this stream
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// Do not ask, even on a terminal
-    #[arg(long)]
-    yes: bool,
-    /// Change nothing; show what would be forgotten
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
-    /// Print JSON; never asks
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    confirmation: confirm::Confirmation,
 }
 
 #[derive(Debug, clap::Args)]

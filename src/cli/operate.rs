@@ -1,15 +1,14 @@
 //! Small commands of operators: migrate, pause, resume, resync.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
-
 use anyhow::bail;
 use serde_json::json;
 
+use super::confirm::Confirmation;
 use super::output::{duration, grouped};
 use super::{OneArgs, ResyncArgs, output};
 use crate::app::{self, App, UsageError};
 use crate::config::Config;
-use crate::store::stream::Forgotten;
+use crate::store::progress::stream::ForgetPreview;
 use paysync_provider::model::Window;
 
 pub(crate) async fn migrate(config: &Config, json: bool) -> anyhow::Result<bool> {
@@ -100,57 +99,56 @@ pub(crate) async fn resync(config: &Config, args: &ResyncArgs) -> anyhow::Result
         ))
         .into());
     }
+    args.confirmation.check()?;
+    let Confirmation { dry_run, json, .. } = args.confirmation;
     app.store.reach().await?;
     let stream = args.stream.as_deref();
     let forgotten = app
         .store
-        .foresee_forgetting(&args.account, stream, span)
+        .preview_forget(&args.account, stream, span)
         .await?;
-    if args.json {
-        if !args.dry_run {
-            app.store
-                .forget_coverage(&args.account, stream, span)
-                .await?;
+    if !json {
+        for line in preview(&args.account, span, &forgotten) {
+            output::line(line);
         }
+    }
+    if !dry_run {
+        let question = "forget this, so that it is read again?";
+        if !args.confirmation.ask(question)? {
+            output::line("nothing was changed");
+            return Ok(false);
+        }
+        let streams = app
+            .store
+            .forget_coverage(&args.account, stream, span)
+            .await?;
+        if !json {
+            let account = &args.account;
+            output::line(format!(
+                "{account}: {span} is read again in {streams} streams"
+            ));
+        }
+    }
+    if json {
         output::json(&json!({
-            "account": args.account, "from": span.start(), "to": span.end(), "forgotten": !args.dry_run,
+            "account": args.account, "from": span.start(), "to": span.end(), "forgotten": !dry_run,
             "streams": forgotten,
         }))?;
-        return Ok(true);
     }
-    for line in preview(&args.account, span, &forgotten) {
-        output::line(line);
-    }
-    if args.dry_run {
-        return Ok(true);
-    }
-    if !args.yes && !confirmed("forget this, so that it is read again?")? {
-        output::line("nothing was changed");
-        return Ok(false);
-    }
-    let streams = app
-        .store
-        .forget_coverage(&args.account, stream, span)
-        .await?;
-    output::line(format!(
-        "{}: {span} is read again in {streams} streams",
-        args.account
-    ));
     Ok(true)
 }
 
 /// What would be forgotten, a line per stream.
-fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> {
+fn preview(account: &str, span: Window, forgotten: &[ForgetPreview]) -> Vec<String> {
     if forgotten.is_empty() {
         return vec![format!("{account}: nothing of {span} has been read")];
     }
-    let count = |count: i64| grouped(u64::try_from(count).unwrap_or(0));
-    let line = |stream: &Forgotten| {
+    let line = |stream: &ForgetPreview| {
         let cost = match (stream.rows, stream.requests) {
             (Some(rows), Some(requests)) => format!(
                 "about {} rows to read again, in {} requests or so",
-                count(rows),
-                count(requests.max(1))
+                grouped(rows),
+                grouped(requests.max(1))
             ),
             _ => "the ledger does not tell how many rows".to_owned(),
         };
@@ -167,39 +165,9 @@ fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> 
         .collect()
 }
 
-/// Whether the person at the terminal says yes. Scripts have nobody to ask.
-pub(super) fn confirmed(question: &str) -> io::Result<bool> {
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        return Ok(true);
-    }
-    let mut out = io::stdout().lock();
-    write!(out, "{question} [y/N] ")?;
-    out.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(is_yes(&answer))
-}
-
-fn is_yes(answer: &str) -> bool {
-    ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_yes_is_yes() {
-        for (answer, yes) in [
-            ("y\n", true),
-            (" Yes \n", true),
-            ("\n", false),
-            ("", false),
-            ("no\n", false),
-        ] {
-            assert_eq!(is_yes(answer), yes, "{answer:?}");
-        }
-    }
 
     #[test]
     fn the_preview_tells_what_the_ledger_knows() {
@@ -208,7 +176,7 @@ mod tests {
             "2026-01-02T00:00:00Z".parse().unwrap(),
         )
         .unwrap();
-        let stream = |rows| Forgotten {
+        let stream = |rows| ForgetPreview {
             stream: "created".to_owned(),
             seconds: 7200,
             open_windows: 1,

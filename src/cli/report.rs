@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::output;
 use crate::app::{App, UsageError};
 use crate::config::Config;
-use crate::store::report::{Evidence, Gap, Total};
+use crate::store::inspect::report::{ClosedWindow, Gap, Total};
 use paysync_provider::model::Window;
 
 /// Windows that only were read: the table shows so many, JSON all.
@@ -47,7 +47,7 @@ struct Report<'a> {
     /// Whether all of the time was read, and no count of the provider exceeds what is held.
     agrees: bool,
     totals: Vec<Total>,
-    windows: Vec<Evidence>,
+    windows: Vec<ClosedWindow>,
     gaps: Vec<Gap>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn report(config: &Config, args: &Args) -> anyhow::Result<bool>
     let App { store, .. } = App::new(config, std::slice::from_ref(&args.account))?;
     store.reach().await?;
     let totals = store.totals(&args.account, span).await?;
-    let windows = store.proofs(&args.account, span).await?;
+    let windows = store.closed_windows(&args.account, span).await?;
     let gaps = store.uncovered(&args.account, span).await?;
     let report = Report {
         account: &args.account,
@@ -88,7 +88,7 @@ fn show(report: &Report<'_>, span: Window) {
     for line in output::table(&totals_table(&report.totals)) {
         output::line(line);
     }
-    let counted: Vec<&Evidence> = report
+    let counted: Vec<&ClosedWindow> = report
         .windows
         .iter()
         .filter(|window| window.lane == "audit")
@@ -101,7 +101,7 @@ fn show(report: &Report<'_>, span: Window) {
     for line in output::table(&rows).iter().filter(|_| rows.len() > 1) {
         output::line(format!("  {line}"));
     }
-    let read: Vec<&Evidence> = report
+    let read: Vec<&ClosedWindow> = report
         .windows
         .iter()
         .filter(|window| window.lane != "audit")
@@ -152,7 +152,7 @@ fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
         .collect()
 }
 
-fn evidence_table<'a>(windows: impl Iterator<Item = &'a Evidence>) -> Vec<Vec<String>> {
+fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Vec<String>> {
     let header = [
         "WINDOW",
         "STREAM",
@@ -165,7 +165,7 @@ fn evidence_table<'a>(windows: impl Iterator<Item = &'a Evidence>) -> Vec<Vec<St
         "DIFFERENCE",
     ];
     let number = |count: Option<i64>| count.map(|count| count.to_string()).unwrap_or_default();
-    let row = |window: &Evidence| {
+    let row = |window: &ClosedWindow| {
         let answered = window.difference.is_some_and(|by| by > 0) && !window.is_open;
         vec![
             window.window_id.to_string(),

@@ -5,12 +5,12 @@ use std::io::IsTerminal as _;
 use super::output::{self, duration};
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::status::{State, StreamStatus};
+use crate::engine::inspect::status::{self, State, StreamStatus};
 
 pub(crate) async fn status(config: &Config, json: bool) -> anyhow::Result<bool> {
     let app = App::new(config, &[])?;
     app.store.reach().await?;
-    let status = app.engine.status().await?;
+    let status = status::load(&app.store, &app.engine.accounts).await?;
     if json {
         output::json(&status)?;
         return Ok(status.healthy);

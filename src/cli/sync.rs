@@ -32,15 +32,7 @@ struct AccountReport<'a> {
 
 pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<bool> {
     let bars = std::io::stderr().is_terminal() && !args.json;
-    // Bars and lines on one terminal spoil each other; trouble is worth it.
-    start_logging(
-        config,
-        if bars && config.log.filter == "info" {
-            "warn"
-        } else {
-            &config.log.filter
-        },
-    )?;
+    start_logging(config, log_filter(config, bars))?;
     let app = App::new(config, &args.account)?;
     let stop = signals::stop_token()?;
     app.store.reach().await?;
@@ -72,6 +64,15 @@ pub(crate) async fn sync(config: &Config, args: &SyncArgs) -> anyhow::Result<boo
         }
     }
     Ok(covered)
+}
+
+/// Log lines and progress bars garble each other on one terminal: by default only trouble is logged there.
+fn log_filter(config: &Config, bars: bool) -> &str {
+    if bars && config.origins.of("log.filter").is_none() {
+        "warn"
+    } else {
+        &config.log.filter
+    }
 }
 
 fn of_account(account: &Account, outcome: Outcome) -> AccountReport<'_> {
@@ -136,7 +137,7 @@ fn reason(account: &Account, outcome: Outcome) -> (String, String) {
             "start it again, it goes on where it was".to_owned(),
         ),
         Outcome::Covered | Outcome::GaveUp => {
-            account.progress.current_trouble().unwrap_or_else(|| {
+            account.progress.current_failure().unwrap_or_else(|| {
                 (
                     "something is still being read".to_owned(),
                     "see paysync status".to_owned(),
@@ -201,7 +202,7 @@ fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
         )
     };
     let trouble = progress
-        .current_trouble()
+        .current_failure()
         .map(|(error, _)| format!("  {error}"))
         .unwrap_or_default();
     bar.set_message(format!(
@@ -210,4 +211,24 @@ fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
         grouped(progress.rows()),
         grouped(rate),
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn progress_bars_quieten_the_log_unless_its_filter_is_set() {
+        for (text, bars, filter) in [
+            ("", true, "warn"),
+            ("", false, "info"),
+            ("log.filter = \"info\"", true, "info"),
+        ] {
+            let text = format!("database.url = \"postgres://x\"\n{text}\n");
+            let config = Config::of_text(&text, &BTreeMap::new()).unwrap();
+            assert_eq!(log_filter(&config, bars), filter, "{text}");
+        }
+    }
 }

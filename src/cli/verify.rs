@@ -3,11 +3,12 @@
 use super::{VerifyArgs, output};
 use crate::app::App;
 use crate::config::Config;
+use crate::engine::inspect::verify;
 
 pub(crate) async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<bool> {
     let app = App::new(config, &args.account)?;
     app.store.reach().await?;
-    let verification = app.engine.verify().await?;
+    let verification = verify::verify(&app.store, &app.engine.accounts).await?;
     if args.json {
         output::json(&verification)?;
         return Ok(verification.proven);

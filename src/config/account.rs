@@ -1,25 +1,23 @@
-//! One set of credentials and settings at a provider.
+//! Accounts: each is one set of credentials and settings at a provider.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use rustls::pki_types::CertificateDer;
+use paysync_provider::redact::RulePaths;
+use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
 use url::{Host, Url};
 
-use super::ConfigError;
-use paysync_provider::redact::RulePaths;
-
+use super::error::ConfigError;
 use super::redact;
 use super::table::Table;
-use super::value;
-use paysync_provider::{Credential, Provider, Settings, Spec, Tier};
+use super::value::{self, CaFile};
 
-/// Requests under way at once, at most.
+/// Maximum number of concurrent requests.
 const MAX_CONCURRENCY: u32 = 16;
 
-/// One set of credentials and settings at a provider. Where a setting is none, the provider's
+/// One set of credentials and settings at a provider. For a setting that is `None`, the provider's
 /// [`Spec`] has the default.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Account {
@@ -27,58 +25,49 @@ pub struct Account {
     pub id: String,
     /// The provider's code.
     pub provider: String,
-    /// What the provider's paths are appended to: https, or http where that is allowed; without
-    /// credentials, query and fragment.
+    /// The provider's paths are appended to it: https, or http where allowed; without credentials, query
+    /// and fragment.
     pub base_url: Url,
     /// The first instant wanted, in whole microseconds.
     pub start_from: DateTime<Utc>,
-    /// The secrets, by the provider's names.
+    /// The secrets, by the provider's names for them.
     pub credentials: Credential,
-    /// Zone of naive times and of the reporting day.
+    /// Time zone of times without a zone, and of the reporting day.
     pub time_zone: Tz,
-    /// Time between two looks for new transactions.
+    /// Time between two polls for new transactions.
     pub poll_interval: Duration,
-    /// How long rows take to become visible.
+    /// Time until new rows are visible.
     pub lag: Option<Duration>,
-    /// How far each poll reads back behind what is covered.
+    /// How much of the covered range each poll reads again.
     pub overlap: Option<Duration>,
-    /// The longest window asked for.
+    /// The longest window requested.
     pub max_window: Option<Duration>,
-    /// Time allowed for one answer.
+    /// Time limit of one request.
     pub timeout: Option<Duration>,
-    /// Items asked for per page.
+    /// Items requested per page.
     pub page_size: Option<u32>,
-    /// Requests under way at once, 1 to 16.
+    /// Concurrent requests, 1 to 16.
     pub concurrency: u32,
-    /// Requests in any 60 s, at most.
+    /// Maximum number of requests in any 60 s.
     pub requests_per_minute: Option<u32>,
-    /// When old windows are read again; an empty list for never.
+    /// When old windows are read again; never if empty.
     pub rescan: Option<Vec<Tier>>,
-    /// When rows that are not final are asked for by id, where the API can; an empty list for never.
+    /// When non-final rows are requested by id, where the API supports it; never if empty.
     pub repoll: Option<Vec<Tier>>,
-    /// When the provider's count is compared, where the API can count; an empty list for never.
+    /// When the provider's count is compared, where the API supports it; never if empty.
     pub audit: Option<Vec<Tier>>,
-    /// Whether plain http is allowed to other machines.
+    /// Whether plain http to other machines is allowed.
     pub allow_http: bool,
-    /// What is taken out of its items, by the rules for all accounts and its own.
+    /// Redaction rules of its items: those for all accounts and its own.
     pub redact: RulePaths,
-    /// Who is trusted beside the system's authorities.
+    /// Authorities that are trusted in addition to those of the system.
     pub ca_file: Option<CaFile>,
     /// The provider's own options, an object.
     pub options: serde_json::Value,
 }
 
-/// A file of authorities.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CaFile {
-    /// Its path as written.
-    pub path: String,
-    /// The certificates in it.
-    pub certificates: Vec<CertificateDer<'static>>,
-}
-
 impl Account {
-    /// Makes the account's provider, and checks what the account says against it.
+    /// Builds the provider and checks the account's settings against it.
     pub fn provider(&self) -> Result<Box<dyn Provider>, ConfigError> {
         let settings = Settings {
             time_zone: self.time_zone,
@@ -90,7 +79,7 @@ impl Account {
         Ok(provider)
     }
 
-    /// Checks credentials, page size and rules of redaction against what a provider declares.
+    /// Checks credentials, page size and redaction rules against what a provider declares.
     pub fn check(&self, spec: &Spec) -> Result<(), ConfigError> {
         let code = spec.code;
         let takes = || spec.credentials.iter().chain(spec.optional_credentials);
@@ -121,9 +110,9 @@ impl Account {
                 spec.max_page_size
             )));
         }
-        if let Some((action, path)) = self.redact.takes(spec.id_key) {
+        if let Some((action, path)) = self.redact.rule_for(spec.id_key) {
             return Err(self.error(&format!(
-                "redact.{action}: {path:?} takes out {}, the id by which {code}'s rows are known",
+                "redact.{action}: {path:?} removes {}, the id of {code}'s rows",
                 spec.id_key
             )));
         }
@@ -144,9 +133,9 @@ pub(super) fn read_all(
     let accounts = root.sections("accounts", |table| {
         let id = table.required("id", "", value::slug)?;
         if !ids.insert(id.clone()) {
-            return Err(table.error("id", format!("{id:?} is the id of another account too")));
+            return Err(table.error("id", format!("{id:?} is also the id of another account")));
         }
-        table.rename(format!("account {id}: "));
+        table.set_prefix(format!("account {id}: "));
         read(table, id, redact)
     })?;
     Ok(accounts.unwrap_or_default())
@@ -159,7 +148,7 @@ fn read(table: &mut Table<'_>, id: String, redact: &RulePaths) -> Result<Account
         base_url: table.required("base_url", "", value::base_url)?,
         start_from: table.required(
             "start_from",
-            ", set the first instant wanted, like \"2024-01-01T00:00:00Z\"",
+            ": set the first instant wanted, like \"2024-01-01T00:00:00Z\"",
             value::instant,
         )?,
         credentials: Credential::new(
@@ -196,8 +185,7 @@ fn read(table: &mut Table<'_>, id: String, redact: &RulePaths) -> Result<Account
     }
     if account.base_url.scheme() == "http" && !account.allow_http && !is_loopback(&account.base_url)
     {
-        let problem =
-            "plain http shows secrets to the network, use https, or set allow_http = true";
+        let problem = "plain http sends secrets unencrypted: use https, or set allow_http = true";
         return Err(table.error("base_url", problem));
     }
     Ok(account)

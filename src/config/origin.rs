@@ -1,4 +1,4 @@
-//! Where settings come from.
+//! The origin of settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use serde::Serialize;
 pub enum Origin {
     /// The built-in defaults.
     Default,
-    /// The defaults that fit the account's provider.
+    /// The defaults of the account's provider.
     Provider,
     /// The file.
     File(PathBuf),
-    /// A variable of the environment.
+    /// An environment variable.
     Environment(String),
 }
 
-/// Where the settings of a configuration come from, by key: `database.url`, `accounts[0].lag`.
+/// The origin of each setting, by key: `database.url`, `accounts[0].lag`.
 #[derive(Debug, Clone, Default)]
 pub struct Origins {
     file: PathBuf,
@@ -30,7 +30,7 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Those of a file's keys, and of what the environment sets.
+    /// Records the keys of a file and the environment variables that set keys.
     pub(super) fn new(
         file: Option<&Path>,
         written: &Value,
@@ -41,11 +41,11 @@ impl Origins {
             variables: variables.clone(),
             ..Self::default()
         };
-        origins.note("", written);
+        origins.record("", written);
         origins
     }
 
-    /// Where a key that somebody set comes from; none for a default.
+    /// The origin of a key; `None` for a default.
     pub fn of(&self, key: &str) -> Option<Origin> {
         match self.variables.get(key) {
             Some(variable) => Some(Origin::Environment(variable.clone())),
@@ -56,19 +56,20 @@ impl Origins {
         }
     }
 
-    /// What a secret's value in the file refers to: `{"env": "NAME"}`; none if it is the secret itself.
+    /// The reference that the file has in place of a secret: `{"env": "NAME"}`; `None` if it has the secret
+    /// itself.
     pub fn reference(&self, key: &str) -> Option<&BTreeMap<String, String>> {
         let overridden = self.variables.contains_key(key);
         self.references.get(key).filter(|_| !overridden)
     }
 
-    fn note(&mut self, key: &str, value: &Value) {
+    fn record(&mut self, key: &str, value: &Value) {
         self.written.insert(key.to_owned());
         match &value.kind {
             ValueKind::Table(entries) => {
                 for (name, entry) in entries {
                     let dot = if key.is_empty() { "" } else { "." };
-                    self.note(&format!("{key}{dot}{name}"), entry);
+                    self.record(&format!("{key}{dot}{name}"), entry);
                     if let (ValueKind::String(text), "env" | "file", 1) =
                         (&entry.kind, name.as_str(), entries.len())
                     {
@@ -79,7 +80,7 @@ impl Origins {
             }
             ValueKind::Array(entries) => {
                 for (place, entry) in entries.iter().enumerate() {
-                    self.note(&format!("{key}[{place}]"), entry);
+                    self.record(&format!("{key}[{place}]"), entry);
                 }
             }
             _ => {}

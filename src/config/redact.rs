@@ -1,12 +1,12 @@
-//! What an installation takes out of items, besides what always goes.
+//! Redaction rules of an installation, in addition to the built-in ones.
 
 use paysync_provider::redact::RulePaths;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use super::table::Table;
 use super::value;
 
-/// Reads the section of all accounts.
+/// Reads the section for all accounts.
 pub(super) fn read(table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
     let mut redact = read_paths(table)?;
     redact.salt = table.optional("salt", value::salt)?;
@@ -16,7 +16,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
     Ok(redact)
 }
 
-/// Reads the section of one account, which adds to that of all.
+/// Reads the section of one account, which adds to the one for all accounts.
 pub(super) fn read_more(all: &RulePaths, table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
     let own = read_paths(table)?;
     if all.salt.is_none() && !own.hash.is_empty() {
@@ -24,7 +24,7 @@ pub(super) fn read_more(all: &RulePaths, table: &mut Table<'_>) -> Result<RulePa
     }
     for (action, paths) in own.lists() {
         if let Some((path, other)) = clash(action, paths, all) {
-            let problem = format!("{path:?} is under {other} for all accounts already");
+            let problem = format!("{path:?} is already under {other} for all accounts");
             return Err(table.error(action, problem));
         }
     }
@@ -51,7 +51,7 @@ fn read_paths(table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
     };
     for (action, paths) in redact.lists() {
         if let Some((path, other)) = clash(action, paths, &redact) {
-            let problem = format!("{path:?} is under {other} too, and can have one action only");
+            let problem = format!("{path:?} is also under {other}, but a path has one action");
             return Err(table.error(action, problem));
         }
     }
@@ -59,9 +59,9 @@ fn read_paths(table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
 }
 
 const NEEDS_SALT: &str =
-    "needs a secret of this installation, set redact.salt, as in salt = { file = \"salt\" }";
+    "requires a secret of this installation: set redact.salt, as in salt = { file = \"salt\" }";
 
-/// The first of an action's paths that has another action in `redact`.
+/// The first of an action's paths that is also under another action in `redact`, with that action.
 fn clash<'p>(
     action: &str,
     paths: &'p [String],

@@ -1,20 +1,21 @@
 //! A JSON Schema of the configuration file, for editors.
 //!
-//! Keys, their order and their descriptions are those of `config/default.toml`; this file adds only
-//! what each may be. A test holds both against what the reader takes.
+//! Keys, their order and their descriptions come from `config/default.toml`; this file adds only the
+//! type of each key. A test compares both with the keys that the reader accepts.
 
+use paysync_provider::{PROVIDERS, Settings, build};
 use serde_json::{Map, Value, json};
 
-use super::DEFAULTS;
-use paysync_provider::{PROVIDERS, Settings, build};
+/// The built-in defaults: every key, with comments.
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// A table of `config/default.toml` with its keys: each with what the comments say of it.
+/// A table of `config/default.toml`: its keys, each with its comment.
 struct Section {
     name: String,
     keys: Vec<(String, String)>,
 }
 
-/// The schema.
+/// The JSON Schema (draft 7) of the configuration file.
 pub fn schema() -> Value {
     let mut tables = Map::new();
     for section in sections() {
@@ -94,7 +95,7 @@ fn reference(form: &str, text: &str) -> Value {
     })
 }
 
-/// What a key may be.
+/// The type of a key.
 fn kind(section: &str, key: &str) -> Value {
     let of = |name: &str| json!({ "$ref": format!("#/definitions/{name}") });
     match (section, key) {
@@ -127,14 +128,14 @@ fn kind(section: &str, key: &str) -> Value {
     }
 }
 
-/// Which credentials each provider takes.
+/// The credentials that each provider accepts.
 fn credentials() -> Value {
     let settings = Settings {
         time_zone: chrono_tz::Tz::UTC,
         options: json!({}),
     };
     let rules = PROVIDERS.iter().filter_map(|entry| {
-        // A provider that cannot do without options says nothing here.
+        // A provider that requires options has no rule.
         let spec = build(entry.code, &settings).ok()?.spec();
         let takes = spec.credentials.iter().chain(spec.optional_credentials);
         let takes: Map<String, Value> = takes.map(|key| ((*key).to_owned(), json!({}))).collect();
@@ -150,7 +151,7 @@ fn credentials() -> Value {
     rules.collect()
 }
 
-/// The tables of `config/default.toml`, those too that it only shows.
+/// The tables of `config/default.toml`, including those in comments.
 fn sections() -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     let mut text: Vec<&str> = Vec::new();

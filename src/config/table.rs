@@ -1,4 +1,4 @@
-//! A table of the configuration, read key by key.
+//! Reads a table of the configuration key by key.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,33 +6,33 @@ use std::path::Path;
 
 use ::config::{Value, ValueKind};
 
-use super::ConfigError;
+use super::error::ConfigError;
 
-/// Where values come from.
+/// What the readers of values need besides the value.
 pub(super) struct Context<'a> {
-    /// The file, if there is one.
+    /// The configuration file, if there is one.
     pub(super) file: Option<&'a Path>,
-    /// The environment's variables.
+    /// The environment variables.
     pub(super) environment: &'a BTreeMap<String, String>,
-    /// The variables that set keys, by key.
+    /// The environment variables that set a key, by key.
     pub(super) variables: BTreeMap<String, String>,
 }
 
-/// Reads one value, or says what is wrong with it.
+/// Reads one value; the error says what is wrong with it, but not where.
 type Reader<'a, T> = fn(Value, &Context<'a>) -> Result<T, String>;
 
-/// A table. Each key is taken out when it is read; what is left at the end is not known.
+/// A table. Reading a key removes it; keys left at the end are unknown.
 pub(super) struct Table<'a> {
     context: &'a Context<'a>,
-    /// What stands before a key of it in messages: `database.`, `account acme-eur: `.
+    /// Prefix of its keys in messages: `database.`, `account acme-eur: `.
     prefix: String,
     entries: BTreeMap<String, Value>,
-    /// The keys asked for so far.
+    /// The keys read so far.
     known: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
-    /// The whole configuration.
+    /// The root of the configuration.
     pub(super) fn root(context: &'a Context<'a>, value: Value) -> Result<Self, ConfigError> {
         Self::new(context, String::new(), value).map_err(|problem| file_error(context, &problem))
     }
@@ -49,19 +49,18 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Calls this table by another name from now on.
-    pub(super) fn rename(&mut self, prefix: String) {
+    /// Changes the prefix of its keys in messages.
+    pub(super) fn set_prefix(&mut self, prefix: String) {
         self.prefix = prefix;
     }
 
-    /// A key's value as it is.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
+    fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         let value = self.entries.remove(key)?;
         (value.kind != ValueKind::Nil).then_some(value)
     }
 
-    /// A key that may be missing.
+    /// Reads a key that may be missing.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -75,7 +74,7 @@ impl<'a> Table<'a> {
             .map_err(|problem| self.error(key, problem))
     }
 
-    /// A key that must be there; `hint` follows "is missing".
+    /// Reads a key that must exist; `hint` follows "is missing".
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
@@ -83,24 +82,24 @@ impl<'a> Table<'a> {
         reader: Reader<'a, T>,
     ) -> Result<T, ConfigError> {
         self.optional(key, reader)?.ok_or_else(|| {
-            let (prefix, alike) = (&self.prefix, self.alike(key));
+            let (prefix, misspelt) = (&self.prefix, self.misspelt(key));
             file_error(
                 self.context,
-                &format!("{prefix}{key} is missing{hint}{alike}"),
+                &format!("{prefix}{key} is missing{hint}{misspelt}"),
             )
         })
     }
 
-    /// The key that somebody may have meant to be this one.
-    fn alike(&self, key: &str) -> String {
+    /// Names the key that may be a misspelling of a missing one.
+    fn misspelt(&self, key: &str) -> String {
         let is_alike = |other: &&String| strsim::damerau_levenshtein(key, other) * 3 <= key.len();
         let other = self.entries.keys().find(is_alike);
-        other
-            .map(|other| format!("; is {other} meant to be it?"))
-            .unwrap_or_default()
+        other.map_or(String::new(), |other| {
+            format!("; is {other} a misspelling?")
+        })
     }
 
-    /// Reads a table inside this one to its end; a missing one counts as empty.
+    /// Reads a whole table inside this one; a missing table counts as empty.
     pub(super) fn section<T>(
         &mut self,
         key: &'static str,
@@ -115,7 +114,7 @@ impl<'a> Table<'a> {
         Ok(section)
     }
 
-    /// Reads the tables of a list, each to its end; a missing list counts as empty.
+    /// Reads all tables of a list; `None` if it is missing.
     pub(super) fn sections<T>(
         &mut self,
         key: &'static str,
@@ -139,7 +138,7 @@ impl<'a> Table<'a> {
         Ok(Some(sections))
     }
 
-    /// Reads all that is left, whatever its keys.
+    /// Reads all remaining keys.
     pub(super) fn rest<T>(
         &mut self,
         reader: Reader<'a, T>,
@@ -153,7 +152,7 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    /// Ends the reading: keys that are left are errors.
+    /// Fails if a key is left, because it is unknown.
     pub(super) fn finish(&self) -> Result<(), ConfigError> {
         let Some(key) = self.entries.keys().next() else {
             return Ok(());
@@ -164,20 +163,11 @@ impl<'a> Table<'a> {
 
     /// A problem with the value of a key.
     pub(super) fn error(&self, key: &str, problem: impl Display) -> ConfigError {
-        place_error(self.context, &self.prefix, key, &problem)
-    }
-}
-
-fn place_error(
-    context: &Context<'_>,
-    prefix: &str,
-    key: &str,
-    problem: &dyn Display,
-) -> ConfigError {
-    let place = format!("{prefix}{}", key.escape_debug());
-    match context.variables.get(&place) {
-        Some(variable) => ConfigError(format!("{variable}: {problem}")),
-        None => file_error(context, &format!("{place}: {problem}")),
+        let place = format!("{}{}", self.prefix, key.escape_debug());
+        match self.context.variables.get(&place) {
+            Some(variable) => ConfigError(format!("{variable}: {problem}")),
+            None => file_error(self.context, &format!("{place}: {problem}")),
+        }
     }
 }
 

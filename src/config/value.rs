@@ -1,6 +1,6 @@
-//! Single values of the configuration: what each may be, and what is said if it is not.
+//! Readers of single values: each returns the value, or says what is wrong and what is expected.
 //!
-//! Messages may quote a value, save where it could be a secret.
+//! Messages may quote a value, except where it could be a secret.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,17 +14,24 @@ use rustls::pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use super::account::CaFile;
 use super::table::Context;
 use crate::telemetry::{self, LogFormat};
 
-/// Longer durations are mistakes, and would not fit the calendar.
+/// A file with certificates of trusted authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaFile {
+    /// Its path as written.
+    pub path: String,
+    /// Its certificates.
+    pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// A longer duration is a mistake, and would exceed the range of dates.
 const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
 
-/// Bytes of a key that cannot be guessed.
+/// Minimum length of a key that cannot be guessed, in bytes.
 const SHORTEST_SALT: usize = 16;
 
-/// Text.
 pub(super) fn text(value: Value, _: &Context<'_>) -> Result<String, String> {
     match value.kind {
         ValueKind::String(text) => Ok(text),
@@ -32,7 +39,7 @@ pub(super) fn text(value: Value, _: &Context<'_>) -> Result<String, String> {
     }
 }
 
-/// A whole number, or its text, as the environment knows no numbers.
+/// A whole number, or its text, because environment variables are text.
 pub(super) fn whole(value: Value, _: &Context<'_>) -> Result<u32, String> {
     let number = match value.kind {
         ValueKind::I64(number) => u32::try_from(number).ok(),
@@ -50,7 +57,7 @@ pub(super) fn positive(value: Value, context: &Context<'_>) -> Result<u32, Strin
     }
 }
 
-/// `true` or `false`.
+/// `true` or `false`, or their text, because environment variables are text.
 pub(super) fn boolean(value: Value, _: &Context<'_>) -> Result<bool, String> {
     let is = match value.kind {
         ValueKind::Boolean(is) => Some(is),
@@ -60,12 +67,12 @@ pub(super) fn boolean(value: Value, _: &Context<'_>) -> Result<bool, String> {
     is.ok_or_else(|| "expected true or false".to_owned())
 }
 
-/// A duration, perhaps none at all.
+/// A duration, which may be zero.
 pub(super) fn duration(value: Value, context: &Context<'_>) -> Result<Duration, String> {
     let written =
         text(value, context).map_err(|_| "expected a duration, like \"60s\", \"10m\" or \"3d\"")?;
     let duration = humantime::parse_duration(&written).map_err(|_| {
-        format!("{written:?} is no duration, write it like \"60s\", \"10m\" or \"3d\"")
+        format!("{written:?} is not a duration: write it like \"60s\", \"10m\" or \"3d\"")
     })?;
     if duration > LONGEST {
         return Err(format!("{written:?} is too long"));
@@ -82,7 +89,7 @@ pub(super) fn interval(value: Value, context: &Context<'_>) -> Result<Duration, 
     Ok(interval)
 }
 
-/// How long something is kept: a duration, or none for `"forever"` and what is as good as that.
+/// How long data is kept: a duration, or `None` for `"forever"` and longer than [`LONGEST`].
 pub(super) fn retention(value: Value, context: &Context<'_>) -> Result<Option<Duration>, String> {
     let expected = "expected a duration, like \"30d\" or \"2y\", or \"forever\"";
     let written = text(value, context).map_err(|_| expected)?;
@@ -90,26 +97,25 @@ pub(super) fn retention(value: Value, context: &Context<'_>) -> Result<Option<Du
         return Ok(None);
     }
     match humantime::parse_duration(&written) {
-        Err(_) => Err(format!("{written:?} is no duration, {expected}")),
+        Err(_) => Err(format!("{written:?} is not a duration, {expected}")),
         Ok(Duration::ZERO) => Err(format!("{written:?} keeps nothing, {expected}")),
         Ok(kept) => Ok(Some(kept).filter(|kept| *kept <= LONGEST)),
     }
 }
 
-/// An instant, in RFC 3339; TOML's own date-times reach us as text too.
+/// An instant in RFC 3339; a date-time of TOML arrives as text, too.
 pub(super) fn instant(value: Value, context: &Context<'_>) -> Result<DateTime<Utc>, String> {
     let hint = "write date, time and zone like \"2024-01-01T00:00:00Z\"";
     let written = text(value, context).map_err(|_| format!("expected an instant, {hint}"))?;
     DateTime::parse_from_rfc3339(&written)
         .map(|instant| instant.to_utc().trunc_subsecs(6))
-        .map_err(|_| format!("{written:?} is no instant, {hint}"))
+        .map_err(|_| format!("{written:?} is not an instant, {hint}"))
 }
 
-/// A time zone by its IANA name.
 pub(super) fn time_zone(value: Value, context: &Context<'_>) -> Result<Tz, String> {
     let name = text(value, context)?;
     name.parse()
-        .map_err(|_| format!("{name:?} is no IANA time zone, like \"UTC\" or \"Europe/Riga\""))
+        .map_err(|_| format!("{name:?} is not an IANA time zone, like \"UTC\" or \"Europe/Riga\""))
 }
 
 /// An address to listen on, or `"off"`.
@@ -119,20 +125,18 @@ pub(super) fn listen(value: Value, context: &Context<'_>) -> Result<Option<Socke
         return Ok(None);
     }
     written.parse().map(Some).map_err(|_| {
-        format!("{written:?} is no address and port, like \"127.0.0.1:8080\", nor \"off\"")
+        format!("{written:?} is not an address and port, like \"127.0.0.1:8080\", nor \"off\"")
     })
 }
 
-/// `"json"` or `"text"`.
 pub(super) fn log_format(value: Value, context: &Context<'_>) -> Result<LogFormat, String> {
     let written = text(value, context)?;
     [LogFormat::Json, LogFormat::Text]
         .into_iter()
         .find(|format| format.as_str() == written)
-        .ok_or_else(|| format!("{written:?} is no format, expected \"json\" or \"text\""))
+        .ok_or_else(|| format!("{written:?} is not a format, expected \"json\" or \"text\""))
 }
 
-/// A filter of log lines.
 pub(super) fn log_filter(value: Value, context: &Context<'_>) -> Result<String, String> {
     let filter = text(value, context)?;
     telemetry::check_filter(&filter).map_err(|error| format!("{filter:?} is {error}"))?;
@@ -151,29 +155,29 @@ pub(super) fn slug(value: Value, context: &Context<'_>) -> Result<String, String
         return Ok(slug);
     }
     Err(format!(
-        "{slug:?} is no id, expected up to 63 lower case letters, digits, \"_\" and \"-\", like \"acme-eur\""
+        "{slug:?} is not an id, expected up to 63 lower case letters, digits, \"_\" and \"-\", like \"acme-eur\""
     ))
 }
 
-/// What a provider's paths are appended to. Never quoted: it may hold a password by mistake.
+/// A base URL. Never quoted: it may contain a password by mistake.
 pub(super) fn base_url(value: Value, context: &Context<'_>) -> Result<Url, String> {
     let written = text(value, context)?;
     let url = Url::parse(&written).map_err(|error| {
-        format!("not a URL ({error}), write it like \"https://api.example.com\"")
+        format!("not a URL ({error}): write it like \"https://api.example.com\"")
     })?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("expected an https URL, like \"https://api.example.com\"".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("holds a user name or password, put secrets under credentials".to_owned());
+        return Err("contains a user name or password: put secrets under credentials".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("must end with its path, without \"?\" and \"#\"".to_owned());
+        return Err("contains \"?\" or \"#\": write it up to the end of its path".to_owned());
     }
     Ok(url)
 }
 
-/// Paths of members: keys from an item's top, joined by dots.
+/// JSON paths: keys from the top of an item, joined by dots.
 pub(super) fn paths(value: Value, context: &Context<'_>) -> Result<Vec<String>, String> {
     let example = "keys joined by dots, like \"customer.email\"";
     let expected = format!("expected a list of paths, {example}");
@@ -184,29 +188,29 @@ pub(super) fn paths(value: Value, context: &Context<'_>) -> Result<Vec<String>, 
     for value in values {
         let path = text(value, context).map_err(|_| expected.clone())?;
         if path.split('.').any(|key| key.trim().is_empty()) {
-            return Err(format!("{path:?} is no path, expected {example}"));
+            return Err(format!("{path:?} is not a path, expected {example}"));
         }
         paths.push(path);
     }
     Ok(paths)
 }
 
-/// The key of hashes: a secret that cannot be guessed.
+/// The key of keyed hashes.
 pub(super) fn salt(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
     let salt = secret(value, context)?;
     if salt.expose_secret().len() < SHORTEST_SALT {
         return Err(format!(
-            "shorter than {SHORTEST_SALT} bytes, make one with: openssl rand -hex 32"
+            "shorter than {SHORTEST_SALT} bytes: generate one with openssl rand -hex 32"
         ));
     }
     Ok(salt)
 }
 
-/// The provider's options: any table, its keys as they are written.
+/// The provider's options: a table with arbitrary keys.
 pub(super) fn options(value: Value, _: &Context<'_>) -> Result<serde_json::Value, String> {
     match value.try_deserialize() {
         Ok(mut options @ serde_json::Value::Object(_)) => {
-            // The file's order is lost by now; requests should look the same every time.
+            // The order of the file is lost; a fixed order makes requests reproducible.
             options.sort_all_objects();
             Ok(options)
         }
@@ -242,7 +246,7 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
     Ok(SecretString::from(secret))
 }
 
-/// The database's URL: a secret, as it may hold a password. Never quoted.
+/// The URL of the database. Never quoted: it may contain a password.
 pub(super) fn database_url(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
     let url = secret(value, context)?;
     let schemes = ["postgres://", "postgresql://"];
@@ -250,13 +254,13 @@ pub(super) fn database_url(value: Value, context: &Context<'_>) -> Result<Secret
         .iter()
         .any(|scheme| url.expose_secret().starts_with(scheme))
     {
-        files_of(url.expose_secret())?;
+        check_tls_files(url.expose_secret())?;
         return Ok(url);
     }
-    Err("not a PostgreSQL URL, write it like \"postgres://user@host/database\"".to_owned())
+    Err("not a PostgreSQL URL: write it like \"postgres://user@host/database\"".to_owned())
 }
 
-/// The certificates of a file, in PEM.
+/// The certificates (PEM) of a file.
 pub(super) fn ca_file(value: Value, context: &Context<'_>) -> Result<CaFile, String> {
     let path = text(value, context).map_err(|_| "expected the path of a file in quotes")?;
     let text = from_file(&path, context)?;
@@ -264,13 +268,13 @@ pub(super) fn ca_file(value: Value, context: &Context<'_>) -> Result<CaFile, Str
     match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(CaFile { path, certificates }),
         _ => Err(format!(
-            "the file {path} has no certificate in it, expected PEM (-----BEGIN CERTIFICATE-----)"
+            "the file {path} contains no certificate, expected PEM (-----BEGIN CERTIFICATE-----)"
         )),
     }
 }
 
-/// Fails if a file for TLS that a database's URL names cannot be read: later nobody would say which.
-fn files_of(url: &str) -> Result<(), String> {
+/// Fails if a TLS file in the URL cannot be read: the database client's own error would not name it.
+fn check_tls_files(url: &str) -> Result<(), String> {
     const NAMES: [&str; 7] = [
         "sslrootcert",
         "ssl-root-cert",
@@ -284,7 +288,7 @@ fn files_of(url: &str) -> Result<(), String> {
         return Ok(());
     };
     for (name, file) in url.query_pairs() {
-        // Certificates may also be written out.
+        // The URL may also contain the certificate itself.
         let is_file = NAMES.contains(&&*name) && !file.trim_start().starts_with("-----BEGIN");
         if is_file && let Err(error) = std::fs::File::open(&*file) {
             return Err(format!("{name}: the file {file} cannot be read: {error}"));
@@ -301,15 +305,15 @@ fn from_environment(name: &str, context: &Context<'_>) -> Result<String, String>
     }
 }
 
-/// Reads a file, relative to the configuration's folder.
+/// Reads a file without its final line break; a relative path starts at the folder of the configuration.
 fn from_file(name: &str, context: &Context<'_>) -> Result<String, String> {
     let folder = context.file.and_then(Path::parent);
     let path = folder.map_or_else(|| name.into(), |folder| folder.join(name));
     let text = std::fs::read_to_string(&path)
         .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.is_empty() {
         return Err(format!("the file {} is empty", path.display()));
     }
-    Ok(secret.to_owned())
+    Ok(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! The gauges of `/metrics` that tell how the streams are.
+//! The gauges of `/metrics` that describe the streams.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -10,20 +10,21 @@ use crate::telemetry::{
     EXPECTED_LAG_SECONDS, GAP_SECONDS, LAG_SECONDS, OPEN_WINDOWS, QUARANTINED_ITEMS, SUSPENDED,
 };
 
-/// The streams whose gauges were set, by account and name.
+/// The gauges of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    told: Mutex<BTreeSet<[String; 2]>>,
+    /// The streams whose gauges are set, by account and name.
+    exported: Mutex<BTreeSet<[String; 2]>>,
 }
 
 impl Gauges {
-    /// Sets them for the streams of this configuration; leaves them where the database is away.
+    /// Sets the gauges of the streams of this configuration; leaves them unchanged if the database is away.
     pub(super) async fn set(&self, engine: &Engine) {
         let Ok(health) = engine.store.health().await else {
             return;
         };
-        let mut gone = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut told = BTreeSet::new();
+        let mut exported = self.exported.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = BTreeSet::new();
         for stream in health {
             let account = engine.accounts.iter().find(|a| a.id == stream.account_id);
             if account.is_none_or(|account| account.stream(&stream.stream).is_none()) {
@@ -39,23 +40,23 @@ impl Gauges {
                 (SUSPENDED, i64::from(stream.suspended_reason.is_some())),
             ];
             for (gauge, value) in gauges {
-                // Thirty-two bits of seconds are 68 years.
+                // 32 bits of seconds are 68 years.
                 set(
                     gauge,
                     &name,
                     f64::from(i32::try_from(value).unwrap_or(i32::MAX)),
                 );
             }
-            gone.remove(&name);
-            told.insert(name);
+            exported.remove(&name);
+            current.insert(name);
         }
-        // No alert may go on about an account that was taken out of the configuration.
-        for name in &*gone {
+        // An alert about an account that was removed from the configuration must end.
+        for name in &*exported {
             for gauge in ALL {
                 set(gauge, name, f64::NAN);
             }
         }
-        *gone = told;
+        *exported = current;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Connections to the HTTP port, each with an end: of its head, of its answer, and of itself. Whoever
-//! asks slowly, asks much or does not take the answer costs little, and not for long.
+//! Limits of the HTTP port: a client that sends slowly, sends much or does not read its response costs
+//! little, and not for long.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,18 +21,18 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What one who asks may take.
+/// Limits of the HTTP port.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at once; those beyond wait until one ends.
+    /// Concurrent connections; further ones wait until one ends.
     pub connections: usize,
-    /// Bytes of a request's head.
+    /// Size of a request's head in bytes.
     pub head: usize,
-    /// Time for a request's head, the wait for it included.
+    /// Time until a request's head is complete, idle time included.
     pub head_time: Duration,
-    /// Time for an answer.
-    pub answer_time: Duration,
-    /// Time after which a connection takes no further request.
+    /// Time for a response.
+    pub response_time: Duration,
+    /// Time after which a connection accepts no further request.
     pub connection_time: Duration,
 }
 
@@ -42,34 +42,34 @@ impl Default for Limits {
             connections: 64,
             head: 16 << 10,
             head_time: Duration::from_secs(15),
-            answer_time: Duration::from_secs(30),
+            response_time: Duration::from_secs(30),
             connection_time: Duration::from_mins(2),
         }
     }
 }
 
-/// The wait after the system could not give a connection, as when too many files are open.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay after a failed `accept`, such as with too many open files.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Serves until it is stopped, and then to the end of what was asked.
+/// Serves until it is stopped, then finishes the requests that have begun.
 pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
-    while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
-        let Ok((client, place)) = accepted else {
-            // One that broke off while it was taken is none; what lasts does not keep the machine busy.
-            sleep(PAUSE).await;
+    while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &permits)).await {
+        let Ok((client, permit)) = accepted else {
+            // The client may be gone, or the error may persist: then the loop must not spin.
+            sleep(ACCEPT_RETRY_DELAY).await;
             continue;
         };
         let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
-            converse(client, router, limits, &stop).await;
-            drop(place);
+            serve_connection(client, router, limits, &stop).await;
+            drop(permit);
         });
     }
     connections.close();
@@ -78,52 +78,56 @@ pub(super) async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let place = places
+    let permit = permits
         .clone()
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     let (client, _) = listener.accept().await?;
-    Ok((client, place))
+    Ok((client, permit))
 }
 
-async fn converse(client: TcpStream, router: Router, limits: Limits, stop: &CancellationToken) {
-    let pages = TowerToHyperService::new(router);
-    let answers = service_fn(move |request: Request<Incoming>| {
-        let pages = pages.clone();
-        async move { Ok::<_, Infallible>(answer(&pages, request, limits.answer_time).await) }
+async fn serve_connection(
+    client: TcpStream,
+    router: Router,
+    limits: Limits,
+    stop: &CancellationToken,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(respond(&router, request, limits.response_time).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.head_time)
         .max_buf_size(limits.head);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(client), answers));
-    // How it ends is the client's business.
+    let mut connection = pin!(http.serve_connection(TokioIo::new(client), service));
     tokio::select! {
         _ended = connection.as_mut() => return,
         () = stop.cancelled() => {}
         () = sleep(limits.connection_time) => {}
     }
     connection.as_mut().graceful_shutdown();
-    drop(timeout(limits.answer_time, connection).await);
+    drop(timeout(limits.response_time, connection).await);
 }
 
-/// The answer to a request; nothing here takes a body.
-async fn answer(
-    pages: &TowerToHyperService<Router>,
+/// The response to a request, which must not have a body.
+async fn respond(
+    router: &TowerToHyperService<Router>,
     request: Request<Incoming>,
     time: Duration,
 ) -> Response {
     if !request.body().is_end_stream() {
         let close = [(header::CONNECTION, "close")];
-        let text = "no request has a body here\n";
+        let text = "requests with a body are not accepted\n";
         return (StatusCode::PAYLOAD_TOO_LARGE, close, text).into_response();
     }
-    match timeout(time, pages.call(request)).await {
-        Ok(Ok(answer)) => answer,
+    match timeout(time, router.call(request)).await {
+        Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no answer in time\n").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no response in time\n").into_response(),
     }
 }

@@ -1,10 +1,11 @@
-//! The HTTP port: health, metrics, status. Numbers, names and errors; never payloads.
+//! The HTTP port: health, metrics and status. Shows numbers, names and errors; never payloads.
 
 mod gauges;
 mod limits;
 mod page;
 mod process;
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +18,34 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, inspect};
 use gauges::Gauges;
 pub use limits::Limits;
 
-/// How long the database may take to answer, before whoever asks for health gives up.
-const DATABASE_PATIENCE: Duration = Duration::from_secs(2);
+/// Time after which a database that does not answer counts as unhealthy.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the pages are made of.
+const NO_ANSWER: &str = "the database does not answer";
+
+/// The state that the handlers share.
 #[derive(Clone)]
-struct Pages {
+struct Shared {
     engine: watch::Receiver<Engine>,
     metrics: PrometheusHandle,
     gauges: Arc<Gauges>,
 }
 
-impl Pages {
-    /// The engine with the accounts that there are now.
+impl Shared {
+    /// The engine with the current accounts.
     fn engine(&self) -> Engine {
         self.engine.borrow().clone()
     }
 }
 
-/// Serves until it is stopped.
+/// Serves the HTTP port until it is stopped.
 pub async fn serve(
     listener: TcpListener,
     engine: watch::Receiver<Engine>,
@@ -49,7 +53,7 @@ pub async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let pages = Pages {
+    let shared = Shared {
         engine,
         metrics,
         gauges: Arc::default(),
@@ -60,14 +64,11 @@ pub async fn serve(
         .route("/readyz", get(readyz))
         .route("/metrics", get(render_metrics))
         .route("/status.json", get(status))
-        .with_state(pages);
+        .with_state(shared);
     limits::serve(listener, router, limits, stop).await;
 }
 
-/// A listener on the configured address.
-///
-/// # Errors
-/// If the address cannot be bound; says which.
+/// Listens on the configured address.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         anyhow::anyhow!(
@@ -76,63 +77,63 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// The process answers and the database too.
-async fn healthz(State(pages): State<Pages>) -> Response {
-    let store = pages.engine().store;
-    let answer = tokio::time::timeout(DATABASE_PATIENCE, store.ping());
-    let Ok(answer) = answer.await else {
-        let text = "the database does not answer\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-    };
-    match answer {
-        Ok(_) => (StatusCode::OK, "ok\n").into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+fn unavailable(reason: impl Display) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+}
+
+/// Liveness: the process and the database answer.
+async fn healthz(State(shared): State<Shared>) -> Response {
+    let store = shared.engine().store;
+    match timeout(DATABASE_TIMEOUT, store.ping()).await {
+        Ok(Ok(_)) => (StatusCode::OK, "ok\n").into_response(),
+        Ok(Err(error)) => unavailable(error),
+        Err(_) => unavailable(NO_ANSWER),
     }
 }
 
-/// What is read moves on. A process that only lives is not ready.
-async fn readyz(State(pages): State<Pages>) -> Response {
-    let engine = pages.engine();
-    let standstill = tokio::time::timeout(DATABASE_PATIENCE, engine.standstill());
-    match standstill.await {
-        Ok(Ok(still)) if still.is_empty() => (StatusCode::OK, "ok\n").into_response(),
-        Ok(Ok(still)) => {
-            let text = still.join("\n") + "\n";
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
-        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
-        Err(_) => {
-            let text = "the database does not answer\n";
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
+/// Readiness: no stream is stalled.
+async fn readyz(State(shared): State<Shared>) -> Response {
+    let engine = shared.engine();
+    match timeout(
+        DATABASE_TIMEOUT,
+        inspect::status::stalled_streams(&engine.store, &engine.accounts),
+    )
+    .await
+    {
+        Ok(Ok(stalled)) if stalled.is_empty() => (StatusCode::OK, "ok\n").into_response(),
+        Ok(Ok(stalled)) => unavailable(stalled.join("\n")),
+        Ok(Err(error)) => unavailable(error),
+        Err(_) => unavailable(NO_ANSWER),
     }
 }
 
-async fn render_metrics(State(pages): State<Pages>) -> Response {
-    // The streams' gauges are the database's truth at this moment, whichever process reads them.
-    let _late = tokio::time::timeout(DATABASE_PATIENCE, pages.gauges.set(&pages.engine())).await;
+async fn render_metrics(State(shared): State<Shared>) -> Response {
+    // The database knows the state of every stream, whichever process reads it.
+    let _timed_out = timeout(DATABASE_TIMEOUT, shared.gauges.set(&shared.engine())).await;
     process::measure();
-    pages.metrics.run_upkeep();
+    shared.metrics.run_upkeep();
     (
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        pages.metrics.render(),
+        shared.metrics.render(),
     )
         .into_response()
 }
 
-async fn status_page(State(pages): State<Pages>) -> Response {
-    match pages.engine().status().await {
+async fn status_page(State(shared): State<Shared>) -> Response {
+    let engine = shared.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => Html(page::render(&status)).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(error) => unavailable(error),
     }
 }
 
-async fn status(State(pages): State<Pages>) -> Response {
-    match pages.engine().status().await {
+async fn status(State(shared): State<Shared>) -> Response {
+    let engine = shared.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => axum::Json(status).into_response(),
-        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(error) => unavailable(error),
     }
 }

@@ -1,10 +1,10 @@
-//! What this process costs, as Linux tells it; elsewhere nothing is told.
+//! Memory and CPU time of this process, on Linux; other systems have no such metrics.
 
 use metrics::{counter, gauge};
 
 use crate::telemetry::{PROCESS_CPU_SECONDS, PROCESS_RESIDENT_BYTES};
 
-/// Ticks in a second, in everything that Linux shows to programs.
+/// Clock ticks per second in `/proc`, the same on every Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Sets the process's metrics.
@@ -32,8 +32,8 @@ fn resident_bytes(status: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// User and system time: the 14th and 15th field. The second is the program's name in parentheses,
-/// which may hold blanks.
+/// User and system time: the 14th and 15th field. The 2nd is the program's name in parentheses, which may
+/// contain spaces.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11);
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn linux_words_are_read() {
+    fn proc_files_are_read() {
         let status = "Name:\tpaysync\nVmHWM:\t   20000 kB\nVmRSS:\t   12345 kB\n";
         assert_eq!(resident_bytes(status), Some(12_641_280));
         let stat = "7 (pay sync) S) S 1 7 7 0 -1 4194560 200 0 0 0 150 25 0 0 20 0 3 0 99";

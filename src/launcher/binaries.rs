@@ -5,15 +5,15 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use super::LauncherError;
+use super::error::LauncherError;
 
 /// The oldest major version that paysync is tested with.
 const OLDEST_VERSION: u16 = 14;
 
-/// Finds the directory of `initdb`, `pg_ctl` and `postgres`; of exactly the version that made an existing cluster.
+/// Finds the directory of `initdb`, `pg_ctl` and `postgres`; an existing cluster needs its own major version.
 pub(super) async fn find_binaries(existing: Option<&str>) -> Result<PathBuf, LauncherError> {
     let wanted = match existing {
-        Some(version) => format!("version {version}, which made the data directory"),
+        Some(version) => format!("version {version}, which created the data directory"),
         None => format!("version {OLDEST_VERSION} or newer"),
     };
     let fits = |found: u16| match existing {
@@ -36,7 +36,7 @@ pub(super) async fn find_binaries(existing: Option<&str>) -> Result<PathBuf, Lau
     Err(LauncherError::NoServer { wanted })
 }
 
-/// The major version of a directory's server; `None` if it is not complete or does not run.
+/// The major version of the server in a directory; `None` if a program is missing or does not run.
 async fn version(directory: &Path) -> Option<u16> {
     let complete = ["initdb", "pg_ctl", "postgres"]
         .iter()
@@ -56,7 +56,7 @@ async fn version(directory: &Path) -> Option<u16> {
     leading_number(number)
 }
 
-/// Places to look, best first: the same as in `scripts/postgres`.
+/// Directories to search, best first: the same as in `scripts/postgres`.
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut found: Vec<PathBuf> = std::env::split_paths(&path).collect();

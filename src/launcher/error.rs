@@ -1,45 +1,44 @@
-//! What can go wrong before a cluster serves.
+//! Errors before a cluster is ready.
 
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::PORTS;
-
-/// Why there is no cluster, and what to do about it.
+/// Why a cluster could not be started or stopped; says what to do.
 #[derive(Debug, Error)]
 pub enum LauncherError {
     /// No usable binaries on this machine.
     #[error(
         "no PostgreSQL server binaries found ({wanted}): run scripts/postgres, set PG_BIN to the directory of initdb \
-         and postgres, or set DATABASE_URL to use a server that runs already"
+         and postgres, or set DATABASE_URL to use a running server"
     )]
     NoServer {
-        /// The versions that would do.
+        /// The versions that are accepted.
         wanted: String,
     },
     /// `PG_BIN` is set and wrong.
-    #[error("PG_BIN={} holds no initdb, pg_ctl and postgres ({wanted})", .directory.display())]
+    #[error("PG_BIN={} does not contain initdb, pg_ctl and postgres ({wanted})", .directory.display())]
     BadPgBin {
         /// The value of `PG_BIN`.
         directory: PathBuf,
-        /// The versions that would do.
+        /// The versions that are accepted.
         wanted: String,
     },
-    /// Started by root without anyone to run the server as.
+    /// Started by root, and no user exists to run the server as.
     #[error(
-        "PostgreSQL refuses to run as root and there is neither a user postgres nor nobody: start as another user"
+        "PostgreSQL refuses to run as root and there is neither a user postgres nor nobody: start paysync as another user"
     )]
     NoUser,
-    /// Another launcher works in the directory.
+    /// Another launcher holds the lock of the directory.
     #[error("{} is in use by another paysync: stop it or choose another directory", .0.display())]
     InUse(PathBuf),
-    /// No port of the range could be bound.
-    #[error("found no free port between {} and {}", PORTS.start, PORTS.end)]
-    NoPort,
-    /// The file system said no.
+    /// No port of the range is free.
+    #[error("no free port between {} and {}", .0.start, .0.end)]
+    NoPort(Range<u16>),
+    /// A file or directory cannot be used.
     #[error("cannot use {}", .path.display())]
     Path {
         /// The file or directory.
@@ -52,7 +51,7 @@ pub enum LauncherError {
     Run {
         /// The program.
         program: PathBuf,
-        /// The user it was to run as, if not the present one.
+        /// The user to run as, if not the current one.
         user: Option<u32>,
         /// The reason.
         source: io::Error,
@@ -62,12 +61,12 @@ pub enum LauncherError {
     Failed {
         /// Its name.
         program: &'static str,
-        /// The user it ran as, if not the present one.
+        /// The user it ran as, if not the current one.
         user: Option<u32>,
         /// The end of what it printed.
         output: String,
     },
-    /// The server ended, or does not get ready.
+    /// The server ended, or did not become ready.
     #[error("the PostgreSQL server {what}; see {}: {tail}", .log.display())]
     Server {
         /// What happened.
@@ -87,7 +86,7 @@ pub enum LauncherError {
     },
 }
 
-pub(super) fn at<P: AsRef<OsStr> + ?Sized>(
+pub(super) fn path_error<P: AsRef<OsStr> + ?Sized>(
     path: &P,
 ) -> impl FnOnce(io::Error) -> LauncherError + use<P> {
     let path = PathBuf::from(path);

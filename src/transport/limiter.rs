@@ -1,26 +1,26 @@
-//! The request budget of an account: at most n requests in any 60 s, spread, with a small burst.
+//! The request budget of an account: at most n requests in any 60 s, spread evenly, with a small burst.
 //!
-//! A pure token bucket (the generic cell rate algorithm); callers sleep for what it says. Times are
-//! offsets from a start that the caller chooses, so that tests need no clock.
+//! A pure token bucket (generic cell rate algorithm); the caller sleeps. Times are offsets from a start
+//! that the caller chooses, so that tests need no clock.
 
 use std::time::Duration;
 
-/// A minute, and some room: a request may be longer on its way than those after it.
+/// A minute with a margin: a request may take longer to arrive than later ones.
 const MINUTE: Duration = Duration::from_millis(60_500);
 
-/// Requests per minute above which spreading them would only cost time.
+/// Rate above which there is no limit: spreading requests would only cost time.
 const UNLIMITED: u32 = 60_000;
 
 /// A token bucket.
 #[derive(Debug)]
 pub struct Limiter {
-    /// Time between requests once the burst is used up.
+    /// Time between requests after the burst.
     interval: Duration,
-    /// How far ahead of that rhythm requests may run.
+    /// How far ahead of that rate requests may run.
     burst: Duration,
-    /// When the next request would be due by the rhythm alone.
+    /// When the next request is due by the rate alone.
     due: Duration,
-    /// No request before this, after the provider asked to wait.
+    /// End of a pause that the provider asked for.
     not_before: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Limiter {
             return Self::with(Duration::ZERO, Duration::ZERO);
         }
         let burst = (per_minute / 10).max(1);
-        // A burst and a minute of the rhythm after it must not pass the limit together.
+        // A burst and the minute after it must not exceed the limit together.
         let interval = MINUTE / (per_minute + 1 - burst).max(1);
         Self::with(interval, interval * (burst - 1))
     }
@@ -46,7 +46,7 @@ impl Limiter {
         }
     }
 
-    /// Takes a place and says when its request may be sent, at or after `now`.
+    /// Reserves a slot; returns when its request may be sent, at or after `now`.
     pub fn reserve(&mut self, now: Duration) -> Duration {
         let start = self.due.max(now);
         self.due = start + self.interval;
@@ -62,14 +62,14 @@ impl Limiter {
         self.due = self.due.max(until + self.burst);
     }
 
-    /// Goes on for a process that sent its last request `idle` before `now` or earlier, and may have
-    /// used all its budget allowed.
+    /// Takes over from a process that sent its last request at `now - idle` or earlier and may have used its
+    /// whole budget.
     pub fn take_over(&mut self, now: Duration, idle: Duration) {
         let used = now + self.burst + self.interval;
         self.due = self.due.max(used.saturating_sub(idle));
     }
 
-    /// Until when requests are held back.
+    /// End of the current pause.
     pub const fn paused_until(&self) -> Duration {
         self.not_before
     }
@@ -126,7 +126,7 @@ mod tests {
             for (gap, dies, idle) in steps {
                 now += Duration::from_millis(gap);
                 if dies {
-                    // What it has not sent it will never send.
+                    // A process that died sends no more requests.
                     sent.retain(|at| *at <= now);
                     now += Duration::from_millis(idle);
                     limiter = Limiter::new(per_minute);

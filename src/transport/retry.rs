@@ -5,14 +5,14 @@ use std::time::Duration;
 use backoff::{BackoffBuilder, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 
-/// Tries of one request inside a run.
-pub const TRIES: u32 = 4;
+/// Tries of one request within a run.
+const TRIES: u32 = 4;
 
-/// The longest wait that a provider may ask for; what asks for more is a mistake.
+/// The longest delay that a provider may ask for; a longer one is a mistake.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// Upper bounds of the delays inside a run: seconds, few.
-pub fn within_run() -> impl Iterator<Item = Duration> {
+/// Upper bounds of the delays within a run: a few, of seconds.
+pub fn request_backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(8))
@@ -20,9 +20,8 @@ pub fn within_run() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// Upper bound of the delay before a window is read again that failed `failures` times: minutes,
-/// for ever, capped.
-pub fn between_runs(failures: u32) -> Duration {
+/// Upper bound of the delay before a window that failed `failures` times is read again: up to minutes.
+pub fn window_backoff(failures: u32) -> Duration {
     let longest = Duration::from_mins(15);
     let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
     ExponentialBuilder::new()
@@ -34,19 +33,18 @@ pub fn between_runs(failures: u32) -> Duration {
         .unwrap_or(longest)
 }
 
-/// Upper bound of the delay before the database is asked again, after `tries` in vain.
-pub fn between_tries(tries: u32) -> Duration {
-    Duration::from_millis(250 << tries.min(6)).min(Duration::from_secs(10))
+/// Upper bound of the delay before the database is tried again after `failures` failed attempts.
+pub fn database_backoff(failures: u32) -> Duration {
+    Duration::from_millis(250 << failures.min(6)).min(Duration::from_secs(10))
 }
 
-/// Full jitter: any part of the delay, so that clients that failed together do not come back together.
+/// Full jitter: a random part of the delay, so that clients that failed together do not retry together.
 pub fn jittered(bound: Duration) -> Duration {
     let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
     Duration::from_millis(fastrand::u64(0..=millis))
 }
 
-/// The wait that a `Retry-After` asks for: seconds, or a date; at most [`LONGEST_WAIT`]. None if it
-/// says neither.
+/// The delay that a `Retry-After` header asks for, in seconds or as a date; at most [`LONGEST_WAIT`].
 pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<Duration> {
     let header = header.trim();
     let wait = if let Ok(seconds) = header.parse::<u64>() {
@@ -65,15 +63,15 @@ mod tests {
     #[test]
     fn delays_grow_to_their_cap() {
         let seconds: Vec<u64> = (0..10)
-            .map(|failures| between_runs(failures).as_secs())
+            .map(|failures| window_backoff(failures).as_secs())
             .collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
-        assert_eq!(between_runs(u32::MAX).as_secs(), 900);
+        assert_eq!(window_backoff(u32::MAX).as_secs(), 900);
         let millis: Vec<u128> = (0..8)
-            .map(|tries| between_tries(tries).as_millis())
+            .map(|tries| database_backoff(tries).as_millis())
             .collect();
         assert_eq!(millis, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
-        let millis: Vec<u128> = within_run().map(|delay| delay.as_millis()).collect();
+        let millis: Vec<u128> = request_backoff().map(|delay| delay.as_millis()).collect();
         assert_eq!(millis, [500, 1000, 2000]);
     }
 

@@ -5,6 +5,7 @@ mod canary;
 mod erase;
 mod input;
 mod lines;
+mod log_fields;
 mod reload;
 mod replay;
 mod report;
@@ -248,7 +249,17 @@ async fn operators_pause_resume_and_read_again() {
     let created = dry.out.lines().find(|line| line.starts_with("  created: "));
     let created = created.unwrap_or_else(|| panic!("{dry:?}"));
     assert!(created.contains(&rows), "{dry:?}");
-    let again = bench.run(&again).await;
+    for (more, place) in [
+        (&[][..], "without a terminal"),
+        (&["--json"], "with --json"),
+    ] {
+        let refused = bench.run(&[&again[..], more].concat()).await;
+        assert_eq!((refused.code, refused.out.as_str()), (2, ""), "{refused:?}");
+        let said = format!("cannot ask for confirmation {place}: add --yes");
+        assert!(one_line(&refused).starts_with(&said), "{refused:?}");
+        assert_eq!(bench.ask(gaps, account).await, 0, "nothing is forgotten");
+    }
+    let again = bench.run(&[&again[..], &["--yes"]].concat()).await;
     assert!(
         again.out.starts_with(&dry.out),
         "the same is shown first: {again:?}"

@@ -127,7 +127,7 @@ fn spawn(ini: &Path, log: &Path) -> Child {
     command.spawn().unwrap()
 }
 
-/// Two accounts with leases, renewals, rescans, housekeeping and live changes; every transaction on
+/// Two accounts with leases, renewals, rescans, maintenance and live changes; every transaction on
 /// the server that was not used last.
 #[sqlx::test(migrations = false)]
 async fn accounts_are_read_exactly_through_a_pooler_in_transaction_mode(pool: PgPool) {
@@ -240,7 +240,7 @@ async fn prepared_statements_through_a_pooler_that_keeps_none_are_refused_with_a
         let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
         assert_eq!(ran.status.code(), Some(1), "{command}: {told}");
         for part in [
-            "a pooler in transaction mode is between",
+            "a pooler in transaction mode that does not support prepared statements",
             "set database.prepared_statements = false",
         ] {
             assert!(told.contains(part), "{command}: {told}");

@@ -22,7 +22,7 @@ const LOOSE: Limits = Limits {
     connections: 2,
     head: 16 << 10,
     head_time: LONG,
-    answer_time: LONG,
+    response_time: LONG,
     connection_time: LONG,
 };
 
@@ -154,7 +154,7 @@ async fn who_asks_too_much_is_refused_before_it_costs_memory() {
 #[tokio::test]
 async fn neither_an_answer_nor_a_connection_goes_on_for_ever() {
     let limits = Limits {
-        answer_time: SHORT,
+        response_time: SHORT,
         connection_time: SHORT * 5,
         ..LOOSE
     };
@@ -163,7 +163,7 @@ async fn neither_an_answer_nor_a_connection_goes_on_for_ever() {
     let ask = "GET /status.json HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n";
     let answer = port.say(ask).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(answer.ends_with("no answer in time\n"), "{answer}");
+    assert!(answer.ends_with("no response in time\n"), "{answer}");
 
     // Whoever goes on asking is asked to connect again.
     let mut client = port.connect().await;

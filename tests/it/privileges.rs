@@ -115,7 +115,16 @@ async fn a_login_that_may_only_write_does_all_of_the_daemons_work(pool: PgPool) 
     let operator = logins.configured("operator", &pool, &text);
     let account = account_of(PROVIDERS[0]);
     let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
-    let resync = ["resync", "--account", &account, "--from", from, "--to", to];
+    let resync = [
+        "resync",
+        "--yes",
+        "--account",
+        &account,
+        "--from",
+        from,
+        "--to",
+        to,
+    ];
 
     let (code, _, err) = paysync(&writer, &["migrate"]).await;
     assert_eq!(code, 1, "the daemon creates no schema: {err}");

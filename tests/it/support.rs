@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use paysync::app::App;
 use paysync::clock::{Clock as _, SystemClock};
 use paysync::config::Config;
+use paysync::engine::inspect::verify::{Verification, verify};
 use paysync::engine::{Engine, Outcome};
 use paysync_provider::PROVIDERS;
 use paysync_simulator::{Handle, Provider, Settings};
@@ -179,6 +180,11 @@ pub(crate) async fn engine_of(text: &str) -> Engine {
     engine
 }
 
+/// What `paysync verify` finds for an engine's accounts.
+pub(crate) async fn verification(engine: &Engine) -> Verification {
+    verify(&engine.store, &engine.accounts).await.unwrap()
+}
+
 /// Reads all accounts once; each account's outcome.
 pub(crate) async fn sync(engine: &Engine, give_up_after: Duration) -> BTreeMap<String, Outcome> {
     let stop = CancellationToken::new();
@@ -199,7 +205,7 @@ pub(crate) async fn sync_covers(text: &str) {
             .accounts
             .iter()
             .find(|known| known.id == *account)
-            .and_then(|known| known.progress.current_trouble());
+            .and_then(|known| known.progress.current_failure());
         assert_eq!(*outcome, Outcome::Covered, "{account}: {trouble:?}");
     }
     assert_eq!(outcomes.len(), engine.accounts.len());

@@ -193,7 +193,7 @@ async fn a_provider_is_believed_by_the_authority_its_account_names(pool: PgPool)
     file(&folder, "broken.pem", broken);
     for (name, said) in [
         ("missing.pem", "cannot be read"),
-        ("none.pem", "has no certificate in it"),
+        ("none.pem", "contains no certificate"),
         ("broken.pem", "cannot be used"),
     ] {
         let (code, out, err) = paysync(&with(name), &["check"]).await;
@@ -216,7 +216,7 @@ async fn a_redirect_takes_the_token_nowhere(pool: PgPool) {
     let (code, out, _) = paysync(&text, &["check"]).await;
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("status 307") && out.contains("set the final address"),
+        out.contains("status 307") && out.contains("set base_url to the final address"),
         "{out}"
     );
     let (code, _, err) = paysync(&text, &["sync", "--give-up-after", "1s"]).await;

@@ -1,9 +1,9 @@
-//! The files that tell of the settings: the defaults, the example, the schema.
+//! The configuration files of the repository: defaults, examples, schema.
 
 use super::*;
 
-/// `config/default.toml` with the keys that it only shows set as shown.
-fn shown() -> String {
+/// `config/default.toml` with its commented keys set.
+fn uncommented() -> String {
     DEFAULTS
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -15,7 +15,7 @@ fn shown() -> String {
 
 #[test]
 fn the_default_file_shows_every_key_and_the_true_defaults() {
-    let (folder, path) = written(&shown());
+    let (folder, path) = written(&uncommented());
     let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     std::fs::write(folder.path().join("authority.pem"), authority).unwrap();
     let variables = [("ACME_TOKEN", "x"), ("PAYSYNC_SALT", "0123456789abcdef")];
@@ -52,14 +52,14 @@ fn the_default_file_shows_every_key_and_the_true_defaults() {
     let (_, known) = known.split_once("expected one of ").unwrap();
     for key in known.split(", ") {
         assert!(
-            shown().contains(&format!("\n{key} = ")),
+            uncommented().contains(&format!("\n{key} = ")),
             "{key} is not in config/default.toml"
         );
     }
-    for key in SETTINGS {
+    for key in environment::KEYS {
         let (_, key) = key.split_once('.').unwrap();
         assert!(
-            shown().contains(&format!("\n{key} = ")),
+            uncommented().contains(&format!("\n{key} = ")),
             "{key} is not in config/default.toml"
         );
     }
@@ -85,7 +85,7 @@ fn the_example_loads() {
     }
 }
 
-/// Those of compose.production.yml and of Kubernetes, with their secrets where this machine has them.
+/// The configurations of compose.production.yml and of Kubernetes, with secrets from a temporary folder.
 #[test]
 fn the_configurations_for_production_load() {
     let folder = tempfile::tempdir().unwrap();
@@ -126,7 +126,7 @@ fn the_schema_in_the_repository_is_fresh() {
     );
 }
 
-/// The keys of each table are those that the reader names.
+/// Each table of the schema has the keys that the reader accepts.
 #[test]
 fn the_schema_has_the_keys_that_are_read() {
     let schema = schema();
@@ -167,7 +167,7 @@ fn the_schema_takes_what_is_right_and_refuses_what_is_wrong() {
     let bare = account("a", "").replace("nowhere", "convergegate");
     for right in [
         DEFAULTS,
-        &shown(),
+        &uncommented(),
         EXAMPLE,
         compose,
         PRODUCTION,
@@ -225,7 +225,7 @@ fn where_settings_come_from_is_known() {
     ] {
         assert_eq!(origins.reference(key).unwrap()["env"], name);
     }
-    // What the file refers to is not what counts any more.
+    // The environment overrides the reference in the file.
     variables.insert("DATABASE_URL".to_owned(), "postgres://y".to_owned());
     let origins = Config::load(Some(&path), &variables).unwrap().origins;
     assert_eq!(origins.reference("database.url"), None);

@@ -1,4 +1,4 @@
-//! What is said of a configuration that is wrong.
+//! Messages about a wrong configuration.
 
 use super::*;
 
@@ -8,17 +8,17 @@ fn problems_of_the_environment_name_the_variable() {
         (
             "PAYSYNC__HTTP__LISTEN",
             "8080",
-            "PAYSYNC__HTTP__LISTEN: \"8080\" is no address",
+            "PAYSYNC__HTTP__LISTEN: \"8080\" is not an address",
         ),
         (
             "PAYSYNC__ENGINE__LEASE_TTL",
             "30",
-            "PAYSYNC__ENGINE__LEASE_TTL: \"30\" is no duration",
+            "PAYSYNC__ENGINE__LEASE_TTL: \"30\" is not a duration",
         ),
         (
             "PAYSYNC__DATABASE__PORT",
             "1",
-            "PAYSYNC__DATABASE__PORT: no such setting, expected one of PAYSYNC__DATABASE__URL,",
+            "PAYSYNC__DATABASE__PORT: unknown setting, expected one of PAYSYNC__DATABASE__URL,",
         ),
         (
             "PAYSYNC__ACCOUNTS__0__ID",
@@ -49,7 +49,7 @@ fn a_named_file_must_exist() {
 fn the_database_must_be_named() {
     let error = load_with("", []).unwrap_err().to_string();
     assert!(error.ends_with(
-        "database.url is missing, set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL"
+        "database.url is missing: set it in config/paysync.toml, in the file of --config, or in the environment as DATABASE_URL"
     ));
 }
 
@@ -122,7 +122,7 @@ fn a_key_that_is_misspelt_is_found_where_another_is_missing() {
     let misspelt = |right: &str, wrong: &str| complaint(&account("a", "").replace(right, wrong));
     assert_eq!(
         misspelt("base_url", "base_ulr"),
-        "account a: base_url is missing; is base_ulr meant to be it?"
+        "account a: base_url is missing; is base_ulr a misspelling?"
     );
     assert_eq!(
         misspelt("base_url", "url"),
@@ -136,11 +136,11 @@ fn wrong_values_are_named_with_what_would_be_right() {
     for (more, said) in [
         (
             "poll_interval = \"60 parsecs\"",
-            format!("account a: poll_interval: \"60 parsecs\" is no duration, {duration}"),
+            format!("account a: poll_interval: \"60 parsecs\" is not a duration: {duration}"),
         ),
         (
             "timeout = \"60\"",
-            format!("account a: timeout: \"60\" is no duration, {duration}"),
+            format!("account a: timeout: \"60\" is not a duration: {duration}"),
         ),
         (
             "lag = 60",
@@ -156,7 +156,7 @@ fn wrong_values_are_named_with_what_would_be_right() {
         ),
         (
             "time_zone = \"Riga\"",
-            "account a: time_zone: \"Riga\" is no IANA time zone, like \"UTC\"".to_owned(),
+            "account a: time_zone: \"Riga\" is not an IANA time zone, like \"UTC\"".to_owned(),
         ),
         (
             "concurrency = 17",
@@ -202,11 +202,11 @@ fn wrong_values_are_named_with_what_would_be_right() {
         ("[[accounts]]", "accounts[0]: id is missing"),
         (
             "[[accounts]]\nid = \"Acme\"",
-            "accounts[0]: id: \"Acme\" is no id",
+            "accounts[0]: id: \"Acme\" is not an id",
         ),
         (
             "[log]\nformat = \"xml\"",
-            "log.format: \"xml\" is no format, expected \"json\" or \"text\"",
+            "log.format: \"xml\" is not a format, expected \"json\" or \"text\"",
         ),
         (
             "[log]\nfilter = \"a=b=c\"",
@@ -214,7 +214,7 @@ fn wrong_values_are_named_with_what_would_be_right() {
         ),
         (
             "[http]\nlisten = \"localhost\"",
-            "http.listen: \"localhost\" is no address and port",
+            "http.listen: \"localhost\" is not an address and port",
         ),
     ] {
         let said_so = complaint(text);
@@ -223,12 +223,12 @@ fn wrong_values_are_named_with_what_would_be_right() {
     let two = format!("{}{}", account("a", ""), account("a", ""));
     assert_eq!(
         complaint(&two),
-        "accounts[1]: id: \"a\" is the id of another account too"
+        "accounts[1]: id: \"a\" is also the id of another account"
     );
     let day = account("a", "").replace("T00:00:00Z", "");
     assert_eq!(
         complaint(&day),
-        "account a: start_from: \"2024-01-01\" is no instant, write date, time and zone like \"2024-01-01T00:00:00Z\""
+        "account a: start_from: \"2024-01-01\" is not an instant, write date, time and zone like \"2024-01-01T00:00:00Z\""
     );
 }
 
@@ -245,15 +245,15 @@ fn base_urls_are_safe() {
         assert_eq!(load(&with(url, "")).accounts.len(), 1, "{url}");
     }
     for (url, said) in [
-        ("http://10.0.0.1", "plain http shows secrets"),
-        ("http://localhost.example", "plain http shows secrets"),
-        ("http://127.0.0.1.example", "plain http shows secrets"),
+        ("http://10.0.0.1", "plain http sends secrets"),
+        ("http://localhost.example", "plain http sends secrets"),
+        ("http://127.0.0.1.example", "plain http sends secrets"),
         (
             "https://user:s3cret@x.example",
-            "holds a user name or password",
+            "contains a user name or password",
         ),
-        ("https://x.example/?a=b", "must end with its path"),
-        ("https://x.example/#a", "must end with its path"),
+        ("https://x.example/?a=b", "contains \"?\" or \"#\""),
+        ("https://x.example/#a", "contains \"?\" or \"#\""),
         ("ftp://x.example", "expected an https URL"),
         ("x.example", "not a URL"),
     ] {
@@ -334,7 +334,7 @@ fn accounts_are_checked_against_their_provider() {
             &format!("redact = {{ drop = [\"{path}\"] }}"),
         );
         let expected = format!(
-            "account acme-eur: redact.drop: \"{path}\" takes out id, the id by which convergegate's rows are known"
+            "account acme-eur: redact.drop: \"{path}\" removes id, the id of convergegate's rows"
         );
         assert_eq!(
             checked.err().map(|it| it.to_string()),

@@ -1,4 +1,4 @@
-//! The rules of redaction: how they add up, and which of them cannot hold.
+//! Redaction rules: how they add up, and which are refused.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn an_account_adds_to_what_is_taken_out_for_all() {
     assert_eq!(lists(&config.accounts[0].redact), ["a.b *.c", "ip", "d"]);
     assert_eq!(config.accounts[1].redact, config.redact);
     assert_ne!(config.accounts[0].redact, config.redact);
-    // So that an account goes on with the new salt after SIGHUP.
+    // SIGHUP must replace an account whose salt changed.
     let salted = all.replace("abcdef", "fedcba");
     let salted = load(&format!("{salted}{own}{}", account("other", "")));
     assert_ne!(salted.accounts[1], config.accounts[1]);
@@ -28,7 +28,7 @@ const SALT: &str = "salt = \"0123456789abcdef\"\n";
 #[test]
 fn rules_of_redaction_that_cannot_hold_are_named() {
     let example = "keys joined by dots, like \"customer.email\"";
-    let needs_salt = "needs a secret of this installation, set redact.salt";
+    let needs_salt = "requires a secret of this installation: set redact.salt";
     for (text, said) in [
         (
             "mask = \"customer.email\"",
@@ -40,28 +40,28 @@ fn rules_of_redaction_that_cannot_hold_are_named() {
         ),
         (
             "drop = [\"\"]",
-            format!("drop: \"\" is no path, expected {example}"),
+            format!("drop: \"\" is not a path, expected {example}"),
         ),
         (
             "drop = [\"a\", \".b\"]",
-            format!("drop: \".b\" is no path, expected {example}"),
+            format!("drop: \".b\" is not a path, expected {example}"),
         ),
         (
             "mask = [\"a..b\"]",
-            format!("mask: \"a..b\" is no path, expected {example}"),
+            format!("mask: \"a..b\" is not a path, expected {example}"),
         ),
         (
             "mask = [\"a. \"]",
-            format!("mask: \"a. \" is no path, expected {example}"),
+            format!("mask: \"a. \" is not a path, expected {example}"),
         ),
         (
             "mask = [\"x\", \"a.b\"]\ndrop = [\"a.b\"]",
-            "mask: \"a.b\" is under drop too, and can have one action only".to_owned(),
+            "mask: \"a.b\" is also under drop, but a path has one action".to_owned(),
         ),
         ("hash = [\"a\"]", format!("hash: {needs_salt}")),
         (
             "salt = \"0123456789abcde\"",
-            "salt: shorter than 16 bytes, make one with: openssl rand -hex 32".to_owned(),
+            "salt: shorter than 16 bytes: generate one with openssl rand -hex 32".to_owned(),
         ),
         (
             "salt = { env = \"NOT_SET\" }",
@@ -86,12 +86,12 @@ fn rules_of_redaction_that_cannot_hold_are_named() {
         (
             "",
             "mask = [\"a.\"]",
-            format!("mask: \"a.\" is no path, expected {example}"),
+            format!("mask: \"a.\" is not a path, expected {example}"),
         ),
         (
             "mask = [\"a.b\"]\n",
             "drop = [\"c\", \"a.b\"]",
-            "drop: \"a.b\" is under mask for all accounts already".to_owned(),
+            "drop: \"a.b\" is already under mask for all accounts".to_owned(),
         ),
     ] {
         let text = format!(

@@ -1,15 +1,15 @@
-//! The items of the last hour, a bar a minute.
+//! The items of the last hour: one bar per minute.
 
 use maud::{Markup, html};
+use paysync_provider::model::format::grouped;
 
-use crate::store::health::Minute;
-use paysync_provider::model::words::grouped;
+use crate::store::inspect::health::Minute;
 
 const HEIGHT: i64 = 60;
-/// Width of a minute in the chart's own units.
+/// Width of a minute in units of the view box.
 const STEP: i64 = 10;
 
-/// The chart; a sentence where there is nothing to draw.
+/// Renders the chart, or a sentence if there is nothing to draw.
 pub(super) fn render(minutes: &[Minute]) -> Markup {
     let most = minutes.iter().map(|minute| minute.items).max().unwrap_or(0);
     if most == 0 {
@@ -18,8 +18,8 @@ pub(super) fn render(minutes: &[Minute]) -> Markup {
     let total: i64 = minutes.iter().map(|minute| minute.items).sum();
     let label = format!(
         "{} items in the last hour, at most {} in a minute",
-        count(total),
-        count(most)
+        grouped(total),
+        grouped(most)
     );
     let width = STEP * i64::try_from(minutes.len()).unwrap_or(60);
     html! {
@@ -29,14 +29,14 @@ pub(super) fn render(minutes: &[Minute]) -> Markup {
                     @let height = height(minute.items, most);
                     @let fresh = height.min(height_of_part(minute.written, most));
                     g {
-                        title { (minute.minute.format("%H:%M")) ": " (count(minute.items)) " items, " (count(minute.written)) " new or changed" }
+                        title { (minute.minute.format("%H:%M")) ": " (grouped(minute.items)) " items, " (grouped(minute.written)) " new or changed" }
                         rect class="items" x=(place * STEP) width=(STEP - 2) y=(HEIGHT - height) height=(height) {}
                         rect class="written" x=(place * STEP) width=(STEP - 2) y=(HEIGHT - fresh) height=(fresh) {}
                     }
                 }
             }
             figcaption class="quiet" {
-                "Items a minute, at most " (count(most)) ". "
+                "Items a minute, at most " (grouped(most)) ". "
                 span class="key written" {} " new or changed "
                 span class="key items" {} " unchanged"
             }
@@ -44,7 +44,7 @@ pub(super) fn render(minutes: &[Minute]) -> Markup {
     }
 }
 
-/// A minute with anything in it can be seen.
+/// Height of a bar; at least 1 for a minute with items, so that it is visible.
 fn height(items: i64, most: i64) -> i64 {
     if items == 0 {
         0
@@ -55,8 +55,4 @@ fn height(items: i64, most: i64) -> i64 {
 
 fn height_of_part(items: i64, most: i64) -> i64 {
     items.saturating_mul(HEIGHT) / most.max(1)
-}
-
-fn count(number: i64) -> String {
-    grouped(u64::try_from(number).unwrap_or(0))
 }

@@ -1,14 +1,14 @@
-//! A stream's coverage as a bar over all the time that is wanted.
+//! A stream's coverage: a bar over the whole wanted range.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use crate::engine::status::{Span, StreamStatus};
+use crate::engine::inspect::status::{Span, StreamStatus};
 
-/// Width of the bar in its own units.
+/// Width of the bar in units of the view box.
 const WIDTH: i64 = 1000;
 
-/// What is covered, being read and missing, from `wanted_from` to `now`.
+/// Renders what is covered, being read and missing, from `wanted_from` to `now`.
 pub(super) fn render(stream: &StreamStatus, now: DateTime<Utc>) -> Markup {
     let scale = Scale::new(stream.wanted_from, now);
     let percent = scale.percent(stream.covered_seconds);
@@ -26,9 +26,9 @@ pub(super) fn render(stream: &StreamStatus, now: DateTime<Utc>) -> Markup {
             svg role="img" aria-label=(label) viewBox={ "0 0 " (WIDTH) " 10" } preserveAspectRatio="none" {
                 rect class="gap" width=(WIDTH) height="10" {}
                 @for span in &stream.filling { (bar(&scale, span, "filling")) }
-                // What is read back behind the newest covered instant is covered.
+                // Covered time that is being read again shows as covered.
                 @for span in &stream.covered { (bar(&scale, span, "covered")) }
-                // What is younger than the stream may rightly be behind is not missing.
+                // Time within the expected lag is not missing.
                 @if stream.gap_seconds == 0 { @if let Some(until) = stream.covered_until {
                     (bar(&scale, &Span { from: until, to: now }, "young"))
                 } }
@@ -40,11 +40,11 @@ pub(super) fn render(stream: &StreamStatus, now: DateTime<Utc>) -> Markup {
 }
 
 fn bar(scale: &Scale, span: &Span, class: &str) -> Markup {
-    let (from, to) = (scale.place(span.from), scale.place(span.to));
+    let (from, to) = (scale.position(span.from), scale.position(span.to));
     html! { rect class=(class) x=(from) width=((to - from).max(1)) height="10" {} }
 }
 
-/// Time as a place on the bar.
+/// Maps time to positions on the bar.
 struct Scale {
     from: DateTime<Utc>,
     length: TimeDelta,
@@ -56,15 +56,14 @@ impl Scale {
         Self { from, length }
     }
 
-    fn place(&self, instant: DateTime<Utc>) -> i64 {
+    fn position(&self, instant: DateTime<Utc>) -> i64 {
         let seconds = (instant - self.from).num_seconds();
         (seconds.saturating_mul(WIDTH) / self.length.num_seconds().max(1)).clamp(0, WIDTH)
     }
 
-    /// Whole percent; a hundred only if nothing is left but what is too young.
+    /// Percent, rounded: the expected lag alone must not show as missing.
     fn percent(&self, seconds: i64) -> i64 {
         let all = self.length.num_seconds().max(1);
-        // A poll's lag is no hundredth of a day.
         let rounded = (seconds.saturating_mul(1000) / all + 5) / 10;
         rounded.clamp(0, 100)
     }
@@ -75,13 +74,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_has_its_place_on_the_bar() {
+    fn time_maps_to_positions_on_the_bar() {
         let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         let scale = Scale::new(at(1000), at(3000));
-        assert_eq!(scale.place(at(1000)), 0);
-        assert_eq!(scale.place(at(2000)), 500);
-        assert_eq!(scale.place(at(9000)), WIDTH);
-        assert_eq!(scale.place(at(0)), 0);
+        assert_eq!(scale.position(at(1000)), 0);
+        assert_eq!(scale.position(at(2000)), 500);
+        assert_eq!(scale.position(at(9000)), WIDTH);
+        assert_eq!(scale.position(at(0)), 0);
         assert_eq!(scale.percent(1000), 50);
         assert_eq!(scale.percent(1999), 100);
         assert_eq!(scale.percent(9000), 100);

@@ -80,7 +80,7 @@ async fn no_command_shows_a_secret() {
         vec!["status", "--json"],
         vec!["pause", "--account", account],
         vec!["resume", "--account", account],
-        [&["resync", "--account", account][..], &span].concat(),
+        [&["resync", "--yes", "--account", account][..], &span].concat(),
         vec!["replay"],
         vec!["no-such-command"],
     ];

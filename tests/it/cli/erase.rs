@@ -53,11 +53,23 @@ async fn a_person_is_erased_and_the_report_stays() {
         "a dry run changes nothing"
     );
 
-    let other = [&of[..], &["--account", "simulated-begateway-dwh", "--json"]].concat();
+    let unconfirmed = bench.run(&of).await;
+    assert_eq!(unconfirmed.code, 2, "{unconfirmed:?}");
+    assert_eq!(
+        bench.ask(ERASED, ACCOUNT).await,
+        0,
+        "nothing changes unconfirmed"
+    );
+
+    let other = [
+        &of[..],
+        &["--account", "simulated-begateway-dwh", "--yes", "--json"],
+    ]
+    .concat();
     let other = bench.run(&other).await;
     assert_eq!(other.code, 1, "nobody there: {other:?}");
     let ran = bench
-        .run(&[&of[..], &["--account", ACCOUNT, "--json"]].concat())
+        .run(&[&of[..], &["--account", ACCOUNT, "--yes", "--json"]].concat())
         .await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let told: Value = serde_json::from_str(&ran.out).unwrap();
@@ -91,7 +103,16 @@ async fn a_person_is_erased_and_the_report_stays() {
 
     // Reading it all again finds the provider's rows unchanged, and nobody in them.
     let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
-    let resync = ["resync", "--account", ACCOUNT, "--from", from, "--to", to];
+    let resync = [
+        "resync",
+        "--yes",
+        "--account",
+        ACCOUNT,
+        "--from",
+        from,
+        "--to",
+        to,
+    ];
     assert_eq!(bench.run(&resync).await.code, 0);
     assert_eq!(bench.run(&["sync"]).await.code, 0);
     assert_eq!(bench.ask(ROWS, &person).await, 0);
@@ -112,7 +133,7 @@ async fn what_cannot_be_meant_is_refused_in_one_line() {
     for (arguments, code, said) in [
         (&["--customer", " "][..], 2, "--customer is empty"),
         (
-            &["--customer", "x", "--account", "nobody"],
+            &["--customer", "x", "--account", "nobody", "--yes"],
             2,
             "account nobody is not in the database, there is no account",
         ),
@@ -122,7 +143,17 @@ async fn what_cannot_be_meant_is_refused_in_one_line() {
             "cannot be used with",
         ),
         (&[], 2, "--customer"),
-        (&["--customer", "x"], 1, "no transaction has this"),
+        (
+            &["--customer", "x"],
+            2,
+            "cannot ask for confirmation without a terminal: add --yes",
+        ),
+        (
+            &["--customer", "x", "--json"],
+            2,
+            "cannot ask for confirmation with --json: add --yes",
+        ),
+        (&["--customer", "x", "--yes"], 1, "no transaction has this"),
     ] {
         let ran = bench.run(&[&["erase"], arguments].concat()).await;
         assert_eq!(

@@ -27,14 +27,18 @@ const SPOILT: &[(&str, &str, &[&str])] = &[
     (
         "poll_interval = \"1s\"",
         "poll_interval = \"1 fortnight\"",
-        &["poll_interval", "\"1 fortnight\" is no duration", "\"10m\""],
+        &[
+            "poll_interval",
+            "\"1 fortnight\" is not a duration",
+            "\"10m\"",
+        ],
     ),
     (
         "poll_interval = \"1s\"",
         "time_zone = \"Mars/Olympus\"",
         &[
             "account simulated-",
-            "time_zone: \"Mars/Olympus\" is no IANA time zone, like \"UTC\" or \"Europe/Riga\"",
+            "time_zone: \"Mars/Olympus\" is not an IANA time zone, like \"UTC\" or \"Europe/Riga\"",
         ],
     ),
     (
@@ -80,12 +84,12 @@ const SPOILT: &[(&str, &str, &[&str])] = &[
     (
         "start_from = \"20",
         "start_from = \"yesterday 20",
-        &["start_from", "is no instant"],
+        &["start_from", "is not an instant"],
     ),
     (
         "id = \"simulated-convergegate\"",
         "id = \"Acme EUR\"",
-        &["is no id"],
+        &["is not an id"],
     ),
     (
         "lease_ttl = \"2s\"",
@@ -162,12 +166,12 @@ async fn the_environment_can_be_wrong_too() {
         (
             "PAYSYNC__HTTP__LISTEN",
             "8080",
-            "PAYSYNC__HTTP__LISTEN: \"8080\" is no address",
+            "PAYSYNC__HTTP__LISTEN: \"8080\" is not an address",
         ),
         (
             "PAYSYNC__HTTP__PORT",
             "8080",
-            "PAYSYNC__HTTP__PORT: no such setting",
+            "PAYSYNC__HTTP__PORT: unknown setting",
         ),
         (
             "PAYSYNC__LOG__FILTER",

@@ -65,7 +65,7 @@ async fn check_tells_what_is_wrong_with_a_provider() {
     }
     let page = "<!DOCTYPE html><html><body>Welcome</body></html>".to_owned();
     for (fault, part) in [
-        (Fault::Body(page), "base_url leads to a web page"),
+        (Fault::Body(page), "check base_url: it leads to a web page"),
         (Fault::Html, "status 502"),
         (Fault::WrongJson, "check that base_url is the API"),
         (Fault::RateLimited(None), "status 429"),
@@ -186,6 +186,7 @@ async fn a_database_that_is_away_is_one_line() {
         &["pause", "--account", ACCOUNT],
         &[
             "resync",
+            "--yes",
             "--account",
             ACCOUNT,
             "--from",
@@ -246,6 +247,7 @@ async fn status_of_an_empty_database_says_what_to_do() {
         &["status"][..],
         &[
             "resync",
+            "--yes",
             "--account",
             ACCOUNT,
             "--from",

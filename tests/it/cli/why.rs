@@ -56,14 +56,20 @@ async fn changed_row(bench: &Bench) -> String {
     bench.ask_text(question, ACCOUNT).await
 }
 
+/// Forgets all coverage of the account.
+async fn resync_all(bench: &Bench) {
+    let span = "--from 2020-01-01T00:00:00Z --to 2100-01-01T00:00:00Z";
+    let resync = format!("resync --yes --account {ACCOUNT} {span}");
+    let resync: Vec<&str> = resync.split(' ').collect();
+    assert_eq!(bench.run(&resync).await.code, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn why_tells_the_life_of_a_row() {
     let bench = Bench::new().await;
     assert_eq!(bench.run(&["sync"]).await.code, 0);
     assert_eq!(bench.ask(OUTDATE, ACCOUNT).await, 1);
-    let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
-    let resync = ["resync", "--account", ACCOUNT, "--from", from, "--to", to];
-    assert_eq!(bench.run(&resync).await.code, 0);
+    resync_all(&bench).await;
     assert_eq!(bench.run(&["sync"]).await.code, 0);
     assert_eq!(bench.ask(MISREAD, ACCOUNT).await, 1);
     assert_eq!(bench.run(&["replay"]).await.code, 0);

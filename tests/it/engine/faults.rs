@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use paysync::engine::policy::{Directive, Failure};
-use paysync::engine::status::State;
+use paysync::engine::failure::{Directive, Failure};
+use paysync::engine::inspect::status::{self, State};
 use paysync::engine::{Engine, Outcome};
 use paysync::transport::MAX_BODY_BYTES;
 use paysync_provider::Request;
@@ -67,7 +67,7 @@ fn is_ok(seen: &Seen) -> bool {
 async fn until_seen(engine: &Engine, id: &str, so: impl Fn(&Seen) -> bool) -> Seen {
     let looking = async {
         loop {
-            let status = engine.status().await.unwrap();
+            let status = status::load(&engine.store, &engine.accounts).await.unwrap();
             let mut accounts = status.accounts.into_iter();
             if let Some(account) = accounts.find(|account| account.id == id) {
                 let error = account.streams.iter().find_map(|s| s.last_error.clone());
@@ -122,7 +122,7 @@ async fn what_cannot_be_reached_says_why_and_delays_nobody(pool: PgPool) {
             "redirect",
             at("http", redirect),
             ["status 302", ""],
-            "set the final address",
+            "set base_url to the final address",
         ),
     ];
     let wrong = elsewhere(
@@ -204,7 +204,7 @@ async fn an_answer_without_end_is_dropped_at_the_cap(pool: PgPool) {
             .find(|account| account.id == "endless");
         let account = account.unwrap();
         let request = Request::get("/");
-        let sent = account.wire.send(&*account.provider, request, now());
+        let sent = account.client.send(&*account.provider, request, now());
         let error = in_time(headers, sent).await.err().unwrap();
         assert_eq!(
             error.to_string(),

@@ -35,7 +35,10 @@ async fn first_page(simulator: &Handle, pool: &PgPool, provider: Provider) -> (R
         page_size: 50,
     };
     let request = account.provider.request(&at).unwrap();
-    let answer = account.wire.send(&*account.provider, request, now()).await;
+    let answer = account
+        .client
+        .send(&*account.provider, request, now())
+        .await;
     let response = answer.unwrap().response;
     let page = account.provider.page(&at, &response).unwrap();
     let item = page.items[0].get().to_owned();
@@ -77,12 +80,12 @@ async fn a_cursor_that_stands_still_is_no_loop(pool: PgPool) {
         (
             Provider::BegatewayReport,
             "the object id is the one the page started from",
-            "the provider's paging is broken",
+            "its paging is broken",
         ),
         (
             Provider::Firekassa,
-            "another page than the one asked for",
-            "the provider's paging is broken",
+            "the page number differs from the requested one",
+            "its paging is broken",
         ),
     ] {
         let mut settings = history(200, 3);
@@ -148,7 +151,7 @@ async fn an_empty_page_that_promises_more_is_an_error(pool: PgPool) {
         assert_eq!(outcomes[&account_of(provider)], Outcome::GaveUp);
         for (error, hint) in told(&pool, provider).await {
             assert_eq!(error, "the page is empty and yet promises more");
-            assert!(hint.contains("the provider's paging is broken"), "{hint}");
+            assert!(hint.contains("its paging is broken"), "{hint}");
         }
         assert!(!told(&pool, provider).await.is_empty());
         simulator.clear_faults(provider);

@@ -29,7 +29,10 @@ pub(super) async fn answer(
         page_size,
     };
     let request = account.provider.request(&at).unwrap();
-    let answer = account.wire.send(&*account.provider, request, now()).await;
+    let answer = account
+        .client
+        .send(&*account.provider, request, now())
+        .await;
     answer.unwrap().response
 }
 

@@ -20,7 +20,7 @@ fn verification_codes_and_3d_secure_payloads_are_dropped() {
                 let item = format!(r#"{{"id":1,"deep":[{{"{key}":"123"}}],"{key}":{{"a":123}}}}"#);
                 let redacted = redact(&item, &keys);
                 assert_eq!(redacted.text, r#"{"id":1,"deep":[{}]}"#, "{}", entry.code);
-                assert_eq!(redacted.taken.keys, 2, "{}: {key}", entry.code);
+                assert_eq!(redacted.counts.keys, 2, "{}: {key}", entry.code);
             }
         }
     }

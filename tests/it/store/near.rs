@@ -74,7 +74,7 @@ async fn a_page_finds_the_same_whatever_it_says_of_its_times(pool: PgPool) {
             let mut page = page(window, sent.clone(), more(0));
             page.created = created;
             page.likely_new = likely_new;
-            answers.push(store.commit_page(lease, page).await.unwrap());
+            answers.push(store.commit_page(lease, page).await.unwrap().counts);
         }
         assert_eq!(answers[0], answers[1], "seed {seed}");
         assert_eq!(answers[0], answers[2], "seed {seed}, taken for news");
@@ -113,7 +113,7 @@ async fn an_account_that_is_new_to_the_statistics_is_not_gone_through(pool: PgPo
         .await
         .unwrap();
     let again = apart.commit_page(&lease, page(&window, rows(1).collect(), more(0)));
-    assert_eq!(again.await.unwrap().unchanged, 1_000);
+    assert_eq!(again.await.unwrap().counts.unchanged, 1_000);
     // A connection tells what it has done when it ends.
     apart.pool().close().await;
     eventually("statistics", async || count(&pool, READ).await > 0).await;
