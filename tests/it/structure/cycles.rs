@@ -5,71 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::code::Code;
 
 /// Cycles that are there today; no others may come.
-const KNOWN: &[&[&str]] = &[
-    &[
-        "crates/paysync-provider/src/begateway/dwh.rs",
-        "crates/paysync-provider/src/begateway/dwh/siblings.rs",
-        "crates/paysync-provider/src/begateway/report.rs",
-        "crates/paysync-provider/src/convergegate.rs",
-        "crates/paysync-provider/src/ecommpay.rs",
-        "crates/paysync-provider/src/ecommpay/options.rs",
-        "crates/paysync-provider/src/ecommpay/signature.rs",
-        "crates/paysync-provider/src/firekassa.rs",
-        "crates/paysync-provider/src/lib.rs",
-    ],
-    &[
-        "crates/paysync-provider/src/redact/mod.rs",
-        "crates/paysync-provider/src/redact/scan.rs",
-    ],
-    &[
-        "crates/paysync-provider/src/wire.rs",
-        "crates/paysync-provider/src/wire/member.rs",
-    ],
-    &[
-        "crates/paysync-simulator/src/ledger/begateway.rs",
-        "crates/paysync-simulator/src/ledger/convergegate.rs",
-        "crates/paysync-simulator/src/ledger/ecommpay.rs",
-        "crates/paysync-simulator/src/ledger/firekassa.rs",
-        "crates/paysync-simulator/src/ledger/mod.rs",
-        "crates/paysync-simulator/src/ledger/payment.rs",
-    ],
-    &[
-        "src/cli/check.rs",
-        "src/cli/demo.rs",
-        "src/cli/erase.rs",
-        "src/cli/mod.rs",
-        "src/cli/operate.rs",
-        "src/cli/reload.rs",
-        "src/cli/replay.rs",
-        "src/cli/run.rs",
-        "src/cli/sync.rs",
-        "src/cli/verify.rs",
-    ],
-    &[
-        "src/config.rs",
-        "src/config/account.rs",
-        "src/config/redact.rs",
-        "src/config/schema.rs",
-        "src/config/table.rs",
-        "src/config/value.rs",
-    ],
-    &[
-        "src/engine/fetch.rs",
-        "src/engine/opened.rs",
-        "src/engine/window.rs",
-    ],
-    &["src/engine/look.rs", "src/engine/work.rs"],
-    &[
-        "src/launcher.rs",
-        "src/launcher/binaries.rs",
-        "src/launcher/error.rs",
-        "src/launcher/place.rs",
-    ],
-    &["src/store/ask.rs", "src/store/transaction.rs"],
-    &["src/store/emptying.rs", "src/store/quarantine.rs"],
-    &["src/store/page.rs", "src/store/window.rs"],
-    &["src/transport/client.rs", "src/transport/mod.rs"],
-];
+const KNOWN: &[&[&str]] = &[&[
+    "src/cli/check.rs",
+    "src/cli/demo.rs",
+    "src/cli/erase.rs",
+    "src/cli/mod.rs",
+    "src/cli/operate.rs",
+    "src/cli/reload.rs",
+    "src/cli/replay.rs",
+    "src/cli/run.rs",
+    "src/cli/sync.rs",
+    "src/cli/verify.rs",
+]];
 
 pub(super) type Edges = BTreeMap<String, BTreeSet<String>>;
 
