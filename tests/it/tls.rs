@@ -115,7 +115,7 @@ async fn the_database_is_believed_by_its_certificate_alone() {
     refused(verified("127.0.0.1", &wrong), "UnknownIssuer", unknown).await;
     let nobody = format!("{plain}?sslmode=verify-full");
     refused(nobody, "UnknownIssuer", unknown).await;
-    let named = "as the server's certificate names it";
+    let named = "as the server's certificate does";
     refused(verified("localhost", &right), "not valid for name", named).await;
     let text = format!(
         "[database]\nurl = \"{}\"\n",
