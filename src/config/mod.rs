@@ -110,7 +110,7 @@ pub struct Log {
 }
 
 impl Config {
-    /// Reads all layers. The file `path` must exist; without it, [`DEFAULT_PATH`] is read if it exists.
+    /// Reads all layers. The file `path` must exist; without it, the default path is read if it exists.
     ///
     /// [`Account::provider`] checks an account against its provider.
     pub fn load(

@@ -34,7 +34,7 @@ pub struct ItemContext<'r> {
     pub lossy: bool,
 }
 
-/// An item that belongs to a known row. [`PreparedItem::read`] makes a transaction of it.
+/// An item that belongs to a known row. [`PreparedItem::normalize`] makes a transaction of it.
 #[derive(Debug, Clone)]
 pub struct PreparedItem<'a> {
     /// The provider's id of the row.
