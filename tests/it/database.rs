@@ -358,7 +358,9 @@ async fn a_deadlock_is_told_and_outlived() {
         run(&mut rival, "ROLLBACK").await;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    daemon.says(&["deadlock detected", "the page is retried"]).await;
+    daemon
+        .says(&["deadlock detected", "the page is retried"])
+        .await;
     ends_exact(server, simulator, daemon).await;
 }
 

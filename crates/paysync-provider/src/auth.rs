@@ -43,3 +43,36 @@ pub(crate) fn hmac_sha512(secret: &str, text: &str) -> Vec<u8> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn each_scheme_has_its_header() {
+        let part = |key: &str, value: &str| (key.to_owned(), SecretString::from(value));
+        let parts = [part("user", "Aladdin"), part("key", "open sesame")];
+        let credential = Credential::new(BTreeMap::from(parts));
+        let header = |auth| {
+            let request = authorize(auth, &credential, Request::get("/"));
+            request
+                .authorization
+                .map(|it| it.expose_secret().to_owned())
+        };
+        let (user, password) = ("user", "key");
+        // The example of RFC 7617.
+        assert_eq!(
+            header(Auth::Basic { user, password }).as_deref(),
+            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        );
+        assert_eq!(
+            header(Auth::Bearer { token: "user" }).as_deref(),
+            Some("Bearer Aladdin")
+        );
+        assert_eq!(header(Auth::Signed), None);
+    }
+}

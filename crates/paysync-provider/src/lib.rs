@@ -28,7 +28,7 @@
 //!    `tests/it/providers.rs` describes them. The test fails while one is missing; it checks requests,
 //!    pages, rows, redaction and malformed input, and writes snapshots: review those by eye.
 //! 3. `mod acme;` below, and `acme::ENTRY` in [`PROVIDERS`].
-//! 4. What other tests then require: `fuzz/fuzz_targets/acme_page.rs` and `acme_normalize.rs` with their
+//! 4. The parts that other tests require: `fuzz/fuzz_targets/acme_page.rs` and `acme_normalize.rs` with their
 //!    entries in `fuzz/Cargo.toml`; the name in `config/default.toml`, then
 //!    `config/paysync.schema.json` as `paysync check --print-schema` prints it; a row in `README.md`,
 //!    a section and columns in `docs/PROVIDERS.md`.

@@ -128,6 +128,8 @@ mod tests {
         );
         assert_eq!(major("1E-18"), "0.000000000000000001");
         assert_eq!(major("1.5e3"), "1500");
+        assert_eq!(major("15E+2"), "1500");
+        assert_eq!(major("1e200").len(), 201);
         assert_eq!(major("-3"), "-3");
     }
 
@@ -143,6 +145,7 @@ mod tests {
             minor("123456789012345678901234567890", 2),
             "1234567890123456789012345678.90"
         );
+        assert_eq!(minor("9999999999999999999", 2), "99999999999999999.99");
         assert_eq!(from_minor("10.5", 2), Err(AmountError::FractionOfMinorUnit));
     }
 
@@ -154,6 +157,8 @@ mod tests {
         ] {
             assert_eq!(from_major(text), Err(AmountError::NotANumber), "{text:?}");
         }
+        assert_eq!(from_major("1e201"), Err(AmountError::TooLong));
+        assert_eq!(from_major("1e-201"), Err(AmountError::TooLong));
         assert_eq!(from_major("1e999999999"), Err(AmountError::TooLong));
         assert_eq!(
             from_major("1e99999999999999999999"),
@@ -176,6 +181,9 @@ mod tests {
         ];
         for (currency, exponent) in table {
             assert_eq!(iso_4217_exponent(currency), Some(exponent), "{currency}");
+        }
+        for withdrawn in "EEK LTL LVL MRO SLL STD VEF ZMK ZWL".split(' ') {
+            assert_eq!(iso_4217_exponent(withdrawn), Some(2), "{withdrawn}");
         }
         for currency in ["XXX", "XAU", "usd", "ZZZ", ""] {
             assert_eq!(iso_4217_exponent(currency), None, "{currency}");

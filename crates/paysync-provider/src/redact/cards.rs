@@ -337,12 +337,17 @@ mod tests {
             luhn("no 77 4111 1111 1111 1111 1234 5678").unwrap(),
             "no 77 4111 11** **** 1111 1234 5678"
         );
+        assert_eq!(
+            luhn("4111  1111 1111 1111, 4222222222222").unwrap(),
+            "4111  1111 1111 1111, 422222***2222"
+        );
     }
 
     #[test]
     fn a_check_by_length_ignores_the_check_digit() {
         let always = |text: &str| mask(text, Check::Length).map(|masked| masked.text);
         assert_eq!(always("4111111111111112").unwrap(), "411111******1112");
+        assert_eq!(always("4111111111112").unwrap(), "411111***1112");
         assert_eq!(always(&"4".repeat(25)).unwrap().matches('*').count(), 15);
         assert_eq!(always("411111111111"), None);
     }

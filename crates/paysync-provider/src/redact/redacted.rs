@@ -65,3 +65,29 @@ impl AddAssign for RedactionCounts {
         self.dropped += other.dropped;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_added_by_kind() {
+        let counts = RedactionCounts {
+            cards: 1,
+            keys: 2,
+            masked: 3,
+            hashed: 4,
+            dropped: 5,
+        };
+        let mut sum = counts;
+        sum += counts;
+        let kinds = [
+            ("card", 2),
+            ("key", 4),
+            ("mask", 6),
+            ("hash", 8),
+            ("drop", 10),
+        ];
+        assert_eq!((sum.by_kind(), sum.total()), (kinds, 30));
+    }
+}

@@ -371,6 +371,11 @@ mod tests {
         );
         assert_eq!(hashed("[1]").len(), "hash:".len() + 32);
         assert!(hashed(r#""\ud800""#).starts_with("hash:"));
+        let counts = RedactionCounts {
+            hashed: 1,
+            ..RedactionCounts::default()
+        };
+        assert_eq!(redacted(r#"{"a":1}"#, &rules).counts, counts);
         let once = hashed("false");
         assert_eq!(hashed(&format!("\"{once}\"")), once);
         assert_ne!(hashed(&format!("\"{once}0\"")), format!("{once}0"));
@@ -393,6 +398,32 @@ mod tests {
         let redacted = redact_and_extract(item, &SPEC, &rules, ["id", "at"]);
         assert_eq!(redacted.extracted, [Some("\"x\""), Some("1")]);
         assert_eq!(redacted.text, r#"{"id": "***", "at" : "***" }"#);
+        let nested = redact_and_extract(r#"{"x":{"id":1},"at":2}"#, &SPEC, &rules, ["id", "at"]);
+        assert_eq!(nested.extracted, [None, Some("2")]);
+    }
+
+    #[test]
+    fn a_rule_for_a_key_at_the_top_is_found() {
+        let rules = |mask: &[&str], drop: &[&str]| RulePaths {
+            mask: paths(mask),
+            drop: paths(drop),
+            ..RulePaths::default()
+        };
+        assert_eq!(rules(&["id.x"], &["a"]).rule_for("id"), None);
+        assert_eq!(rules(&["b"], &["id"]).rule_for("id"), Some(("drop", "id")));
+        assert_eq!(rules(&["*"], &["id"]).rule_for("id"), Some(("mask", "*")));
+    }
+
+    #[test]
+    fn rules_are_equal_with_the_same_paths_and_the_same_salt() {
+        let rules = |mask: &str, salt: &str| RulePaths {
+            mask: paths(&[mask]),
+            salt: Some(salt.into()),
+            ..RulePaths::default()
+        };
+        assert_eq!(rules("a", "salt"), rules("a", "salt"));
+        assert_ne!(rules("a", "salt"), rules("b", "salt"));
+        assert_ne!(rules("a", "salt"), rules("a", "tlas"));
     }
 
     /// The same rules on the parsed value, with the rest of the matching `paths`.

@@ -100,6 +100,22 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn thirteen_digits_are_found_at_every_position() {
+        for before in 0..3 * MIN_DIGITS {
+            let text = format!("{}4222222222222", "x".repeat(before));
+            assert!(may_contain_card(text.as_bytes(), Escape::None), "{text}");
+        }
+    }
+
+    #[test]
+    fn escaped_digits_may_be_a_card_whatever_escape_follows() {
+        let escaped = r"\u0034\u0032\u0032\n";
+        let end = string_end(format!("{escaped}\"").as_bytes(), 0);
+        assert_eq!(end, Some((escaped.len(), Escape::Unicode)));
+        assert!(may_contain_card(escaped.as_bytes(), Escape::Unicode));
+    }
+
     proptest! {
         #[test]
         fn a_string_ends_where_the_parser_ends_it(text in "\\PC{0,30}", tail in "\\PC{0,9}") {

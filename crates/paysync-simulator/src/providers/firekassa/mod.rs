@@ -396,9 +396,9 @@ mod tests {
             assert_eq!(item["status"], line.provider_status.as_str());
             let created: chrono::DateTime<chrono::Utc> =
                 item["created_at"].as_str().unwrap().parse().unwrap();
-            let told: chrono::DateTime<chrono::Utc> =
+            let listed: chrono::DateTime<chrono::Utc> =
                 line.created_at.as_deref().unwrap().parse().unwrap();
-            assert_eq!(created, told);
+            assert_eq!(created, listed);
             late += usize::from(line.paid_amount != line.amount && line.status == "succeeded");
         }
         assert!(late > 0);
