@@ -78,7 +78,7 @@ pub enum PagingError {
 /// What is done about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Directive {
-    /// Retry within the run; then leave the window and retry later, for ever.
+    /// Retry within the run; then leave the window and retry later, without limit.
     Retry,
     /// Hold the account's requests back for the wait that the provider asks for, then as `Retry`.
     Throttle,

@@ -147,19 +147,19 @@ impl Provider for Records {
     }
 
     fn spec(&self) -> Spec {
-        unimplemented!()
+        unreachable!("the store only normalizes")
     }
 
     fn request(&self, _: &Position<'_>) -> Result<Request, PageError> {
-        unimplemented!()
+        unreachable!("the store only normalizes")
     }
 
     fn page<'r>(&self, _: &Position<'_>, _: &'r Response) -> Result<Page<'r>, PageError> {
-        unimplemented!()
+        unreachable!("the store only normalizes")
     }
 
     fn refusal(&self, _: &Response) -> Refusal {
-        unimplemented!()
+        unreachable!("the store only normalizes")
     }
 }
 

@@ -146,7 +146,7 @@ pub(crate) async fn upsert(
     Ok(written)
 }
 
-/// How many of these rows are stored just so.
+/// How many of these rows are stored unchanged.
 async fn count_unchanged(
     connection: &mut DbWork<'_>,
     account_id: &str,
