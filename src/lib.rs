@@ -2,7 +2,7 @@
 //! date, and proves that nothing is missing.
 //!
 //! Layers use only lower ones (a test checks it):
-//! `clock · telemetry · failpoint · tls → config → plan → transport · store → engine → http → app → cli → main`. The
+//! `clock · telemetry · failpoint · number · tls → config → plan → transport · store → engine → http · launcher → app → cli → main`. The
 //! pure part is the crate `paysync-provider`; the providers' side of the APIs is `paysync-simulator`. See
 //! `docs/ARCHITECTURE.md`.
 
@@ -14,6 +14,7 @@ pub mod engine;
 pub mod failpoint;
 pub mod http;
 pub mod launcher;
+mod number;
 pub mod plan;
 pub mod store;
 pub mod telemetry;

@@ -9,10 +9,16 @@ use std::io::{self, IsTerminal};
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use serde_json::{Map, Value};
 use thiserror::Error;
-use tracing::Subscriber;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{
+    FmtContext, FormatEvent, FormatFields as _, FormattedFields, MakeWriter,
+};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Pages stored. Labels: `account`, `stream`, `lane`.
 pub const PAGES: &str = "paysync_pages_total";
@@ -44,7 +50,7 @@ pub const RETRIES: &str = "paysync_retries_total";
 pub const REDACTIONS: &str = "paysync_redactions_total";
 /// Items in quarantine. Labels: `account`, `stream`.
 pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
-/// 1 if it waits for an operator, else 0. Labels: `account`, `stream`.
+/// 1 if the account or stream is suspended, else 0. Labels: `account`, `stream`.
 pub const SUSPENDED: &str = "paysync_suspended";
 /// Memory of the process that is in RAM.
 pub const PROCESS_RESIDENT_BYTES: &str = "paysync_process_resident_memory_bytes";
@@ -52,6 +58,10 @@ pub const PROCESS_RESIDENT_BYTES: &str = "paysync_process_resident_memory_bytes"
 pub const PROCESS_CPU_SECONDS: &str = "paysync_process_cpu_seconds_total";
 /// Accounts this process holds the lease of.
 pub const LEASES: &str = "paysync_leases";
+
+/// The target of the spans that say which account and which window a line is about. They are spans of the
+/// level `ERROR`, and no filter disables them: a line that a filter shows has all its fields.
+pub(crate) const SPANS: &str = "paysync::span";
 
 /// Installs the metrics recorder of the process.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
@@ -87,7 +97,7 @@ fn describe() {
     describe_gauge!(
         EXPECTED_LAG_SECONDS,
         Unit::Seconds,
-        "How large the lag may rightly be"
+        "Largest lag that is normal"
     );
     describe_gauge!(OPEN_WINDOWS, Unit::Count, "Windows being read");
     describe_gauge!(GAP_SECONDS, Unit::Seconds, "Time wanted and not covered");
@@ -184,7 +194,7 @@ fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     // cut is told by whoever used it.
     EnvFilter::builder()
         .parse(format!(
-            "sqlx::postgres::notice=error,sqlx_core::pool=error,{filter}"
+            "{SPANS}=error,sqlx::postgres::notice=error,sqlx_core::pool=error,{filter}"
         ))
         .map_err(TelemetryError::Filter)
 }
@@ -202,15 +212,53 @@ where
         .with_env_filter(filter)
         .with_writer(writer);
     match format {
-        LogFormat::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_span_list(false)
-                .finish(),
-        ),
+        LogFormat::Json => Box::new(builder.json().event_format(JsonLine).finish()),
         LogFormat::Text => Box::new(builder.with_ansi(colour).finish()),
     }
+}
+
+/// A line of JSON with the fields of the event and of the spans around it at its top, each once: the format
+/// of `tracing-subscriber` nests those of spans.
+struct JsonLine;
+
+impl<S> FormatEvent<S, JsonFields> for JsonLine
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, JsonFields>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let mut fields = String::new();
+        context.format_fields(Writer::new(&mut fields), event)?;
+        let fields = parse_fields(&fields)?;
+        let metadata = event.metadata();
+        let mut line = Map::new();
+        line.insert("timestamp".to_owned(), timestamp.into());
+        line.insert("level".to_owned(), metadata.level().as_str().into());
+        if let Some(message) = fields.get("message") {
+            line.insert("message".to_owned(), message.clone());
+        }
+        line.extend(fields);
+        for span in context.event_scope().into_iter().flatten() {
+            if let Some(fields) = span.extensions().get::<FormattedFields<JsonFields>>() {
+                for (key, value) in parse_fields(fields)? {
+                    line.entry(key).or_insert(value);
+                }
+            }
+        }
+        line.insert("target".to_owned(), metadata.target().into());
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+/// The fields of an event or a span, which [`JsonFields`] has written.
+fn parse_fields(text: &str) -> Result<Map<String, Value>, fmt::Error> {
+    serde_json::from_str(text).map_err(|_| fmt::Error)
 }
 
 #[cfg(test)]
@@ -233,16 +281,29 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, colour: bool) -> String {
+    fn log(format: LogFormat, colour: bool, filter: &str, events: fn()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let filter = read_filter("info,paysync=debug").unwrap();
+        let filter = read_filter(filter).unwrap();
         let subscriber = subscriber(format, filter, colour, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, events);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    fn logged(format: LogFormat, colour: bool) -> String {
+        log(format, colour, "info,paysync=debug", || {
             tracing::debug!(account.id = "acme", records.inserted = 3, "page stored");
             tracing::trace!("not shown");
-        });
-        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        })
+    }
+
+    fn in_spans() {
+        let account =
+            tracing::error_span!(target: SPANS, "account", account.id = "acme", lane = "?");
+        let _account = account.enter();
+        let window = tracing::error_span!(target: SPANS, "window", lane = "live", window.id = 7);
+        let _window = window.enter();
+        tracing::warn!(window.id = 8, error = %"a \"quote\"", "window failed");
     }
 
     #[test]
@@ -256,6 +317,29 @@ mod tests {
         let time = line["timestamp"].as_str().unwrap();
         assert!(time.ends_with('Z'), "{time}");
         chrono::DateTime::parse_from_rfc3339(time).unwrap();
+    }
+
+    #[test]
+    fn fields_of_spans_are_at_the_top_of_a_json_line_once() {
+        for filter in ["info", "warn", "paysync::telemetry=warn"] {
+            let text = log(LogFormat::Json, false, filter, in_spans);
+            let (_, line) = text.split_once(r#","level""#).unwrap();
+            assert_eq!(
+                line,
+                concat!(
+                    r#":"WARN","message":"window failed","error":"a \"quote\"","window.id":8,"#,
+                    r#""lane":"live","account.id":"acme","target":"paysync::telemetry::tests"}"#,
+                    "\n"
+                )
+            );
+        }
+        assert_eq!(log(LogFormat::Json, false, "off", in_spans), "");
+    }
+
+    #[test]
+    fn fields_of_spans_are_in_a_line_of_text() {
+        let text = log(LogFormat::Text, false, "warn", in_spans);
+        assert!(text.contains("account.id=\"acme\"") && text.contains("window.id=8"));
     }
 
     #[test]

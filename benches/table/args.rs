@@ -32,6 +32,9 @@ pub struct Args {
     /// The program to measure, instead of the one that cargo built.
     #[arg(long, value_name = "FILE")]
     pub paysync: Option<PathBuf>,
+    /// A second program: both load and re-scan in turn, and nothing else is measured.
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
+    pub against: Option<PathBuf>,
     /// Cargo passes it to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -56,6 +59,6 @@ pub enum Section {
 
 impl Args {
     pub fn wants(&self, section: Section) -> bool {
-        self.only.is_empty() || self.only.contains(&section)
+        self.against.is_none() && (self.only.is_empty() || self.only.contains(&section))
     }
 }

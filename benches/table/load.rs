@@ -28,6 +28,7 @@ pub struct Figures {
 }
 
 /// The programs and files that the sections share.
+#[derive(Clone, Copy)]
 pub struct Setup<'a> {
     pub program: &'a Path,
     /// The program that simulates the provider.

@@ -28,6 +28,7 @@ mod idle;
 mod load;
 mod machine;
 mod memory;
+mod pair;
 mod process;
 mod report;
 mod run;
@@ -87,6 +88,14 @@ async fn measure(args: &Args, directory: &Path) {
     let mut server = Server::start(directory.join("postgres")).await;
     let machine = machine::describe(&server.version().await);
     let mut report = Report::default();
+    if let Some(other) = &args.against {
+        let other = Setup {
+            program: other,
+            ..setup
+        };
+        let runs = pair::measure(&mut server, &[setup, other], args.rows, args.rounds).await;
+        report.pair(&runs);
+    }
     if args.wants(Section::Load) {
         let load = load::measure(&mut server, &setup, args.rows, args.rounds).await;
         report.load(&load, args.rows);

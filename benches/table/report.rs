@@ -7,6 +7,7 @@ use crate::fresh::{Fresh, POLL, RATE};
 use crate::idle::{ACCOUNTS, Idle};
 use crate::load::Figures;
 use crate::memory::Memory;
+use crate::pair::Runs;
 use crate::run::{After, Run};
 use crate::spread::{Spread, number};
 
@@ -46,6 +47,24 @@ impl Report {
         let verdict = if met { "pass" } else { "**fail**" };
         self.goals
             .push(format!("| {goal} | {figure} | {verdict} |"));
+    }
+
+    /// Two programs: the first one's rows say how it compares with the second.
+    pub fn pair(&mut self, [first, second]: &[Runs; 2]) {
+        for (what, one, other) in [
+            ("load", &first.load, &second.load),
+            ("re-scan, nothing changed", &first.rescan, &second.rescan),
+        ] {
+            let ratios = [
+                ("rows/s", Run::rate as fn(&Run) -> f64),
+                ("client", |run| run.each(run.client)),
+                ("server", |run| run.each(run.server)),
+                ("WAL", Run::wal_each),
+            ]
+            .map(|(name, value)| format!("{name} {} ×", ratio_of(one, other, value)));
+            self.line(&format!("{what}, this program"), one, &ratios.join(", "));
+            self.line(&format!("{what}, the other"), other, "1");
+        }
     }
 
     pub fn load(&mut self, load: &Figures, rows: u64) {
@@ -277,8 +296,12 @@ fn table(head: &str, lines: &[String]) {
 
 /// The rate of one divided by the rate of the other, for each round.
 fn ratio(one: &[Run], other: &[Run]) -> Spread {
+    ratio_of(one, other, Run::rate)
+}
+
+fn ratio_of(one: &[Run], other: &[Run], value: fn(&Run) -> f64) -> Spread {
     one.iter()
         .zip(other)
-        .map(|(one, other)| one.rate() / other.rate())
+        .map(|(one, other)| value(one) / value(other))
         .collect()
 }

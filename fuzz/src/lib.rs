@@ -1,22 +1,20 @@
-//! What must hold for any answer of a provider, however broken or hostile.
+//! Properties that hold for every answer of a provider, even a malformed or hostile one.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use paysync_provider::redact::redact;
 use paysync_provider::model::{Transaction, Window};
-use paysync_provider::{
-    Checkpoint, Next, Position, Provider, Response, Settings, StreamSpec,
-};
+use paysync_provider::redact::redact;
+use paysync_provider::{Checkpoint, Next, Position, Provider, Response, Settings, StreamSpec};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-/// Deeper items are put aside before they are read.
-const DEEPEST: u32 = 128;
+/// Items nested deeper go to quarantine unread.
+const MAX_DEPTH: u32 = 128;
 
 /// Digits of the shortest card number.
-const SHORTEST_CARD: usize = 13;
+const MIN_CARD_DIGITS: usize = 13;
 
-/// More digits than any amount of money has.
-const MOST_DIGITS: usize = 1_000;
+/// More characters than any amount has.
+const MAX_AMOUNT_LENGTH: usize = 1_000;
 
 fn build(code: &str) -> Box<dyn Provider> {
     let settings = Settings {
@@ -26,8 +24,8 @@ fn build(code: &str) -> Box<dyn Provider> {
     paysync_provider::build(code, &settings).expect(code)
 }
 
-/// An answer is read, its items are read, and the next page is asked for. The last byte chooses the
-/// stream and where the page starts; before it stands the body.
+/// Reads an answer and its items, and builds the request for the next page. The last byte of `data` selects
+/// the stream and the checkpoint; the bytes before it are the body.
 pub fn page(code: &str, data: &[u8]) {
     let Some((&choice, body)) = data.split_last() else {
         return;
@@ -57,20 +55,20 @@ pub fn page(code: &str, data: &[u8]) {
     };
     for status in [400, 401, 403, 422, 429, 500] {
         let refusal = provider.refusal(&response(status));
-        assert!(refusal.message.len() < 1_000, "a message is no body");
+        assert!(refusal.message.len() < 1_000, "a message is truncated");
     }
     let answer = response(200);
     let _count = provider.count(&answer);
     for item in provider.items_by_id(&answer).into_iter().flatten() {
-        item_of(&*provider, item);
+        check_item(&*provider, item);
     }
     let Ok(page) = provider.page(&at, &answer) else {
         return;
     };
     for item in &page.items {
-        item_of(&*provider, item);
+        check_item(&*provider, item);
     }
-    if let Next::More(next) | Next::Turn(next) = &page.next {
+    if let Next::More(next) | Next::Reverse(next) = &page.next {
         let stored = serde_json::to_string(next).expect("a checkpoint can be stored");
         let read: Checkpoint = serde_json::from_str(&stored).expect("and read again");
         assert_eq!(read, *next, "{stored}");
@@ -86,32 +84,39 @@ pub fn page(code: &str, data: &[u8]) {
     }
 }
 
-/// One item is read, as it came and as it is stored.
+/// Reads one item, as sent and as stored.
 pub fn normalize(code: &str, data: &[u8]) {
     let Ok(item) = serde_json::from_slice::<&RawValue>(data) else {
         return;
     };
-    item_of(&*build(code), item);
+    check_item(&*build(code), item);
 }
 
-fn item_of(provider: &dyn Provider, item: &RawValue) {
+fn check_item(provider: &dyn Provider, item: &RawValue) {
     let rules = provider.spec().redaction;
     let stored = redact(item.get(), &rules);
     assert!(stored.valid, "an item is JSON");
-    if stored.depth > DEEPEST {
+    if stored.depth > MAX_DEPTH {
         return;
     }
     let again = redact(&stored.text, &rules);
-    assert_eq!(again.text, stored.text, "what is redacted stays as it is");
-    let kept: &RawValue = serde_json::from_str(&stored.text).expect("what is redacted is JSON");
+    assert_eq!(again.text, stored.text, "redaction is idempotent");
+    let kept: &RawValue = serde_json::from_str(&stored.text).expect("a redacted item is JSON");
     let Ok(transaction) = provider.normalize(kept.get()) else {
         return;
     };
-    sound(&transaction);
-    let twice = provider.normalize(kept.get()).expect("it was read before");
-    assert_eq!(transaction, twice, "the same answer years later");
-    // What money moved, and where to, does not depend on what had to be cut.
-    let whole = provider.normalize(item.get()).expect("the whole item says no less");
+    assert_storable(&transaction);
+    let twice = provider
+        .normalize(kept.get())
+        .expect("a second reading succeeds");
+    assert_eq!(
+        transaction, twice,
+        "a second reading gives the same transaction"
+    );
+    // Redaction does not change amounts, ids and times.
+    let whole = provider
+        .normalize(item.get())
+        .expect("the unredacted item is readable");
     assert_eq!(money(&transaction), money(&whole));
 }
 
@@ -119,20 +124,20 @@ fn money(transaction: &Transaction) -> impl PartialEq + std::fmt::Debug {
     (
         transaction.provider_transaction_id.clone(),
         transaction.amount.clone(),
-        // Without an amount it is a word like any other, and so is what has room for a card number.
+        // A currency without an amount is free text, and long text may contain a card number.
         transaction
             .amount
             .as_ref()
             .and(transaction.currency.clone())
-            .filter(|currency| currency.len() < SHORTEST_CARD),
+            .filter(|currency| currency.len() < MIN_CARD_DIGITS),
         transaction.kind,
         transaction.status,
         transaction.created_at,
     )
 }
 
-/// What the database can hold.
-fn sound(transaction: &Transaction) {
+/// The database can store the transaction.
+fn assert_storable(transaction: &Transaction) {
     assert!(!transaction.provider_transaction_id.is_empty());
     let amounts = [
         &transaction.amount,
@@ -143,7 +148,7 @@ fn sound(transaction: &Transaction) {
     for amount in amounts.into_iter().flatten() {
         let (_, scale) = amount.as_bigint_and_exponent();
         assert!(
-            scale.unsigned_abs() < 1_000 && amount.to_string().len() < MOST_DIGITS,
+            scale.unsigned_abs() < 1_000 && amount.to_string().len() < MAX_AMOUNT_LENGTH,
             "{amount:e}"
         );
     }
@@ -155,7 +160,7 @@ fn window(stream: &StreamSpec) -> Window {
 }
 
 fn checkpoint(choice: usize) -> Option<Checkpoint> {
-    match choice % 6 {
+    match choice % 7 {
         1 => Some(Checkpoint::Object {
             last_object_id: "2".to_owned(),
         }),
@@ -174,6 +179,10 @@ fn checkpoint(choice: usize) -> Option<Checkpoint> {
         5 => Some(Checkpoint::Page {
             page: 2,
             size: Some(3),
+        }),
+        6 => Some(Checkpoint::Row {
+            row_id: "a".to_owned(),
+            created_at: DateTime::<Utc>::from_timestamp(1_704_067_200, 0).expect("a time"),
         }),
         _ => None,
     }

@@ -163,7 +163,7 @@ async fn wait_until_covered(app: &App, stop: &CancellationToken) -> anyhow::Resu
         }
         output::line(counts(app).await?);
         let health = app.store.health().await?;
-        let covered = |stream: &crate::store::health::StreamHealth| {
+        let covered = |stream: &crate::store::inspect::health::StreamHealth| {
             stream.gap_seconds == 0 && stream.open_windows == 0
         };
         if !health.is_empty()

@@ -9,7 +9,7 @@ use super::interface::output::{self, grouped};
 use crate::app::{self, UsageError};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::erase::Erased;
+use crate::store::retention::erase::Erased;
 use crate::telemetry;
 
 /// Rows erased by one transaction.
@@ -101,7 +101,7 @@ async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
     for account in chosen {
         let ids = store.rows_of_person(&account, &args.customer).await?;
         all.push(Found {
-            counts: store.foresee_erasing(&account, &ids).await?,
+            counts: store.preview_erase(&account, &ids).await?,
             mentions: store.other_mentions(&account, &args.customer, &ids).await?,
             account,
             ids,

@@ -89,10 +89,10 @@ fn report(account: &Account, replayed: &Replayed) -> Value {
         },
         "quarantine": {
             "read": replayed.retried,
-            "fit": replayed.quarantine.fit,
+            "fit": replayed.quarantine.stored,
             "superseded": replayed.quarantine.superseded,
-            "left": replayed.quarantine.left.values().sum::<u64>(),
-            "left_by_reason": replayed.quarantine.left,
+            "left": replayed.quarantine.remaining.values().sum::<u64>(),
+            "left_by_reason": replayed.quarantine.remaining,
         },
         "changes": changes.collect::<Vec<_>>(),
         "unreadable": complaints.collect::<Vec<_>>(),
@@ -162,12 +162,12 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
         return text + "; nothing in quarantine";
     }
     let emptied = &replayed.quarantine;
-    let left: u64 = emptied.left.values().sum();
+    let left: u64 = emptied.remaining.values().sum();
     text.extend([
         "; ",
         &grouped(replayed.retried),
         " items in quarantine: ",
-        &grouped(emptied.fit),
+        &grouped(emptied.stored),
         " ",
         would_be,
         "stored, ",
@@ -178,7 +178,7 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     ]);
     if left > 0 {
         let reasons: Vec<String> = emptied
-            .left
+            .remaining
             .iter()
             .map(|(reason, items)| format!("{reason} {}", grouped(*items)))
             .collect();

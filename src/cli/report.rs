@@ -8,7 +8,7 @@ use super::interface::arguments::Interval;
 use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
-use crate::store::report::{Evidence, Gap, Total};
+use crate::store::inspect::report::{ClosedWindow, Gap, Total};
 
 /// Number of windows in the table; JSON has them all.
 const SHOWN: usize = 10;
@@ -44,7 +44,7 @@ struct Report<'a> {
     /// Whether the interval is covered and no count of the provider exceeds the stored rows.
     agrees: bool,
     totals: Vec<Total>,
-    windows: Vec<Evidence>,
+    windows: Vec<ClosedWindow>,
     gaps: Vec<Gap>,
 }
 
@@ -53,7 +53,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let App { store, .. } = App::new(config, std::slice::from_ref(&args.account))?;
     store.reach().await?;
     let totals = store.totals(&args.account, span).await?;
-    let windows = store.proofs(&args.account, span).await?;
+    let windows = store.closed_windows(&args.account, span).await?;
     let gaps = store.uncovered(&args.account, span).await?;
     let report = Report {
         account: &args.account,
@@ -82,7 +82,7 @@ fn show(report: &Report<'_>, span: Window) {
     for line in output::table(&totals_table(&report.totals)) {
         output::line(line);
     }
-    let counted: Vec<&Evidence> = report
+    let counted: Vec<&ClosedWindow> = report
         .windows
         .iter()
         .filter(|window| window.lane == "audit")
@@ -93,7 +93,7 @@ fn show(report: &Report<'_>, span: Window) {
         some => format!("\ncounts of the provider: {some}"),
     });
     output::indented_table(&evidence_table(counted.iter().copied()));
-    let read: Vec<&Evidence> = report
+    let read: Vec<&ClosedWindow> = report
         .windows
         .iter()
         .filter(|window| window.lane != "audit")
@@ -131,10 +131,10 @@ fn totals_table(totals: &[Total]) -> Vec<Vec<String>> {
     output::with_header(header, totals.iter().map(row))
 }
 
-fn evidence_table<'a>(windows: impl Iterator<Item = &'a Evidence>) -> Vec<Vec<String>> {
+fn evidence_table<'a>(windows: impl Iterator<Item = &'a ClosedWindow>) -> Vec<Vec<String>> {
     let header = "WINDOW, STREAM, LANE, FROM, TO, CLOSED AT, ITEMS, COUNTED, DIFFERENCE";
     let number = |count: Option<i64>| count.map(|count| count.to_string()).unwrap_or_default();
-    let row = |window: &Evidence| {
+    let row = |window: &ClosedWindow| {
         let is_reread = window.difference.is_some_and(|by| by > 0) && !window.is_open;
         vec![
             window.window_id.to_string(),

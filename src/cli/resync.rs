@@ -8,7 +8,7 @@ use super::interface::confirmation::Confirmation;
 use super::interface::output::{self, duration, grouped};
 use crate::app::{App, UsageError};
 use crate::config::Config;
-use crate::store::stream::Forgotten;
+use crate::store::progress::stream::ForgetPreview;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -43,7 +43,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let Confirmation { dry_run, json, .. } = args.confirmation;
     store.reach().await?;
     let stream = args.stream.as_deref();
-    let forgotten = store.foresee_forgetting(account, stream, span).await?;
+    let forgotten = store.preview_forget(account, stream, span).await?;
     if !json {
         for line in preview(account, span, &forgotten) {
             output::line(line);
@@ -72,11 +72,11 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 }
 
 /// What the command forgets, one line per stream.
-fn preview(account: &str, span: Window, forgotten: &[Forgotten]) -> Vec<String> {
+fn preview(account: &str, span: Window, forgotten: &[ForgetPreview]) -> Vec<String> {
     if forgotten.is_empty() {
         return vec![format!("{account}: nothing of {span} has been read")];
     }
-    let line = |stream: &Forgotten| {
+    let line = |stream: &ForgetPreview| {
         let cost = match (stream.rows, stream.requests) {
             (Some(rows), Some(requests)) => format!(
                 "about {} rows to read again, in about {} requests",
@@ -109,7 +109,7 @@ mod tests {
             "2026-01-02T00:00:00Z".parse().unwrap(),
         )
         .unwrap();
-        let stream = |rows| Forgotten {
+        let stream = |rows| ForgetPreview {
             stream: "created".to_owned(),
             seconds: 7200,
             open_windows: 1,

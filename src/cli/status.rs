@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use super::interface::output::{self, duration};
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::status::{State, StreamStatus};
+use crate::engine::inspect::status::{self, State, StreamStatus};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let app = App::new(config, &[])?;
     app.store.reach().await?;
-    let status = app.engine.status().await?;
+    let status = status::load(&app.store, &app.engine.accounts).await?;
     if args.json {
         output::json(&status)?;
         return Ok(status.healthy);

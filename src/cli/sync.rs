@@ -151,7 +151,7 @@ fn reason(account: &Account, outcome: Outcome) -> (String, String) {
             "start it again: it continues where it stopped".to_owned(),
         ),
         Outcome::Covered | Outcome::GaveUp => {
-            account.progress.current_trouble().unwrap_or_else(|| {
+            account.progress.current_failure().unwrap_or_else(|| {
                 (
                     "something is still being read".to_owned(),
                     "see paysync status".to_owned(),
@@ -216,7 +216,7 @@ fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
         )
     };
     let trouble = progress
-        .current_trouble()
+        .current_failure()
         .map(|(error, _)| format!("  {error}"))
         .unwrap_or_default();
     bar.set_message(format!(

@@ -4,6 +4,7 @@ use super::interface::arguments::Accounts;
 use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
+use crate::engine::inspect::verify;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -17,7 +18,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let app = App::new(config, &args.accounts.account)?;
     app.store.reach().await?;
-    let verification = app.engine.verify().await?;
+    let verification = verify::verify(&app.store, &app.engine.accounts).await?;
     if args.json {
         output::json(&verification)?;
         return Ok(verification.proven);

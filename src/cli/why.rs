@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::life::{Life, Replaced, life};
-use crate::store::life::Sighting;
+use crate::engine::inspect::row_history::{self, ReplacedVersion, RowHistory};
+use crate::store::inspect::row_history::CandidateWindow;
 
 /// Number of windows shown; JSON has them all.
 const SHOWN: usize = 20;
@@ -31,7 +31,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let Some(account) = app.engine.accounts.first() else {
         bail!("account {} is not configured", args.account);
     };
-    let Some(life) = life(&app.store, account, &args.transaction).await? else {
+    let Some(life) = row_history::load(&app.store, account, &args.transaction).await? else {
         bail!(
             "account {} has no transaction {}, not in quarantine either: check the id (provider_transaction_id), \
              and paysync status for gaps in the coverage",
@@ -47,7 +47,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-fn show(life: &Life) {
+fn show(life: &RowHistory) {
     let name = format!("{} {}", life.account, one_line(&life.id));
     match &life.row {
         Some(row) => show_row(&name, row),
@@ -123,7 +123,7 @@ fn show_row(name: &str, row: &Map<String, Value>) {
     }
 }
 
-fn replacement(version: &Replaced) -> String {
+fn replacement(version: &ReplacedVersion) -> String {
     let cell = |value: &Option<String>| value.as_deref().map_or("null".to_owned(), one_line);
     let changes: Vec<String> = version
         .changes
@@ -143,7 +143,7 @@ fn replacement(version: &Replaced) -> String {
     format!("{from} to {until}, by {}: {changes}", version.by)
 }
 
-fn cells(window: &Sighting) -> Vec<String> {
+fn cells(window: &CandidateWindow) -> Vec<String> {
     vec![
         window.stream.clone(),
         window.lane.clone(),

@@ -110,7 +110,7 @@ impl Account {
                 spec.max_page_size
             )));
         }
-        if let Some((action, path)) = self.redact.takes(spec.id_key) {
+        if let Some((action, path)) = self.redact.rule_for(spec.id_key) {
             return Err(self.error(&format!(
                 "redact.{action}: {path:?} removes {}, the id of {code}'s rows",
                 spec.id_key

@@ -1,4 +1,4 @@
-//! An account at work: its provider, the way to it, and how its streams want to be read.
+//! An account of the configuration: its provider, its client, and the policies of its streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,21 +6,21 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::memory::Sizes;
-use super::progress::AccountProgress;
 use crate::config;
-use crate::plan::{Again, Lane, Policy};
+use crate::engine::page_memory::PageSizeEstimate;
+use crate::engine::progress::AccountProgress;
+use crate::plan::{Lane, Policy, Recheck};
 use crate::store::account::AccountState;
-use crate::store::stream::NewStream;
+use crate::store::progress::stream::NewStream;
 use crate::transport::ProviderClient;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};
 use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
 
-/// Rows that a window should hold, in parts of ten of a page, where paging is stable.
+/// Rows that a window should hold where paging is stable, in tenths of a page.
 const STABLE_TARGET_TENTHS: u64 = 200;
 
-/// The same where it shifts: one page, with room for chance.
+/// The same where paging shifts: less than a page, so that most windows fit one.
 const SHIFTING_TARGET_TENTHS: u64 = 6;
 
 /// One account, ready to be read.
@@ -31,7 +31,7 @@ pub struct Account {
     pub provider: Box<dyn Provider>,
     /// What the provider declares.
     pub spec: Spec,
-    /// What is taken out of its items besides what always is.
+    /// The installation's redaction rules, besides those that always apply.
     pub rules: Rules,
     /// The way to it.
     pub client: ProviderClient,
@@ -43,18 +43,18 @@ pub struct Account {
     pub concurrency: usize,
     /// IANA name of its reporting zone.
     pub time_zone: String,
-    /// What it has done since the start, for progress bars and pages.
+    /// What it has done since the process started.
     pub progress: Arc<AccountProgress>,
-    /// How large its pages are of late.
-    pub(crate) sizes: Sizes,
+    /// How large its next page will be.
+    pub(crate) page_size_estimate: PageSizeEstimate,
     start_from: DateTime<Utc>,
 }
 
-/// A stream and how it wants to be read.
+/// A stream and its policy.
 pub struct Stream {
     /// What the provider declares.
     pub spec: StreamSpec,
-    /// What the planner must know.
+    /// What the planner needs to know.
     pub policy: Policy,
 }
 
@@ -91,7 +91,7 @@ impl Account {
             concurrency: usize::try_from(settings.concurrency).unwrap_or(1).max(1),
             time_zone: settings.time_zone.name().to_owned(),
             progress: Arc::default(),
-            sizes: Sizes::default(),
+            page_size_estimate: PageSizeEstimate::default(),
             rules: Rules::new(&settings.redact),
             start_from: settings.start_from,
             client,
@@ -100,11 +100,11 @@ impl Account {
         }
     }
 
-    /// What a stream starts from.
+    /// What the database needs to know of a stream before its first read.
     pub fn new_stream<'a>(&self, stream: &'a Stream, state: &AccountState) -> NewStream<'a> {
         let wanted_from = match stream.spec.role {
             Role::History => self.start_from,
-            // Changes made just before may not have been visible when the history was first read.
+            // Changes made just before the first read of the history may not have been visible to it.
             Role::Change => state.first_seen_at - stream.policy.lag - stream.policy.overlap,
         };
         NewStream {
@@ -116,11 +116,11 @@ impl Account {
         }
     }
 
-    /// What an error answer means. A provider may quote what it was sent, and what it says is stored,
-    /// logged and shown: card numbers are cut and the account's secrets masked.
+    /// What an error answer means. Its message is stored, logged and shown, and may quote the request: card
+    /// numbers are cut and the account's secrets masked.
     pub fn refusal(&self, response: &Response) -> Refusal {
         let mut response = response.clone();
-        // Before a long message is cut short, maybe in the middle of a secret.
+        // First, as a long message is truncated, maybe in the middle of a secret.
         response.body = redact_text(&self.client.mask(&response.body));
         self.provider.refusal(&response)
     }
@@ -140,7 +140,7 @@ impl Account {
     }
 }
 
-/// The provider's defaults, where the account says nothing else.
+/// The account's settings, or else the provider's defaults.
 fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
     let or = |setting: Option<Duration>, default: TimeDelta| setting.map_or(default, time_delta);
     Policy {
@@ -152,7 +152,7 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
         overlap: or(settings.overlap, stream.overlap),
         poll_interval: time_delta(settings.poll_interval),
         phase: Some(phase(&settings.id, time_delta(settings.poll_interval))),
-        again: [
+        rechecks: [
             tiers(Lane::Rescan, settings.rescan.as_ref(), &stream.rescan),
             tiers(Lane::Repoll, settings.repoll.as_ref(), &stream.repoll),
             tiers(Lane::Audit, settings.audit.as_ref(), &stream.audit),
@@ -161,21 +161,21 @@ fn policy(stream: &StreamSpec, settings: &config::Account) -> Policy {
     }
 }
 
-/// Each account has its own place in the poll interval, the same in every process.
+/// The account's place in the poll interval, the same in every process.
 fn phase(account_id: &str, poll_interval: TimeDelta) -> TimeDelta {
     let seconds = u64::try_from(poll_interval.num_seconds()).unwrap_or(0);
     let place = xxh3_64(account_id.as_bytes()) % seconds.max(1);
     TimeDelta::seconds(i64::try_from(place).unwrap_or(0))
 }
 
-/// The tiers of a lane: where the API can do it at all, the account may say when.
-fn tiers(lane: Lane, setting: Option<&Vec<Tier>>, default: &[Tier]) -> Vec<Again> {
+/// The tiers of a lane, by the account's setting if the API can do it at all.
+fn tiers(lane: Lane, setting: Option<&Vec<Tier>>, default: &[Tier]) -> Vec<Recheck> {
     let can = lane == Lane::Rescan || !default.is_empty();
     setting
         .filter(|_| can)
         .map_or(default, Vec::as_slice)
         .iter()
-        .map(|tier| Again { lane, tier: *tier })
+        .map(|tier| Recheck { lane, tier: *tier })
         .collect()
 }
 

@@ -1,39 +1,24 @@
 //! The engine: leases accounts, reads their windows page by page, stores what they hold.
 //!
-//! `supervisor` works on the accounts until it is stopped, `sync` once; `keeper` holds the leases,
-//! `work` one account's loop, `hand` which windows it has in hand, `window` the reading of one window,
-//! `repoll` and `audit` the other ways to look at one; `memory` how many pages all of them have in work;
-//! `paging` and `policy` are the pure decisions, `item` and `redact` what happens to each item. `replay`
-//! reads again what is stored, `life` tells of one row.
+//! `process` leases the accounts of a process, until it is stopped or once; `account_loop` works on one
+//! account: it opens windows that are due and reacts to failures; `read` reads one window. `inspect`
+//! answers operators' questions from the database, `replay` reads stored payloads again, `maintenance`
+//! deletes what has expired.
 
 pub mod account;
-mod audit;
-mod behind;
-mod fetch;
-mod hand;
-pub mod housekeeping;
-pub(crate) mod item;
-mod keeper;
-pub mod life;
-mod look;
-mod memory;
-mod notes;
-mod opened;
-mod outage;
-mod paging;
-pub mod policy;
+mod account_loop;
+pub mod failure;
+pub mod inspect;
+mod lease_keeper;
+pub mod maintenance;
+mod page_memory;
+mod process;
 pub mod progress;
+mod read;
 pub mod replay;
-mod repoll;
-pub mod status;
-pub mod supervisor;
-mod sync;
-pub mod verify;
-mod window;
-mod work;
 
 pub use account::Account;
-pub use memory::PageMemory;
+pub use page_memory::PageMemory;
+pub use process::Engine;
+pub use process::sync::{Outcome, SyncReport};
 pub use progress::AccountProgress;
-pub use supervisor::Engine;
-pub use sync::{Outcome, SyncReport};

@@ -1,4 +1,4 @@
-//! What an account has done since the process started: counters that anyone may read.
+//! What an account has done since the process started: counters, current failures, throttled log lines.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::store::page::PageCounts;
 
-/// In place of a stream's name: the trouble is all streams'.
+/// In place of a stream's name: the failure is of all streams.
 pub(crate) const ACCOUNT: &str = "";
 
 /// Counters of one account.
@@ -24,33 +24,54 @@ pub struct AccountProgress {
     wanted_seconds: AtomicU64,
     left_seconds: AtomicU64,
     unchanged: AtomicU64,
-    behind_seconds: AtomicI64,
-    troubles: Mutex<BTreeMap<String, Trouble>>,
-    notices: Mutex<BTreeMap<String, Notice>>,
+    clock_lag_seconds: AtomicI64,
+    failures: Mutex<BTreeMap<String, StreamFailure>>,
+    events: Mutex<BTreeMap<String, LogThrottle>>,
 }
 
+/// How long a repeated event is not logged again.
+pub(crate) const LOG_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Decides when an event that happens again and again is logged.
 #[derive(Debug)]
-struct Notice {
-    told: Instant,
-    /// Times it has happened since it was told.
-    untold: u64,
+struct LogThrottle {
+    last_logged: Instant,
+    /// Events since then.
+    suppressed: u64,
 }
 
-/// How long the same is not told again.
-pub(crate) const SILENCE: Duration = Duration::from_mins(10);
+impl LogThrottle {
+    /// The throttle of an event that is logged now.
+    fn logged() -> Self {
+        Self {
+            last_logged: Instant::now(),
+            suppressed: 0,
+        }
+    }
 
+    /// Records one more event; returns how many there were since the last line if it is time for another.
+    fn record(&mut self, interval: Duration) -> Option<u64> {
+        self.suppressed += 1;
+        if self.last_logged.elapsed() < interval {
+            return None;
+        }
+        let events = self.suppressed;
+        *self = Self::logged();
+        Some(events)
+    }
+}
+
+/// What keeps a stream from going on.
 #[derive(Debug)]
-struct Trouble {
+struct StreamFailure {
     error: String,
     hint: String,
-    told: Instant,
-    /// Times it has happened since it was told.
-    untold: u64,
+    throttle: LogThrottle,
 }
 
 impl AccountProgress {
-    /// Counts a stored page of a stream, which is out of trouble then, and so is the account.
-    pub(crate) fn page(&self, stream: &str, counts: &PageCounts) {
+    /// Counts a stored page of a stream, and clears the failures of the stream and of the account.
+    pub(crate) fn record_page(&self, stream: &str, counts: &PageCounts) {
         self.pages.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(counts.items, Ordering::Relaxed);
         self.written
@@ -59,73 +80,59 @@ impl AccountProgress {
             .fetch_add(counts.quarantined, Ordering::Relaxed);
         self.unchanged
             .fetch_add(counts.unchanged, Ordering::Relaxed);
-        let mut troubles = self.troubles();
-        troubles.remove(stream);
-        troubles.remove(ACCOUNT);
+        let mut failures = self.failures();
+        failures.remove(stream);
+        failures.remove(ACCOUNT);
     }
 
     /// Counts a closed window.
-    pub(crate) fn window(&self) {
+    pub(crate) fn record_window(&self) {
         self.windows.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes how much time is wanted in all streams, and how much of it is not covered.
-    pub(crate) fn coverage(&self, wanted_seconds: u64, left_seconds: u64) {
+    /// Records how much time is wanted in all streams, and how much of it is not covered.
+    pub(crate) fn record_coverage(&self, wanted_seconds: u64, left_seconds: u64) {
         self.wanted_seconds.store(wanted_seconds, Ordering::Relaxed);
         self.left_seconds.store(left_seconds, Ordering::Relaxed);
     }
 
-    /// How far the provider's clock is behind, by its last answer.
-    pub(crate) fn behind(&self) -> TimeDelta {
-        TimeDelta::seconds(self.behind_seconds.load(Ordering::Relaxed))
+    /// How far the provider's clock lags, by its last answer.
+    pub(crate) fn clock_lag(&self) -> TimeDelta {
+        TimeDelta::seconds(self.clock_lag_seconds.load(Ordering::Relaxed))
     }
 
-    /// Notes how far the provider's clock is behind.
-    pub(crate) fn set_behind(&self, behind: TimeDelta) {
-        let seconds = behind.num_seconds();
-        self.behind_seconds.store(seconds, Ordering::Relaxed);
+    pub(crate) fn set_clock_lag(&self, lag: TimeDelta) {
+        let seconds = lag.num_seconds();
+        self.clock_lag_seconds.store(seconds, Ordering::Relaxed);
     }
 
-    /// Notes what keeps a stream from going on, and what to do about it. Says whether it is worth a
-    /// line: how often it has happened since it last was. The same again and again is told rarely.
-    pub(crate) fn trouble(&self, stream: &str, error: &str, hint: &str) -> Option<u64> {
-        let mut troubles = self.troubles();
-        let known = troubles
-            .get_mut(stream)
-            .filter(|known| known.error == error && known.told.elapsed() < SILENCE);
-        if let Some(known) = known {
-            known.untold += 1;
-            return None;
+    /// Records what keeps a stream from going on, and what to do about it. If it is due to be logged, returns
+    /// how often it has happened since it last was.
+    pub(crate) fn record_failure(&self, stream: &str, error: &str, hint: &str) -> Option<u64> {
+        let mut failures = self.failures();
+        if let Some(known) = failures.get_mut(stream)
+            && known.error == error
+        {
+            hint.clone_into(&mut known.hint);
+            return known.throttle.record(LOG_INTERVAL);
         }
-        let trouble = Trouble {
+        let failure = StreamFailure {
             error: error.to_owned(),
             hint: hint.to_owned(),
-            told: Instant::now(),
-            untold: 0,
+            throttle: LogThrottle::logged(),
         };
-        let before = troubles.insert(stream.to_owned(), trouble);
-        let again = before.filter(|before| before.error == error);
-        Some(again.map_or(0, |before| before.untold) + 1)
+        failures.insert(stream.to_owned(), failure);
+        Some(1)
     }
 
-    /// Whether something that may happen again and again is worth a line: how often it has happened
-    /// since it last was.
-    pub(crate) fn notice(&self, what: &str, silence: Duration) -> Option<u64> {
-        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = notices.get_mut(what);
-        if let Some(known) = known {
-            known.untold += 1;
-            if known.told.elapsed() < silence {
-                return None;
-            }
-            known.told = Instant::now();
-            return Some(std::mem::take(&mut known.untold));
+    /// Records an event that may happen again and again. If it is due to be logged, returns how often it has
+    /// happened since it last was.
+    pub(crate) fn record_event(&self, event: &str, interval: Duration) -> Option<u64> {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = events.get_mut(event) {
+            return known.record(interval);
         }
-        let notice = Notice {
-            told: Instant::now(),
-            untold: 0,
-        };
-        notices.insert(what.to_owned(), notice);
+        events.insert(event.to_owned(), LogThrottle::logged());
         Some(1)
     }
 
@@ -176,15 +183,15 @@ impl AccountProgress {
     }
 
     /// What keeps the account from going on, and what to do about it.
-    pub fn current_trouble(&self) -> Option<(String, String)> {
+    pub fn current_failure(&self) -> Option<(String, String)> {
         // The account's own comes first.
-        let troubles = self.troubles();
-        let (_, first) = troubles.first_key_value()?;
+        let failures = self.failures();
+        let (_, first) = failures.first_key_value()?;
         Some((first.error.clone(), first.hint.clone()))
     }
 
-    fn troubles(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, StreamFailure>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -218,34 +225,34 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_happens_again_and_again_is_told_with_a_count() {
+    async fn a_repeated_event_is_logged_with_a_count() {
         let progress = AccountProgress::default();
-        assert_eq!(progress.notice("outside", SILENCE), Some(1));
-        assert_eq!(progress.notice("outside", SILENCE), None);
-        assert_eq!(progress.notice("outside", SILENCE), None);
-        assert_eq!(progress.notice("word", Duration::MAX), Some(1));
-        tokio::time::advance(SILENCE).await;
-        assert_eq!(progress.notice("outside", SILENCE), Some(3));
-        assert_eq!(progress.notice("word", Duration::MAX), None);
+        assert_eq!(progress.record_event("outside", LOG_INTERVAL), Some(1));
+        assert_eq!(progress.record_event("outside", LOG_INTERVAL), None);
+        assert_eq!(progress.record_event("outside", LOG_INTERVAL), None);
+        assert_eq!(progress.record_event("word", Duration::MAX), Some(1));
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(progress.record_event("outside", LOG_INTERVAL), Some(3));
+        assert_eq!(progress.record_event("word", Duration::MAX), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_trouble_is_told_rarely() {
+    async fn a_repeated_failure_is_logged_rarely() {
         let progress = AccountProgress::default();
-        assert_eq!(progress.trouble("a", "status 500", "wait"), Some(1));
-        assert_eq!(progress.trouble("a", "status 500", "wait"), None);
-        assert_eq!(progress.trouble("b", "status 500", "wait"), Some(1));
-        assert_eq!(progress.trouble("a", "status 404", "look"), Some(1));
-        assert_eq!(progress.trouble("a", "status 404", "look"), None);
-        tokio::time::advance(SILENCE).await;
-        assert_eq!(progress.trouble("a", "status 404", "look"), Some(2));
+        assert_eq!(progress.record_failure("a", "status 500", "wait"), Some(1));
+        assert_eq!(progress.record_failure("a", "status 500", "wait"), None);
+        assert_eq!(progress.record_failure("b", "status 500", "wait"), Some(1));
+        assert_eq!(progress.record_failure("a", "status 404", "look"), Some(1));
+        assert_eq!(progress.record_failure("a", "status 404", "look"), None);
+        tokio::time::advance(LOG_INTERVAL).await;
+        assert_eq!(progress.record_failure("a", "status 404", "look"), Some(2));
 
-        progress.page("a", &PageCounts::default());
-        let left = progress.current_trouble().unwrap();
-        assert_eq!(left.0, "status 500", "another stream's trouble stays");
-        progress.trouble(ACCOUNT, "status 401", "key");
-        assert_eq!(progress.current_trouble().unwrap().0, "status 401");
-        progress.page("b", &PageCounts::default());
-        assert_eq!(progress.current_trouble(), None);
+        progress.record_page("a", &PageCounts::default());
+        let left = progress.current_failure().unwrap();
+        assert_eq!(left.0, "status 500", "another stream's failure stays");
+        progress.record_failure(ACCOUNT, "status 401", "key");
+        assert_eq!(progress.current_failure().unwrap().0, "status 401");
+        progress.record_page("b", &PageCounts::default());
+        assert_eq!(progress.current_failure(), None);
     }
 }

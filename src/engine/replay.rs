@@ -1,23 +1,22 @@
-//! Replay: what is stored is read again by today's code and options.
+//! Replay: reads stored payloads again by today's code and options.
 //!
-//! Rows that come out otherwise are corrected; items in quarantine that have become readable are
-//! stored. In batches, each a transaction, so that memory is bounded, a daemon may run beside it, and
-//! it may be stopped at any moment. It needs no lease, as it moves no checkpoint: a version that is
-//! written meanwhile wins. Nothing is deleted for being unreadable.
+//! It corrects rows that differ, and stores items in quarantine that have become readable. Each batch is a
+//! transaction: memory is bounded, a daemon may run beside it, and it may be stopped at any moment. It
+//! needs no lease, as it moves no checkpoint: a version that is written meanwhile wins. What cannot be read
+//! stays as it is.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::account::Account;
-use super::item::{ItemContext, record};
-use crate::store::emptying::{Emptied, Retried};
-use crate::store::page::{Quarantined, Record};
-use crate::store::quarantine::{INVALID_UTF8, Kept};
-use crate::store::replay::{Correction, Stored};
+use crate::engine::account::Account;
+use crate::store::quarantine::QuarantinedItem;
+use crate::store::replay::quarantine::{Retried, RetryOutcome};
+use crate::store::replay::{Correction, StoredRow};
 use crate::store::{Store, StoreError};
+use paysync_provider::item::{INVALID_UTF8, ItemContext, Record, Rejected, record};
 use paysync_provider::model::{Difference, Transaction, differences};
 
-/// Changed rows, and unreadable ones, that a report tells of one by one.
+/// Changed rows, and unreadable ones, that a report lists.
 const EXAMPLES: usize = 20;
 
 /// What a replay of an account found and did, or would do.
@@ -25,27 +24,27 @@ const EXAMPLES: usize = 20;
 pub struct Replayed {
     /// Rows read again.
     pub read: u64,
-    /// Rows that came out just so.
+    /// Rows without a difference.
     pub unchanged: u64,
-    /// Rows that came out otherwise, and were corrected.
+    /// Rows that differed and were corrected.
     pub changed: u64,
-    /// Rows that were written by others since they were read, and left to them.
+    /// Rows that another process has written since they were read; they stay as they are.
     pub overtaken: u64,
     /// Rows whose payload cannot be read any more; they stay as they are.
     pub unreadable: u64,
-    /// Rows without a payload, which cannot be read again: retention let it go, or the row was erased.
+    /// Rows without a payload, which cannot be read again: it expired, or the row was erased.
     pub without_payload: u64,
     /// Items in quarantine tried again.
     pub retried: u64,
     /// What became of them.
-    pub quarantine: Emptied,
+    pub quarantine: RetryOutcome,
     /// The first of the changed rows.
     pub changes: Vec<Change>,
     /// The first of the unreadable ones.
     pub complaints: Vec<Complaint>,
 }
 
-/// A row that came out otherwise.
+/// A row that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The provider's id.
@@ -65,17 +64,17 @@ pub struct Complaint {
     pub detail: String,
 }
 
-/// Reads again what is stored of an account. A dry run writes nothing. `note` is told after each batch.
+/// Replays an account. A dry run writes nothing. `progress` is called after each batch.
 pub async fn replay(
     store: &Store,
     account: &Account,
     dry_run: bool,
-    note: impl Fn(&Replayed),
+    progress: impl Fn(&Replayed),
 ) -> Result<Replayed, StoreError> {
     let mut replayed = Replayed::default();
     let mut after = String::new();
     loop {
-        // Rows that another provider's items were made of, before the account was changed, are not ours.
+        // Rows of another provider, from before the account was changed, are left out.
         let batch = store
             .stored_after(&account.id, account.spec.code, &after)
             .await?;
@@ -93,7 +92,7 @@ pub async fn replay(
             replayed.overtaken += overtaken;
             replayed.changed -= overtaken + refused;
         }
-        note(&replayed);
+        progress(&replayed);
     }
     replayed.without_payload = store
         .rows_without_payload(&account.id, account.spec.code)
@@ -107,27 +106,27 @@ pub async fn replay(
         after = (last.stream.clone(), last.hash);
         let items: Vec<Retried<'_>> = batch
             .iter()
-            .map(|kept| Retried {
-                kept,
-                outcome: retry(account, kept),
+            .map(|item| Retried {
+                item,
+                outcome: retry(account, item),
             })
             .collect();
         replayed.retried += u64::try_from(items.len()).unwrap_or(u64::MAX);
         replayed.quarantine += if dry_run {
-            store.foresee_emptying(&account.id, &items).await?
+            store.preview_retry(&account.id, &items).await?
         } else {
             store
-                .empty_quarantine(&account.id, account.spec.code, &items)
+                .retry_quarantine(&account.id, account.spec.code, &items)
                 .await?
         };
-        note(&replayed);
+        progress(&replayed);
     }
     Ok(replayed)
 }
 
 impl Replayed {
-    /// Reads a batch of rows again; those to be corrected.
-    fn read_again(&mut self, account: &Account, batch: Vec<Stored>) -> Vec<Correction> {
+    /// Reads a batch of rows again, and returns the corrections.
+    fn read_again(&mut self, account: &Account, batch: Vec<StoredRow>) -> Vec<Correction> {
         let mut corrections = Vec::new();
         for stored in batch {
             self.read += 1;
@@ -180,11 +179,11 @@ fn normalize(account: &Account, payload: &str) -> Result<Transaction, (&'static 
         .map_err(|error| (error.reason(), error.to_string()))
 }
 
-/// What today's code makes of an item in quarantine; bytes that were lost do not come back.
-fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantined<'a>> {
+/// What today's code makes of an item in quarantine; bytes that are lost stay lost.
+fn retry<'a>(account: &Account, kept: &'a QuarantinedItem) -> Result<Record<'a>, Rejected<'a>> {
     let item: &RawValue = serde_json::from_str(&kept.payload).map_err(|error| {
         let (reason, detail) = not_json(&error);
-        Quarantined {
+        Rejected {
             provider_transaction_id: None,
             reason,
             detail,
@@ -192,7 +191,7 @@ fn retry<'a>(account: &Account, kept: &'a Kept) -> Result<Record<'a>, Quarantine
             hash: kept.hash,
         }
     })?;
-    // What is stored now loses what the rules of today take out.
+    // Today's redaction rules apply to what is stored now.
     let context = ItemContext {
         provider: &*account.provider,
         spec: &account.spec,

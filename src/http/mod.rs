@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, inspect};
 use gauges::Gauges;
 pub use limits::Limits;
 
@@ -94,7 +94,12 @@ async fn healthz(State(shared): State<Shared>) -> Response {
 /// Readiness: no stream is stalled.
 async fn readyz(State(shared): State<Shared>) -> Response {
     let engine = shared.engine();
-    match timeout(DATABASE_TIMEOUT, engine.standstill()).await {
+    match timeout(
+        DATABASE_TIMEOUT,
+        inspect::status::stalled_streams(&engine.store, &engine.accounts),
+    )
+    .await
+    {
         Ok(Ok(stalled)) if stalled.is_empty() => (StatusCode::OK, "ok\n").into_response(),
         Ok(Ok(stalled)) => unavailable(stalled.join("\n")),
         Ok(Err(error)) => unavailable(error),
@@ -118,14 +123,16 @@ async fn render_metrics(State(shared): State<Shared>) -> Response {
 }
 
 async fn status_page(State(shared): State<Shared>) -> Response {
-    match shared.engine().status().await {
+    let engine = shared.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => Html(page::render(&status)).into_response(),
         Err(error) => unavailable(error),
     }
 }
 
 async fn status(State(shared): State<Shared>) -> Response {
-    match shared.engine().status().await {
+    let engine = shared.engine();
+    match inspect::status::load(&engine.store, &engine.accounts).await {
         Ok(status) => axum::Json(status).into_response(),
         Err(error) => unavailable(error),
     }

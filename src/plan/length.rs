@@ -1,11 +1,11 @@
-//! How long the next window should be, from the density of rows just seen.
+//! The length of the next window, from the density of the rows in the last one.
 
 use chrono::TimeDelta;
 
 /// The length that would have held about `target` rows, within a factor of four of the last one.
 ///
-/// `span` is the window just read and `rows` what it held. A window shorter than the length asked
-/// for (a poll) that was not overfull says nothing about longer ones.
+/// `span` is the length of the window just read, and `rows` what it held. A window shorter than `last` (a
+/// poll) with at most `target` rows says nothing about longer ones.
 pub fn next_length(
     last: TimeDelta,
     span: TimeDelta,

@@ -3,116 +3,31 @@
 //! There is no watermark. A first run, an ordinary poll, a resume, a backfill and an earlier
 //! `start_from` are one path: close the gaps of the coverage.
 
+mod lane;
 mod length;
+mod policy;
 #[cfg(test)]
 mod tests;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use lane::Lane;
 pub use length::next_length;
+pub use policy::{Policy, Recheck};
 
 use paysync_provider::Tier;
 use paysync_provider::model::window::{ceil, floor};
 use paysync_provider::model::{IntervalSet, Window};
 
-/// What is younger than this is read in the live lane.
-const LIVE: TimeDelta = TimeDelta::days(1);
+/// Windows younger than this are read in the live lane.
+const LIVE_AGE: TimeDelta = TimeDelta::days(1);
 
-/// The last of a history is shared by all who may read it, in parts of no less than this and a quarter of a window.
-const SHARE: TimeDelta = TimeDelta::hours(1);
+/// The smallest window when the rest of a history is divided among windows that are read side by side: the larger
+/// of this and a quarter of a window.
+const MIN_SHARE: TimeDelta = TimeDelta::hours(1);
 
-/// How much is counted at once.
-const AUDITED: TimeDelta = TimeDelta::days(1);
-
-/// How a stream wants to be read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// Windows start and end on whole units since the epoch.
-    pub unit: TimeDelta,
-    /// The longest window.
-    pub max_window: TimeDelta,
-    /// How long rows take to become visible.
-    pub lag: TimeDelta,
-    /// How far a poll reads back behind what is covered.
-    pub overlap: TimeDelta,
-    /// How much uncovered time at the head makes a poll worth while.
-    pub poll_interval: TimeDelta,
-    /// Where in each interval since the epoch the polls fall, so that accounts take turns; without it an
-    /// interval begins where the last poll ended.
-    pub phase: Option<TimeDelta>,
-    /// When to look at old windows again, and in which way.
-    pub again: Vec<Again>,
-}
-
-/// One way of looking again at what is covered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Again {
-    /// `rescan`, `repoll` or `audit`.
-    pub lane: Lane,
-    /// How far back and how often.
-    pub tier: Tier,
-}
-
-impl Policy {
-    /// The end of what can be wanted at `now`.
-    pub fn horizon(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        floor(now - self.lag, self.unit)
-    }
-
-    /// The horizon that makes a poll worth while where this is covered; at most an interval later.
-    fn next_poll(&self, covered: DateTime<Utc>) -> DateTime<Utc> {
-        match self.phase {
-            None => covered + self.poll_interval,
-            Some(phase) => floor(covered - phase, self.poll_interval) + self.poll_interval + phase,
-        }
-    }
-}
-
-/// Why a window is read. The order is the order of reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lane {
-    /// The newest day.
-    Live,
-    /// Young windows, read again.
-    Rescan,
-    /// Rows of young windows that are not final, asked for by id.
-    Repoll,
-    /// Windows whose rows are counted and compared with the provider's count.
-    Audit,
-    /// Everything older, newest first.
-    Backfill,
-}
-
-impl Lane {
-    /// The word in the `lane` column.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Rescan => "rescan",
-            Self::Repoll => "repoll",
-            Self::Audit => "audit",
-            Self::Backfill => "backfill",
-        }
-    }
-
-    /// The lane of a word in the `lane` column.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [
-            Self::Live,
-            Self::Rescan,
-            Self::Repoll,
-            Self::Audit,
-            Self::Backfill,
-        ]
-        .into_iter()
-        .find(|lane| lane.as_str() == word)
-    }
-
-    /// Whether the lane fills gaps; the others look again at what is covered.
-    pub const fn fills(self) -> bool {
-        matches!(self, Self::Live | Self::Backfill)
-    }
-}
+/// The length of an audit's windows.
+const AUDIT_LENGTH: TimeDelta = TimeDelta::days(1);
 
 /// What a stream has read and is reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,14 +51,14 @@ pub struct Planned {
     pub window: Window,
     /// Why it is read.
     pub lane: Lane,
-    /// The tier of a lane that looks again: its `within`.
+    /// The tier of a lane that rechecks: its `within`.
     pub tier: Option<TimeDelta>,
 }
 
 /// The latest pass over a tier of age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {
-    /// How it looks again.
+    /// How it rechecks.
     pub lane: Lane,
     /// The tier: its `within`.
     pub within: TimeDelta,
@@ -153,12 +68,12 @@ pub struct Pass {
     pub remaining: IntervalSet,
 }
 
-/// How far and how eagerly to read.
+/// How far to read, and whether small gaps are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Goal {
     /// The end of what is wanted, on a whole unit.
     pub horizon: DateTime<Utc>,
-    /// Whether even less than a poll interval at the head is worth reading.
+    /// Whether less than a poll interval at the head is due as well.
     pub eager: bool,
 }
 
@@ -167,7 +82,7 @@ pub struct Goal {
 pub struct Plan {
     /// Windows to open, most urgent first.
     pub open: Vec<Planned>,
-    /// Passes that begin now, with all they have to read.
+    /// Passes that begin now, with what they have to read.
     pub begin: Vec<Pass>,
 }
 
@@ -196,12 +111,12 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let gaps = due_gaps(progress, policy, goal);
-    let live_from = goal.horizon - LIVE;
+    let live_from = goal.horizon - LIVE_AGE;
     let length = share(&gaps, progress, room);
     plan.open
         .extend(cut(&gaps, progress, policy, live_from, length).take(room));
 
-    for Again { lane, tier } in &policy.again {
+    for Recheck { lane, tier } in &policy.rechecks {
         let pass = progress
             .passes
             .iter()
@@ -232,10 +147,10 @@ pub fn plan(
             .map(|open| open.window);
         let todo = remaining.without(&reading.collect());
         let room = room.saturating_sub(plan.open.len());
-        // Rows asked for by id are few: their windows only bound the search for them.
+        // Rows requested by id are few: their windows only bound the search for them.
         let (length, longest) = match lane {
             Lane::Repoll => (tier.within, tier.within),
-            Lane::Audit => (AUDITED, AUDITED),
+            Lane::Audit => (AUDIT_LENGTH, AUDIT_LENGTH),
             _ => (progress.length, policy.max_window),
         };
         let windows = pieces(&todo, length, policy.unit, longest).take(room);
@@ -249,8 +164,8 @@ pub fn plan(
     plan
 }
 
-/// When a stream with nothing left to open or read should be looked at again.
-pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
+/// When a stream that has nothing to open or read should be planned again.
+pub fn next_wakeup(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
     let covered = progress
         .coverage
         .end()
@@ -258,7 +173,7 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
         .max(progress.wanted_from);
     // The horizon moves by whole units.
     let poll = ceil(policy.next_poll(covered), policy.unit) + policy.lag;
-    let passes = policy.again.iter().filter_map(|Again { lane, tier }| {
+    let passes = policy.rechecks.iter().filter_map(|Recheck { lane, tier }| {
         let pass = progress
             .passes
             .iter()
@@ -270,10 +185,10 @@ pub fn next_look(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
 
 /// Whether nothing is left to read up to the goal.
 pub fn is_complete(progress: &Progress, policy: &Policy, goal: Goal) -> bool {
-    // A tier that is no longer configured is not waited for.
+    // A tier that is no longer configured has nothing to do.
     let is_wanted = |pass: &&Pass| {
-        let mut again = policy.again.iter();
-        again.any(|again| (again.lane, again.tier.within) == (pass.lane, pass.within))
+        let mut rechecks = policy.rechecks.iter();
+        rechecks.any(|recheck| (recheck.lane, recheck.tier.within) == (pass.lane, pass.within))
     };
     let mut passes = progress.passes.iter().filter(is_wanted);
     progress.open.is_empty()
@@ -281,7 +196,7 @@ pub fn is_complete(progress: &Progress, policy: &Policy, goal: Goal) -> bool {
         && passes.all(|pass| pass.remaining.is_empty())
 }
 
-/// The end of what is due: the horizon, or the start of a head too short to be worth a request yet.
+/// The end of what is due: the horizon, or the start of a head that is too short for a poll.
 pub fn due_until(progress: &Progress, policy: &Policy, goal: Goal) -> DateTime<Utc> {
     let gaps = gaps(progress, goal.horizon);
     early_head(&gaps, progress, policy, goal).map_or(goal.horizon, |head| head.start())
@@ -296,7 +211,7 @@ fn due_gaps(progress: &Progress, policy: &Policy, goal: Goal) -> IntervalSet {
     gaps
 }
 
-/// The newest gap, if it only continues what is read and is shorter than a poll interval.
+/// The newest gap, if it continues what is read and is shorter than a poll interval.
 fn early_head(
     gaps: &IntervalSet,
     progress: &Progress,
@@ -316,8 +231,8 @@ fn early_head(
     is_early.then_some(head)
 }
 
-/// The gaps as windows, newest first. A window that follows what is read already reads back by the
-/// overlap, for rows that the provider showed late; not into the next gap, which reads back itself.
+/// The gaps as windows, newest first. A window that follows what is read already starts earlier by the
+/// overlap, for rows that the provider showed late; it stays out of the gap before, whose window does the same.
 fn cut<'a>(
     gaps: &'a IntervalSet,
     progress: &'a Progress,
@@ -332,7 +247,7 @@ fn cut<'a>(
             let Some(before) = read.windows().iter().find(before) else {
                 return [Some(window), None];
             };
-            // Where a window has no room to read back, its newer part is one of its own.
+            // Where the overlap makes a window too long, its newer part is a window of its own.
             let room = (policy.max_window - policy.overlap).max(policy.unit);
             let part = floor(window.start() + room, policy.unit).max(window.start() + policy.unit);
             let newer = Window::new(part, window.end());
@@ -355,15 +270,16 @@ fn cut<'a>(
         })
 }
 
-/// How long the next windows are: less towards the end of the gaps, so that none is read alone at last.
+/// The length of the next windows: less towards the end of the gaps, so that the last windows are read side by
+/// side.
 fn share(gaps: &IntervalSet, progress: &Progress, room: usize) -> TimeDelta {
     let left: TimeDelta = gaps.windows().iter().map(Window::length).sum();
     let readers = i32::try_from(room + progress.open.len()).unwrap_or(i32::MAX);
-    let least = SHARE.max(progress.length / 4);
+    let least = MIN_SHARE.max(progress.length / 4);
     progress.length.min((left / readers.max(1)).max(least))
 }
 
-/// What is read already, or being read: rows may have been shown there since.
+/// What is covered or being read: the provider may show more rows there since.
 fn read(progress: &Progress) -> IntervalSet {
     let open = progress.open.iter().filter(|open| open.lane.fills());
     let mut read = progress.coverage.clone();
@@ -373,8 +289,8 @@ fn read(progress: &Progress) -> IntervalSet {
     read
 }
 
-/// Windows of about `length` that tile a set, newest first. A rest of less than half a window is not
-/// left over.
+/// Windows of about `length` that tile a set, newest first. A rest of less than half a window joins the last
+/// one.
 fn pieces(
     set: &IntervalSet,
     length: TimeDelta,

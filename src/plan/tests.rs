@@ -24,7 +24,7 @@ fn policy() -> Policy {
         overlap: seconds(0),
         poll_interval: seconds(60),
         phase: None,
-        again: Vec::new(),
+        rechecks: Vec::new(),
     }
 }
 
@@ -71,9 +71,9 @@ fn the_newest_gap_comes_first() {
     );
 }
 
-/// All who may read have something to read until the end; an hour is not worth sharing.
+/// Windows are read side by side until the end; lengths of an hour are not divided.
 #[test]
-fn the_last_of_a_history_is_shared() {
+fn the_rest_of_a_history_is_divided() {
     let day = TimeDelta::days(1);
     let policy = Policy {
         max_window: day,
@@ -100,10 +100,10 @@ fn the_last_of_a_history_is_shared() {
     assert_eq!(hours(day, &[], 2), [12, 12]);
     assert_eq!(hours(day, &[], 1), [24]);
     assert_eq!(hours(day * 3, &[], 2), [24, 24]);
-    // One of two is still reading.
+    // One of two windows is still being read.
     assert_eq!(hours(day * 2, &[(24, 48)], 1), [12]);
     assert_eq!(hours(day * 2, &[(12, 36)], 1), [12]);
-    // Parts are no less than a quarter of a window.
+    // Lengths are no less than a quarter of a window.
     assert_eq!(hours(TimeDelta::hours(7), &[], 2), [7]);
     assert_eq!(hours(TimeDelta::hours(12), &[], 4), [6, 6]);
 }
@@ -116,7 +116,7 @@ fn what_is_older_than_a_day_is_backfill() {
     assert_eq!(windows(&plan), [(99_900, 100_000, Lane::Backfill)]);
 }
 
-/// Whatever is covered, the next poll falls on the account's own place in the interval.
+/// Whatever is covered, the next poll falls on the account's place in the interval.
 #[test]
 fn polls_fall_on_their_own_seconds() {
     let policy = Policy {
@@ -139,13 +139,13 @@ fn polls_fall_on_their_own_seconds() {
         };
         assert!(!due(poll - 1), "{covered}");
         assert!(due(poll), "{covered}");
-        assert_eq!(next_look(&progress, &policy), at(poll + 30));
+        assert_eq!(next_wakeup(&progress, &policy), at(poll + 30));
     }
 }
 
-/// Where the filter takes whole days only, there is nothing to look for before the next.
+/// Where the filter takes whole days only, there is nothing to read before the next day.
 #[test]
-fn a_stream_of_days_is_looked_at_once_a_day() {
+fn a_stream_of_days_is_polled_once_a_day() {
     let day = TimeDelta::days(1);
     let policy = Policy {
         unit: day,
@@ -153,7 +153,7 @@ fn a_stream_of_days_is_looked_at_once_a_day() {
     };
     let mut progress = progress(0);
     progress.coverage = IntervalSet::from_iter([Window::new(at(0), at(0) + day).unwrap()]);
-    assert_eq!(next_look(&progress, &policy), at(30) + day * 2);
+    assert_eq!(next_wakeup(&progress, &policy), at(30) + day * 2);
 }
 
 #[test]
@@ -176,10 +176,10 @@ fn a_poll_waits_for_its_interval_and_reads_back_by_the_overlap() {
         windows(&plan(&progress, &policy, goal(1001, true), at(1031), 2)),
         [(990, 1001, Lane::Live)]
     );
-    assert_eq!(next_look(&progress, &policy), at(1090));
+    assert_eq!(next_wakeup(&progress, &policy), at(1090));
 }
 
-/// After a standstill the head is read in several windows, whose newest is read first.
+/// After a pause the head is read in several windows, the newest first.
 #[test]
 fn whatever_follows_what_is_read_reads_back_by_the_overlap() {
     let policy = Policy {
@@ -200,7 +200,7 @@ fn whatever_follows_what_is_read_reads_back_by_the_overlap() {
     // The newest is read; the oldest still follows what was read before.
     progress.coverage.add(window(1200, 1300));
     assert_eq!(due(&progress, 1300)[1..], oldest);
-    // What is being read was perhaps asked for before the row was shown.
+    // The request of a window that is being read may be older than the row.
     progress.open.push(Planned {
         window: window(1300, 1360),
         lane: Lane::Live,
@@ -243,7 +243,7 @@ fn an_earlier_start_is_one_more_gap() {
 #[test]
 fn tiers_of_age_are_read_again_when_they_are_due() {
     let policy = Policy {
-        again: vec![again(Lane::Rescan, 150, 3600)],
+        rechecks: vec![recheck(Lane::Rescan, 150, 3600)],
         ..policy()
     };
     let mut progress = progress(0);
@@ -268,17 +268,17 @@ fn tiers_of_age_are_read_again_when_they_are_due() {
         "it is being read"
     );
     assert!(!is_complete(&progress, &policy, goal(1000, false)));
-    // A tier that was taken out of the configuration is not waited for.
+    // A tier that is no longer configured has nothing to do.
     progress.open.clear();
     let without = Policy {
-        again: Vec::new(),
+        rechecks: Vec::new(),
         ..policy
     };
     assert!(is_complete(&progress, &without, goal(1000, false)));
 }
 
-fn again(lane: Lane, within: i64, every: i64) -> Again {
-    Again {
+fn recheck(lane: Lane, within: i64, every: i64) -> Recheck {
+    Recheck {
         lane,
         tier: Tier {
             within: seconds(within),
@@ -288,14 +288,14 @@ fn again(lane: Lane, within: i64, every: i64) -> Again {
 }
 
 #[test]
-fn lanes_that_look_again_do_not_mix() {
+fn lanes_that_recheck_do_not_mix() {
     let day = 86_400;
     let policy = Policy {
         max_window: seconds(100),
-        again: vec![
-            again(Lane::Rescan, 2 * day, 3600),
-            again(Lane::Repoll, 2 * day, 3600),
-            again(Lane::Audit, 2 * day, 3600),
+        rechecks: vec![
+            recheck(Lane::Rescan, 2 * day, 3600),
+            recheck(Lane::Repoll, 2 * day, 3600),
+            recheck(Lane::Audit, 2 * day, 3600),
         ],
         ..policy()
     };
@@ -315,7 +315,7 @@ fn lanes_that_look_again_do_not_mix() {
             (3 * day - 500, 3 * day - 400, Lane::Rescan),
         ]
     );
-    // What is asked for by id is one window, what is counted one of each day.
+    // A repoll is one window, an audit one of each day.
     progress.passes = due.begin;
     for pass in &mut progress.passes {
         if pass.lane == Lane::Rescan {

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Store, StoreError};
 use crate::failpoint::failpoint;
+use crate::number::{milliseconds, unsigned};
 
 /// The right of this process to work on an account, until another process takes it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,39 +17,39 @@ pub struct Lease {
     pub token: i64,
     /// The database's clock when it was acquired.
     pub acquired_at: DateTime<Utc>,
-    /// The same moment by a clock that never jumps.
+    /// The same instant by the monotonic clock.
     pub acquired: Instant,
-    /// Just before it was asked for: it holds for its time at least from here.
+    /// When its acquisition was requested: it lasts at least its time to live from here.
     pub asked: Instant,
-    /// How long nobody had held the account; none if nobody ever had.
+    /// How long the account had been without a lease; none if it never had one.
     pub idle: Option<Duration>,
 }
 
 impl Lease {
-    /// The database's clock, as far as this process can tell without asking: it grows steadily under
-    /// the lease, whatever is done to the machine's clock.
+    /// The database's clock, computed from when the lease was acquired: it advances steadily, even if the
+    /// machine's clock jumps.
     pub fn now(&self) -> DateTime<Utc> {
         self.acquired_at + self.acquired.elapsed()
     }
 }
 
-/// What is to be known of an account before work on it.
+/// The state of an account, read before work on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountState {
     /// When paysync first started with it.
     pub first_seen_at: DateTime<Utc>,
-    /// Stopped by an operator.
+    /// Whether an operator paused it.
     pub paused: bool,
     /// Why it waits for an operator.
     pub suspended_reason: Option<String>,
-    /// When it was last found to be refused.
+    /// When the provider last refused it.
     pub suspended_at: Option<DateTime<Utc>>,
     /// The database's clock.
     pub now: DateTime<Utc>,
 }
 
 impl Store {
-    /// Makes an account known, or brings its provider and zone up to date.
+    /// Registers an account, or updates its provider and time zone.
     pub async fn register_account(
         &self,
         account_id: &str,
@@ -67,12 +68,12 @@ impl Store {
             provider,
             time_zone,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(())
     }
 
-    /// The state of an account that was registered.
+    /// The state of a registered account.
     pub async fn account(&self, account_id: &str) -> Result<AccountState, StoreError> {
         let state = sqlx::query_as!(
             AccountState,
@@ -83,12 +84,12 @@ impl Store {
             "#,
             account_id,
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         Ok(state)
     }
 
-    /// Tells that a process is alive, and how many are, itself among them.
+    /// Records that a process is alive, and returns the number of live processes, including this one.
     pub async fn announce(&self, holder: &str, ttl: Duration) -> Result<u64, StoreError> {
         let alive = sqlx::query_scalar!(
             r#"
@@ -106,20 +107,20 @@ impl Store {
             holder,
             milliseconds(ttl),
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
-        Ok(u64::try_from(alive).unwrap_or(1))
+        Ok(unsigned(alive))
     }
 
-    /// Tells that a process ends.
+    /// Records that a process ends.
     pub async fn withdraw(&self, holder: &str) -> Result<(), StoreError> {
         sqlx::query!("DELETE FROM paysync.processes WHERE holder = $1", holder)
-            .execute(self.once())
+            .execute(self.one_shot())
             .await?;
         Ok(())
     }
 
-    /// Takes leases on at most `limit` of these accounts, those free the longest first.
+    /// Acquires leases on at most `limit` of these accounts, those that have been free the longest first.
     pub async fn acquire(
         &self,
         accounts: &[String],
@@ -135,11 +136,11 @@ impl Store {
                 SELECT account_id, greatest(lease_until, left_at) AS held_until
                 FROM paysync.accounts
                 WHERE account_id = ANY($1) AND NOT paused
-                  -- A holder that lost its lease without a word (the database was away) may have it back.
+                  -- A holder that could not renew its lease (the database was away) may acquire it again.
                   AND (lease_until IS NULL OR lease_until < clock_timestamp() OR lease_holder = $2)
                 ORDER BY lease_until NULLS FIRST, account_id
                 LIMIT $4
-                -- Two processes that look at once share the accounts instead of waiting for each other.
+                -- Two processes that acquire at the same time share the accounts and do not wait for each other.
                 FOR UPDATE SKIP LOCKED
             )
             UPDATE paysync.accounts
@@ -156,7 +157,7 @@ impl Store {
             milliseconds(ttl),
             limit,
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         failpoint("lease.acquire.after");
         let acquired = Instant::now();
@@ -166,7 +167,7 @@ impl Store {
             acquired_at: lease.acquired_at,
             acquired,
             asked,
-            // The end of a lease that its own holder takes again is still to come.
+            // If the holder acquires its own lease again, the end is in the future: idle for zero seconds.
             idle: lease
                 .held_until
                 .map(|until| (lease.acquired_at - until).to_std().unwrap_or_default()),
@@ -174,8 +175,8 @@ impl Store {
         Ok(leases.collect())
     }
 
-    /// Renews leases; those that are not in the answer are lost or have run out, or their account is
-    /// paused.
+    /// Renews leases; returns the accounts of those that were renewed. The others are lost or expired, or
+    /// their account is paused.
     pub async fn renew(&self, leases: &[Lease], ttl: Duration) -> Result<Vec<String>, StoreError> {
         failpoint("lease.renew.before");
         let (accounts, tokens) = columns(leases);
@@ -185,7 +186,7 @@ impl Store {
             SET lease_until = clock_timestamp() + make_interval(secs => $3::bigint / 1000.0)
             FROM UNNEST($1::text[], $2::bigint[]) AS held(account_id, token)
             WHERE accounts.account_id = held.account_id AND accounts.lease_token = held.token AND NOT accounts.paused
-              -- Past its end another process may have begun to ask for it.
+              -- After its end, another process may be acquiring it.
               AND accounts.lease_until >= clock_timestamp()
             RETURNING accounts.account_id
             "#,
@@ -193,13 +194,13 @@ impl Store {
             &tokens,
             milliseconds(ttl),
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         failpoint("lease.renew.after");
         Ok(held)
     }
 
-    /// Gives leases back, so that another process need not wait for their end.
+    /// Releases leases, so that other processes need not wait for their end.
     pub async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         failpoint("lease.release.before");
         let (accounts, tokens) = columns(leases);
@@ -213,7 +214,7 @@ impl Store {
             &accounts,
             &tokens,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("lease.release.after");
         Ok(())
@@ -238,7 +239,7 @@ impl Store {
             reason,
             hint,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         failpoint("suspend_account.after");
         if updated.rows_affected() == 1 {
@@ -271,30 +272,30 @@ impl Store {
             account_id,
             streams_too,
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(())
     }
 
-    /// Whether an operator stopped an account; false if it is not known.
+    /// Whether an account is paused; false if it is unknown.
     pub async fn is_paused(&self, account_id: &str) -> Result<bool, StoreError> {
         let paused = sqlx::query_scalar!(
             "SELECT paused FROM paysync.accounts WHERE account_id = $1",
             account_id,
         )
-        .fetch_optional(self.once())
+        .fetch_optional(self.one_shot())
         .await?;
         Ok(paused.unwrap_or(false))
     }
 
-    /// Stops or starts an account; false if it is not known.
+    /// Pauses or resumes an account; false if it is unknown.
     pub async fn set_paused(&self, account_id: &str, paused: bool) -> Result<bool, StoreError> {
         let updated = sqlx::query!(
             "UPDATE paysync.accounts SET paused = $2 WHERE account_id = $1",
             account_id,
             paused
         )
-        .execute(self.once())
+        .execute(self.one_shot())
         .await?;
         Ok(updated.rows_affected() == 1)
     }
@@ -305,8 +306,4 @@ fn columns(leases: &[Lease]) -> (Vec<String>, Vec<i64>) {
         .iter()
         .map(|lease| (lease.account_id.clone(), lease.token))
         .unzip()
-}
-
-pub(super) fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

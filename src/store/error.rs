@@ -1,4 +1,4 @@
-//! Why the store could not do what was asked, whether waiting can help, and what else does.
+//! Errors of the store: whether waiting helps, and what an operator can do.
 
 use rustls::CertificateError;
 use sqlx::migrate::MigrateError;
@@ -6,29 +6,31 @@ use thiserror::Error;
 
 use crate::tls::certificate_error;
 
-/// Why the store could not do what was asked.
+/// Why an operation of the store failed.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Another process took the account over; whatever was being written is rolled back.
+    /// Another process took the account over; the transaction is rolled back.
     #[error("the lease on the account was lost")]
     LeaseLost,
-    /// The window was taken back by an operator, or closed under another lease.
+    /// An operator dropped the window, or it was closed under another lease.
     #[error("the window is no longer open")]
     WindowGone,
-    /// A page whose counts do not add up is a defect; nothing of it is kept.
+    /// The counts of a page do not add up, which is a defect; the page is rolled back.
     #[error("the page does not add up: {0}")]
     DoesNotAddUp(String),
-    /// The database cannot be used now: away, shutting down, read-only, full, out of connections.
+    /// The database cannot be used now: it is away, shutting down, read-only, full or out of connections.
     #[error("the database cannot be used")]
     Away(#[source] sqlx::Error),
-    /// A deadlock or the like: the database asks to try the same again.
+    /// A deadlock or the like: the database asks for another attempt.
     #[error("the database asks to try again")]
     Conflict(#[source] sqlx::Error),
     /// The database refused a statement.
     #[error("the database refused")]
     Database(#[source] sqlx::Error),
-    /// Statements prepared by name would meet on servers that sessions share.
-    #[error("a pooler in transaction mode is between, and keeps no prepared statements")]
+    /// Sessions share servers, and a prepared statement may be missing on the next one.
+    #[error(
+        "the connection goes through a pooler in transaction mode that does not support prepared statements"
+    )]
     SharedSessions,
     /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database failed")]
@@ -36,12 +38,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same will work later, without anything changed in paysync.
+    /// Whether the same operation can succeed later without a change to paysync.
     pub const fn passes(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Conflict(_))
     }
 
-    /// Whether a connection was lost, which says nothing of the next one.
+    /// Whether a connection was lost; the next one may work.
     pub fn is_cut(&self) -> bool {
         match self {
             Self::Away(sqlx::Error::Io(_)) => true,
@@ -50,7 +52,7 @@ impl StoreError {
         }
     }
 
-    /// What the database, or the way to it, says.
+    /// The error of the database or of the connection to it.
     pub fn cause(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Away(cause) | Self::Conflict(cause) | Self::Database(cause) => Some(cause),
@@ -62,7 +64,7 @@ impl StoreError {
         }
     }
 
-    /// What helps against this very cause, where it is known.
+    /// What helps against this cause, if it is known.
     pub fn advice(&self) -> Option<&'static str> {
         if matches!(self, Self::SharedSessions) {
             return Some(POOLED);
@@ -92,7 +94,7 @@ impl StoreError {
                 "the server is out of connections: lower database.max_connections, or raise the server's limit"
             }
             "57014" => {
-                "a statement was cut off: raise statement_timeout for the user of database.url"
+                "a statement was cancelled: raise statement_timeout for the user of database.url"
             }
             "57P01" | "57P02" | "57P03" => "the server stops or starts; paysync goes on by itself",
             _ => return None,
@@ -107,8 +109,8 @@ impl StoreError {
         }
         match self {
             Self::Away(_) => "check the database; paysync waits and goes on, nothing is lost",
-            Self::Conflict(_) => "nothing to do: the page is tried again",
-            Self::Database(_) => "see the error; paysync tries again until it is mended",
+            Self::Conflict(_) => "nothing to do: the page is retried",
+            Self::Database(_) => "see the error; paysync retries until it is fixed",
             Self::LeaseLost | Self::WindowGone => "nothing to do: another process goes on",
             Self::DoesNotAddUp(_) => {
                 "a defect of paysync: please report it; nothing of the page was kept"
@@ -118,7 +120,7 @@ impl StoreError {
     }
 }
 
-/// What helps where sessions share servers.
+/// What helps if sessions share servers.
 const POOLED: &str = "set database.prepared_statements = false and database.direct_url, or let the pooler keep prepared statements (PgBouncer 1.21 and later: max_prepared_statements)";
 
 const TLS: &str = "check sslmode and sslrootcert in database.url, and the server's ssl";
@@ -127,11 +129,11 @@ const TLS: &str = "check sslmode and sslrootcert in database.url, and the server
 const fn of_certificate(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "the server's certificate is of an authority that is not known here: name its file in database.url, as in \
+            "the server's certificate is from an unknown authority: name the authority's file in database.url, as in \
              ?sslmode=verify-full&sslrootcert=/path/authority.pem"
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "write the host in database.url as the server's certificate names it; another may be answering in its place"
+            "name the host in database.url as the server's certificate does; another server may be answering in its place"
         }
         _ => TLS,
     }
@@ -171,4 +173,18 @@ fn is_away(code: &str) -> bool {
 /// Serialization and deadlock; lock timeout.
 fn is_conflict(code: &str) -> bool {
     code.starts_with("40") || code == "55P03"
+}
+
+/// PostgreSQL's message about data that it refuses; none if the error is of another kind.
+pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
+    if let sqlx::Error::Encode(_) = error {
+        return Some("a value cannot be sent to the database".to_owned());
+    }
+    let database = error.as_database_error()?;
+    let code = database.code()?;
+    // Data exceptions, constraint violations, and values past a limit of the program.
+    let is_data = ["22", "23", "54"]
+        .iter()
+        .any(|class| code.starts_with(class));
+    is_data.then(|| format!("SQLSTATE {code}"))
 }

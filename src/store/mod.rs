@@ -1,7 +1,7 @@
-//! PostgreSQL: progress, leases, and the page commit.
+//! PostgreSQL: leases, progress, and the page commit.
 //!
-//! Everything is qualified with the schema and needs no session state, so that it works behind a
-//! pooler in transaction mode.
+//! Statements name the schema and need no session state, so that they work behind a pooler in transaction
+//! mode.
 
 #![allow(
     clippy::as_conversions,
@@ -9,30 +9,15 @@
 )]
 
 pub mod account;
-pub mod again;
-mod ask;
-mod connections;
-mod copy;
-mod culprits;
-pub mod emptying;
-pub mod erase;
+mod columns;
 mod error;
-pub mod health;
-mod item;
-pub mod life;
+pub mod inspect;
 pub mod page;
-mod pooler;
+mod pool;
+pub mod progress;
 pub mod quarantine;
-mod range;
 pub mod replay;
-pub mod report;
 pub mod retention;
-mod session;
-pub mod stream;
-pub mod totals;
-mod transaction;
-pub mod verify;
-pub mod window;
 
 use std::str::FromStr;
 
@@ -40,19 +25,19 @@ use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
-use connections::{ACQUIRE_TIMEOUT, Connections};
 pub use error::StoreError;
+use pool::connections::{ACQUIRE_TIMEOUT, Connections};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Creates the roles and grants them their rights; may be repeated.
+/// Creates the roles and grants their rights; can be repeated.
 pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql");
 
 /// A handle on the database; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     connections: Connections,
-    /// The way around a pooler in transaction mode, if there is one between.
+    /// The connection that bypasses a pooler in transaction mode, if there is one.
     direct: Option<PgConnectOptions>,
 }
 
@@ -65,8 +50,8 @@ impl Store {
         Ok(Self::with_options(options(url)?, None, max_connections))
     }
 
-    /// The same behind a pooler in transaction mode, with the way around it: no statement is prepared by
-    /// name, and migrations take the direct connection.
+    /// The same behind a pooler in transaction mode: statements are not prepared by name, and migrations use
+    /// the direct connection.
     ///
     /// # Errors
     /// If a URL is not one of PostgreSQL.
@@ -91,7 +76,7 @@ impl Store {
         }
     }
 
-    /// A store on a pool that exists already.
+    /// A store on an existing pool.
     pub fn with_pool(pool: PgPool) -> Self {
         Self {
             connections: Connections::of(pool),
@@ -99,17 +84,17 @@ impl Store {
         }
     }
 
-    /// Whether a pooler in transaction mode is between.
+    /// Whether there is a pooler in transaction mode.
     const fn is_pooled(&self) -> bool {
         self.direct.is_some()
     }
 
-    /// The pool, for queries that are not the daemon's own.
+    /// The pool, for queries that are not the daemon's.
     pub const fn pool(&self) -> &PgPool {
         self.connections.pool()
     }
 
-    /// Brings the schema up to date. One that is needs no right to change it.
+    /// Brings the schema up to date. If it is, no right to change it is needed.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         if self.is_up_to_date().await? {
             return Ok(());
@@ -137,21 +122,21 @@ impl Store {
         })
     }
 
-    /// Whether just this program's migrations have been applied.
+    /// Whether exactly this program's migrations have been applied.
     async fn is_up_to_date(&self) -> Result<bool, StoreError> {
         let held = sqlx::query_scalar!(
             r#"SELECT to_regclass('paysync._sqlx_migrations') IS NOT NULL AS "held!""#
         )
-        .fetch_one(self.once())
+        .fetch_one(self.one_shot())
         .await?;
         if !held {
             return Ok(false);
         }
-        // No macro: the table is sqlx's own.
+        // No macro: sqlx makes this table.
         let applied: Vec<(i64, Vec<u8>, bool)> = sqlx::query_as(
             "SELECT version, checksum, success FROM paysync._sqlx_migrations ORDER BY version",
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         let ours = MIGRATIONS
             .iter()
@@ -159,7 +144,7 @@ impl Store {
         Ok(ours.eq(applied))
     }
 
-    /// Which of the roles that can be granted to people and programs do not exist.
+    /// The roles of [`ROLES`] that do not exist.
     pub async fn missing_roles(&self) -> Result<Vec<String>, StoreError> {
         let missing = sqlx::query_scalar!(
             r#"
@@ -168,13 +153,13 @@ impl Store {
             WHERE role NOT IN (SELECT rolname FROM pg_roles)
             "#
         )
-        .fetch_all(self.once())
+        .fetch_all(self.one_shot())
         .await?;
         Ok(missing)
     }
 
-    /// Opens a connection beside the pool, to learn why there is none: the pool would wait, and say
-    /// nothing but that it has waited. Fails as well if sessions turn out to be shared.
+    /// Opens a connection beside the pool, to learn why there is none: the pool would only report that it
+    /// waited. Also fails if a pooler shares sessions.
     pub async fn reach(&self) -> Result<(), StoreError> {
         let options = self.pool().connect_options();
         let connecting = async {
@@ -182,7 +167,7 @@ impl Store {
                 let connection = PgConnection::connect_with(&options).await?;
                 Ok(connection.close().await?)
             } else {
-                pooler::look(&options).await
+                pool::pooler_check::refuse_shared_sessions(&options).await
             }
         };
         match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
@@ -191,10 +176,10 @@ impl Store {
         }
     }
 
-    /// Asks the database for a sign of life, and for its clock.
+    /// Checks that the database answers; returns its clock.
     pub async fn ping(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
         let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-            .fetch_one(self.once())
+            .fetch_one(self.one_shot())
             .await?;
         Ok(now)
     }
@@ -203,7 +188,7 @@ impl Store {
     pub async fn server_version(&self) -> Result<String, StoreError> {
         let version =
             sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
-                .fetch_one(self.once())
+                .fetch_one(self.one_shot())
                 .await?;
         Ok(version)
     }
@@ -211,6 +196,6 @@ impl Store {
 
 fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
     let options = PgConnectOptions::from_str(url)?.application_name("paysync");
-    // No number here is a float, and older poolers refuse the parameter.
+    // No column is a float, and older poolers refuse the parameter.
     Ok(options.extra_float_digits(None))
 }

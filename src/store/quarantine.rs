@@ -1,33 +1,27 @@
-//! Items that could not be normalized or stored.
+//! The rows of the quarantine: items that could not be normalized or stored.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::emptying::Misfit;
-use super::page::Quarantined;
-use super::replay::{BATCH_BYTES, BATCH_ROWS};
-use super::session::Work;
-use super::{Store, StoreError};
-use paysync_provider::model::Window;
+use super::page::PageContext;
+use super::pool::DbWork;
+use paysync_provider::item::Rejected;
 
-/// The reason of what PostgreSQL refuses.
+/// The reason of an item that PostgreSQL refuses.
 pub(crate) const REFUSED: &str = "refused_by_database";
-
-/// The reason of what arrived with bytes that are no UTF-8.
-pub const INVALID_UTF8: &str = "invalid_utf8";
 
 /// An item in quarantine.
 #[derive(Debug, Clone)]
-pub struct Kept {
-    /// The stream it was met in.
+pub struct QuarantinedItem {
+    /// The stream that brought it.
     pub stream: String,
     /// XXH3-128 of `payload`: with account and stream, its key.
     pub hash: Uuid,
     /// The provider's id, where it could be read.
     pub provider_transaction_id: Option<String>,
-    /// Why it is here, one word.
+    /// Why it is in quarantine, one word.
     pub reason: String,
     /// Why, in words.
     pub detail: String,
@@ -37,56 +31,52 @@ pub struct Kept {
     pub observed_at: DateTime<Utc>,
 }
 
-impl Store {
-    /// The next items of an account's quarantine, in the order of their keys; empty after the last.
-    pub async fn quarantined_after(
-        &self,
-        account_id: &str,
-        after: (&str, Uuid),
-    ) -> Result<Vec<Kept>, StoreError> {
-        let items = sqlx::query_as!(
-            Kept,
-            r#"
-            SELECT stream, payload_hash AS hash, provider_transaction_id, reason, detail, payload, observed_at
-            FROM (
-                SELECT *, sum(octet_length(payload)) OVER (ORDER BY stream, payload_hash) - octet_length(payload) AS before
-                FROM (
-                    SELECT *
-                    FROM paysync.quarantine
-                    WHERE account_id = $1 AND (stream, payload_hash) > ($2, $3)
-                    ORDER BY stream, payload_hash
-                    LIMIT $4
-                ) AS next
-            ) AS batch
-            WHERE before < $5
-            ORDER BY stream, payload_hash
-            "#,
-            account_id,
-            after.0,
-            after.1,
-            BATCH_ROWS,
-            BATCH_BYTES,
-        )
-        .fetch_all(self.once())
-        .await?;
-        Ok(items)
+/// An item that a retry could not turn into a record, with today's reason.
+pub(crate) struct StillInvalid<'a> {
+    pub(crate) item: &'a QuarantinedItem,
+    pub(crate) id: Option<&'a str>,
+    pub(crate) reason: &'a str,
+    pub(crate) detail: String,
+}
+
+impl<'a> StillInvalid<'a> {
+    pub(crate) fn new(item: &'a QuarantinedItem, why: &'a Rejected<'_>) -> Self {
+        Self {
+            item,
+            id: why
+                .provider_transaction_id
+                .as_deref()
+                .or(item.provider_transaction_id.as_deref()),
+            reason: why.reason,
+            detail: why.detail.clone(),
+        }
+    }
+
+    /// Whether the reason or the id differs from what is stored.
+    pub(crate) fn is_changed(&self) -> bool {
+        let item = self.item;
+        (self.reason, self.detail.as_str(), self.id)
+            != (
+                item.reason.as_str(),
+                item.detail.as_str(),
+                item.provider_transaction_id.as_deref(),
+            )
     }
 }
 
-/// Writes items to the quarantine; one met before is only seen again.
+/// Writes items to the quarantine; for an item that is there already, it counts the sighting.
 pub(crate) async fn write(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    stream: &str,
-    window: Window,
-    observed_at: DateTime<Utc>,
-    items: &[Quarantined<'_>],
+    page: &PageContext<'_>,
+    items: &[&Rejected<'_>],
 ) -> Result<(), sqlx::Error> {
     if items.is_empty() {
         return Ok(());
     }
+    let window = page.window.planned.window;
     let hashes: Vec<Uuid> = items.iter().map(|item| item.hash).collect();
-    // The one character that no text of PostgreSQL can hold.
+    // PostgreSQL's text cannot hold NUL.
     let ids: Vec<Option<String>> = items
         .iter()
         .map(|item| {
@@ -105,7 +95,7 @@ pub(crate) async fn write(
         )
         -- The same item twice in a page is one row.
         SELECT DISTINCT ON (hash) $1, $2, hash, id, reason, detail,
-               -- Nobody who was erased comes back.
+               -- The payload of an erased row is not stored again.
                CASE WHEN EXISTS (
                    SELECT FROM paysync.transactions AS stored
                    WHERE stored.account_id = $1 AND stored.provider_transaction_id = id AND stored.erased_at IS NOT NULL
@@ -124,10 +114,10 @@ pub(crate) async fn write(
             last_seen_at = now()
         "#,
         account_id,
-        stream,
+        page.window.stream,
         window.start(),
         window.end(),
-        observed_at,
+        page.requested_at,
         &hashes,
         &ids as &[Option<String>],
         &reasons as &[&str],
@@ -139,21 +129,21 @@ pub(crate) async fn write(
     Ok(())
 }
 
-/// The places of those whose row is stored in a newer version.
+/// The places of the items whose row is stored in a newer version.
 pub(crate) async fn superseded(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    misfits: &[Misfit<'_>],
+    invalid: &[StillInvalid<'_>],
 ) -> Result<BTreeSet<usize>, sqlx::Error> {
-    let ids: Vec<Option<&str>> = misfits.iter().map(|misfit| misfit.id).collect();
-    let observed: Vec<DateTime<Utc>> = misfits.iter().map(|m| m.kept.observed_at).collect();
+    let ids: Vec<Option<&str>> = invalid.iter().map(|invalid| invalid.id).collect();
+    let observed: Vec<DateTime<Utc>> = invalid.iter().map(|m| m.item.observed_at).collect();
     let places = sqlx::query_scalar!(
         r#"
         SELECT asked.place AS "place!"
         FROM UNNEST($2::text[], $3::timestamptz[]) WITH ORDINALITY AS asked(provider_transaction_id, observed_at, place)
         JOIN paysync.transactions AS held
             ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
-        -- What cannot be read has no stamp of the provider: the requests decide.
+        -- An item that cannot be read has no time of the provider: the times of the requests decide.
         WHERE paysync.is_older(NULL, asked.observed_at, held.updated_at, held.observed_at)
         "#,
         account_id,
@@ -168,14 +158,15 @@ pub(crate) async fn superseded(
         .collect())
 }
 
-/// Locks items that are still as they were read, in the order in which pages write them; their keys.
+/// Locks the items that no page brought again since they were read, in the order in which pages write them;
+/// returns their keys.
 pub(crate) async fn lock(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    items: Vec<&Kept>,
+    items: Vec<&QuarantinedItem>,
 ) -> Result<BTreeSet<(String, Uuid)>, sqlx::Error> {
     let (streams, hashes) = keys(&items);
-    let observed: Vec<DateTime<Utc>> = items.iter().map(|kept| kept.observed_at).collect();
+    let observed: Vec<DateTime<Utc>> = items.iter().map(|item| item.observed_at).collect();
     let rows = sqlx::query!(
         r#"
         SELECT held.stream, held.payload_hash
@@ -200,9 +191,9 @@ pub(crate) async fn lock(
 }
 
 pub(crate) async fn remove(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    items: &[&Kept],
+    items: &[&QuarantinedItem],
 ) -> Result<(), sqlx::Error> {
     let (streams, hashes) = keys(items);
     sqlx::query!(
@@ -220,17 +211,17 @@ pub(crate) async fn remove(
     Ok(())
 }
 
-/// Writes today's reasons.
+/// Writes today's reasons to items that stay.
 pub(crate) async fn relabel(
-    connection: &mut Work<'_>,
+    connection: &mut DbWork<'_>,
     account_id: &str,
-    misfits: &[&Misfit<'_>],
+    invalid: &[&StillInvalid<'_>],
 ) -> Result<(), sqlx::Error> {
-    let kept: Vec<&Kept> = misfits.iter().map(|misfit| misfit.kept).collect();
-    let (streams, hashes) = keys(&kept);
-    let ids: Vec<Option<&str>> = misfits.iter().map(|misfit| misfit.id).collect();
-    let reasons: Vec<&str> = misfits.iter().map(|misfit| misfit.reason).collect();
-    let details: Vec<&str> = misfits.iter().map(|m| m.detail.as_str()).collect();
+    let items: Vec<&QuarantinedItem> = invalid.iter().map(|invalid| invalid.item).collect();
+    let (streams, hashes) = keys(&items);
+    let ids: Vec<Option<&str>> = invalid.iter().map(|invalid| invalid.id).collect();
+    let reasons: Vec<&str> = invalid.iter().map(|invalid| invalid.reason).collect();
+    let details: Vec<&str> = invalid.iter().map(|m| m.detail.as_str()).collect();
     sqlx::query!(
         r#"
         UPDATE paysync.quarantine AS held
@@ -251,9 +242,9 @@ pub(crate) async fn relabel(
     Ok(())
 }
 
-fn keys<'k>(items: &[&'k Kept]) -> (Vec<&'k str>, Vec<Uuid>) {
+fn keys<'k>(items: &[&'k QuarantinedItem]) -> (Vec<&'k str>, Vec<Uuid>) {
     items
         .iter()
-        .map(|kept| (kept.stream.as_str(), kept.hash))
+        .map(|item| (item.stream.as_str(), item.hash))
         .unzip()
 }

@@ -12,4 +12,4 @@ pub mod retry;
 
 pub use error::{MAX_BODY_BYTES, TransportError};
 pub use http_client::{USER_AGENT, client, client_that_trusts, local_client};
-pub use provider_client::{LONGEST_PAUSE, Priority, ProviderClient, ProviderResponse};
+pub use provider_client::{MAX_WAIT_IN_READ, Priority, ProviderClient, ProviderResponse};

@@ -20,7 +20,7 @@ use super::retry;
 use crate::tls;
 
 /// A request that would have to wait longer fails instead.
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub const MAX_WAIT_IN_READ: Duration = Duration::from_secs(30);
 
 /// A response and what its headers say.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ impl ProviderClient {
     /// Waits for a slot in the account's request budget. Returns the total time that requests have waited.
     ///
     /// # Errors
-    /// The rest of a pause that the provider asked for, if it is longer than [`LONGEST_PAUSE`].
+    /// The rest of a pause that the provider asked for, if it is longer than [`MAX_WAIT_IN_READ`].
     pub async fn acquire_slot(&self, priority: Priority) -> Result<Duration, Duration> {
         let now = self.started.elapsed();
         let _turn = match priority {
@@ -120,7 +120,7 @@ impl ProviderClient {
             .unwrap_or_else(PoisonError::into_inner)
             .paused_until();
         let left = until.saturating_sub(self.started.elapsed());
-        if left > LONGEST_PAUSE {
+        if left > MAX_WAIT_IN_READ {
             Err(left)
         } else {
             Ok(left)
@@ -169,7 +169,7 @@ impl ProviderClient {
         request: Request,
         now: DateTime<Utc>,
     ) -> Result<ProviderResponse, TransportError> {
-        let request = provider.seal(&self.credential, request);
+        let request = provider.authenticate(&self.credential, request);
         let mut answer = self.exchange(request, now).await?;
         if answer.response.status == 200 {
             answer.authenticity = provider.verify(&self.credential, &answer.response)?;

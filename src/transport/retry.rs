@@ -12,7 +12,7 @@ const TRIES: u32 = 4;
 pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Upper bounds of the delays within a run: a few, of seconds.
-pub fn within_run() -> impl Iterator<Item = Duration> {
+pub fn request_backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
         .with_max_delay(Duration::from_secs(8))
@@ -21,7 +21,7 @@ pub fn within_run() -> impl Iterator<Item = Duration> {
 }
 
 /// Upper bound of the delay before a window that failed `failures` times is read again: up to minutes.
-pub fn between_runs(failures: u32) -> Duration {
+pub fn window_backoff(failures: u32) -> Duration {
     let longest = Duration::from_mins(15);
     let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
     ExponentialBuilder::new()
@@ -34,7 +34,7 @@ pub fn between_runs(failures: u32) -> Duration {
 }
 
 /// Upper bound of the delay before the database is tried again after `failures` failed attempts.
-pub fn between_tries(failures: u32) -> Duration {
+pub fn database_backoff(failures: u32) -> Duration {
     Duration::from_millis(250 << failures.min(6)).min(Duration::from_secs(10))
 }
 
@@ -63,15 +63,15 @@ mod tests {
     #[test]
     fn delays_grow_to_their_cap() {
         let seconds: Vec<u64> = (0..10)
-            .map(|failures| between_runs(failures).as_secs())
+            .map(|failures| window_backoff(failures).as_secs())
             .collect();
         assert_eq!(seconds, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
-        assert_eq!(between_runs(u32::MAX).as_secs(), 900);
+        assert_eq!(window_backoff(u32::MAX).as_secs(), 900);
         let millis: Vec<u128> = (0..8)
-            .map(|tries| between_tries(tries).as_millis())
+            .map(|tries| database_backoff(tries).as_millis())
             .collect();
         assert_eq!(millis, [250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000]);
-        let millis: Vec<u128> = within_run().map(|delay| delay.as_millis()).collect();
+        let millis: Vec<u128> = request_backoff().map(|delay| delay.as_millis()).collect();
         assert_eq!(millis, [500, 1000, 2000]);
     }
 

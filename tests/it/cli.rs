@@ -5,6 +5,7 @@ mod canary;
 mod erase;
 mod input;
 mod lines;
+mod log_fields;
 mod reload;
 mod replay;
 mod report;

@@ -4,8 +4,8 @@
 mod again;
 mod faults;
 mod firekassa;
-mod housekeeping;
 mod lies;
+mod maintenance;
 mod movement;
 mod patience;
 mod poison;
@@ -18,12 +18,13 @@ mod verify;
 use std::time::Duration;
 
 use paysync::engine::Outcome;
+use paysync::engine::inspect::status::{self, stalled_streams};
 use paysync_provider::model::Window;
 use sqlx::PgPool;
 
 use crate::support::{
-    account_of, assert_exact, config_text, count, engine_of, history, in_time, ledger, providers,
-    start, stored, sync, sync_covers, versions,
+    account_of, assert_exact, config_text, count, engine_of, eventually, history, in_time, ledger,
+    providers, start, stored, sync, sync_covers, versions,
 };
 
 /// Small pages, nothing awaited: a page holds few rows, so that a test reads many.
@@ -161,7 +162,8 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
     let engine = engine_of(&text).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let stopper = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        let reads = async || engine.accounts.iter().all(|a| a.progress.pages() > 0);
+        eventually("the first page of each", reads).await;
         stop.cancel();
     };
     let syncing = async { tokio::join!(engine.sync(crate::support::PATIENCE, &stop), stopper).0 };
@@ -185,7 +187,9 @@ async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
     let simulator = start(history(50, 2)).await;
     let text = config_text(&simulator, &pool, &providers()[..2], SMALL);
     let engine = engine_of(&text).await;
-    let lines = engine.standstill().await.unwrap();
+    let lines = stalled_streams(&engine.store, &engine.accounts)
+        .await
+        .unwrap();
     assert!(
         lines
             .iter()
@@ -194,7 +198,12 @@ async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
     );
     assert!(lines.len() >= 4);
     sync_covers(&text).await;
-    assert_eq!(engine.standstill().await.unwrap(), [""; 0]);
+    assert_eq!(
+        stalled_streams(&engine.store, &engine.accounts)
+            .await
+            .unwrap(),
+        [""; 0]
+    );
 
     // As if nothing had been read for two hours.
     let stream = engine.accounts[0].streams[0].spec.name.clone();
@@ -203,13 +212,20 @@ async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
                WHERE account_id = $1 AND stream = $2";
     let aged = sqlx::query(age).bind(&engine.accounts[0].id).bind(&stream);
     aged.execute(&pool).await.unwrap();
-    let lines = engine.standstill().await.unwrap();
+    let lines = stalled_streams(&engine.store, &engine.accounts)
+        .await
+        .unwrap();
     let expected = format!("{} {stream}: no progress, 2h behind", engine.accounts[0].id);
     assert_eq!(lines, [expected]);
     // Who waits for an operator is told elsewhere.
     let paused = engine.store.set_paused(&engine.accounts[0].id, true).await;
     assert!(paused.unwrap());
-    assert_eq!(engine.standstill().await.unwrap(), [""; 0]);
+    assert_eq!(
+        stalled_streams(&engine.store, &engine.accounts)
+            .await
+            .unwrap(),
+        [""; 0]
+    );
     simulator.stop().await;
 }
 
@@ -219,7 +235,7 @@ async fn the_status_tells_of_configured_accounts_only(pool: PgPool) {
     let both = &providers()[..2];
     sync_covers(&config_text(&simulator, &pool, both, SMALL)).await;
     let one = engine_of(&config_text(&simulator, &pool, &both[..1], SMALL)).await;
-    let status = one.status().await.unwrap();
+    let status = status::load(&one.store, &one.accounts).await.unwrap();
     let told: Vec<&str> = status
         .accounts
         .iter()

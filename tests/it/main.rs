@@ -18,8 +18,6 @@ mod engine;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
-mod layers;
-#[cfg(test)]
 mod pooler;
 #[cfg(test)]
 mod port;
@@ -35,6 +33,8 @@ mod requests;
 mod servers;
 #[cfg(test)]
 mod store;
+#[cfg(test)]
+mod structure;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

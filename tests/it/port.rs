@@ -135,7 +135,7 @@ async fn who_asks_too_much_is_refused_before_it_costs_memory() {
     };
     in_time("a head without end", sending).await;
     // What the system takes for both sides before anybody reads it.
-    assert!(sent < 32 << 20, "{sent} bytes were taken");
+    assert!((1..32 << 20).contains(&sent), "{sent} bytes were taken");
 
     // A body is not read, whatever is announced.
     for body in [

@@ -1,6 +1,8 @@
 //! Card numbers planted anywhere in what providers send, and looked for in all that paysync writes:
 //! every column of every table, every line of the log, every answer of the HTTP port.
 
+mod keys;
+
 use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;

@@ -1,8 +1,6 @@
 //! Least privilege, by the built program: one role owns the tables and migrates, the daemon is a login that is a
 //! member of `paysync_writer` and nothing else, people are members of `paysync_operator`.
 
-use std::time::Duration;
-
 use paysync::store::ROLES;
 use paysync_simulator::Provider;
 use serde_json::Value;
@@ -10,7 +8,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::daemon::{Daemon, paysync};
 use crate::support::{
-    account_of, assert_exact, config_text, count, history, in_time, start, tables_with, url,
+    account_of, assert_exact, config_text, count, eventually, history, start, tables_with, url,
 };
 
 const PROVIDERS: [Provider; 1] = [Provider::Convergegate];
@@ -190,12 +188,8 @@ async fn a_login_that_may_only_write_does_all_of_the_daemons_work(pool: PgPool) 
     let closed = "SELECT count(*) FROM paysync.windows WHERE outcome = 'closed'";
     let before = count(&pool, closed).await;
     let daemon = Daemon::start(&writer);
-    let reading = async {
-        while count(&pool, closed).await == before {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    in_time("the daemon reads", reading).await;
+    let reads = async || count(&pool, closed).await > before;
+    eventually("the daemon reads", reads).await;
     let log = daemon.stop().await;
     let log = Value::from(log).to_string();
     assert!(!log.contains("permission denied"), "{log}");

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use chrono::{TimeZone, Utc};
 use chrono_tz::Tz;
 use paysync_provider::model::Window;
-use paysync_provider::redact::{Rules, redact, redact_and_find};
+use paysync_provider::redact::{Rules, redact, redact_and_extract};
 use paysync_provider::{
     Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
 };
@@ -147,7 +147,7 @@ fn checkpoint_of(provider: &dyn Provider, fixture: &Fixture) -> Option<Checkpoin
         .unwrap();
     match page.next {
         Next::More(checkpoint) => Some(checkpoint),
-        Next::End | Next::Turn(_) => panic!(
+        Next::End | Next::Reverse(_) => panic!(
             "{}/{} says that it is the last page",
             before.code, before.name
         ),
@@ -424,13 +424,13 @@ fn what_is_found_on_the_way_is_what_is_read() {
                 continue;
             };
             let key = stream.axis.map_or("", |shown| shown.key);
-            let found = redact_and_find(
+            let found = redact_and_extract(
                 item.get(),
                 &spec.redaction,
                 &Rules::default(),
                 [spec.id_key, key],
             );
-            let [id, time] = found.members.map(|member| member.and_then(wire::text_of));
+            let [id, time] = found.extracted.map(|member| member.and_then(wire::text_of));
             assert_eq!(
                 id.as_ref(),
                 Some(&read.provider_transaction_id),

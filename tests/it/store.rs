@@ -1,5 +1,6 @@
 //! Each method of the store on a real PostgreSQL, a database per test.
 
+mod columns;
 mod copies;
 mod cuts;
 mod erase;
@@ -11,18 +12,22 @@ mod retention;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use paysync::plan::{Lane, Pass, Plan, Planned};
 use paysync::store::account::Lease;
-use paysync::store::page::{PageCommit, PageContext, PageCounts, Quarantined, Record, Then};
-use paysync::store::stream::{NewStream, StreamState};
-use paysync::store::window::{OpenWindow, Trouble};
+use paysync::store::page::{CommittedPage, PageCommit, PageContext, PageCounts, WindowTransition};
+use paysync::store::progress::stream::{NewStream, StreamState};
+use paysync::store::progress::window::{OpenWindow, WindowFailure};
 use paysync::store::{Store, StoreError};
-use paysync_provider::Checkpoint;
+use paysync_provider::item::{PageItems, PreparedItem, Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
+use paysync_provider::{
+    Checkpoint, Page, PageError, Position, Provider, RecordError, Refusal, Request, Response, Spec,
+};
 use sqlx::PgPool;
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
@@ -86,8 +91,8 @@ fn hash(payload: &str) -> Uuid {
     Uuid::from_u128(xxh3_128(payload.as_bytes()))
 }
 
-fn bad(payload: &'static str) -> Quarantined<'static> {
-    Quarantined {
+fn bad(payload: &'static str) -> Rejected<'static> {
+    Rejected {
         provider_transaction_id: None,
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -127,32 +132,98 @@ async fn open_one(store: &Store, lease: &Lease) -> OpenWindow {
     open(store, lease, &[planned(0, 1)]).await.remove(0)
 }
 
-fn page<'a>(window: &'a OpenWindow, records: Vec<Record<'a>>, then: Then) -> PageCommit<'a> {
+/// A provider that knows what its items say, by their payloads.
+struct Records {
+    transactions: BTreeMap<String, Transaction>,
+    /// How many items were read.
+    reads: AtomicUsize,
+}
+
+impl Provider for Records {
+    fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        let transaction = self.transactions.get(item);
+        transaction.cloned().ok_or(RecordError::Shape)
+    }
+
+    fn spec(&self) -> Spec {
+        unimplemented!()
+    }
+
+    fn request(&self, _: &Position<'_>) -> Result<Request, PageError> {
+        unimplemented!()
+    }
+
+    fn page<'r>(&self, _: &Position<'_>, _: &'r Response) -> Result<Page<'r>, PageError> {
+        unimplemented!()
+    }
+
+    fn refusal(&self, _: &Response) -> Refusal {
+        unimplemented!()
+    }
+}
+
+/// The items that are read as these records.
+fn items(records: Vec<Record<'_>>) -> (PageItems<'_>, Records) {
+    let mut transactions = BTreeMap::new();
+    let mut items = PageItems::default();
+    for record in records {
+        items.items.push(PreparedItem {
+            id: record.transaction.provider_transaction_id.clone(),
+            time: None,
+            payload: record.payload.clone(),
+            hash: record.hash,
+        });
+        transactions.insert(record.payload.into_owned(), record.transaction);
+    }
+    let provider = Records {
+        transactions,
+        reads: AtomicUsize::new(0),
+    };
+    (items, provider)
+}
+
+fn page<'a>(
+    window: &'a OpenWindow,
+    records: Vec<Record<'a>>,
+    transition: WindowTransition,
+) -> PageCommit<'a> {
+    // A page only borrows its items: those of a test live as long as the test.
+    let (items, provider) = items(records);
     PageCommit {
         context: PageContext {
-            provider: "convergegate",
+            provider_code: "convergegate",
             window,
             requested_at: hour(100),
             outside: 0,
             provider_count: None,
         },
-        items: records,
-        quarantined: Vec::new(),
+        items: Box::leak(Box::new(items)),
+        provider: Box::leak(Box::new(provider)),
         created: None,
         likely_new: false,
-        then,
+        transition,
     }
 }
 
-fn more(offset: u64) -> Then {
-    Then::More(Checkpoint::Offset {
+/// Adds items that can become no rows.
+fn reject<'a>(page: &mut PageCommit<'a>, rejected: Vec<Rejected<'a>>) {
+    page.items = Box::leak(Box::new(PageItems {
+        items: page.items.items.clone(),
+        rejected,
+        redactions: page.items.redactions,
+    }));
+}
+
+fn more(offset: u64) -> WindowTransition {
+    WindowTransition::More(Checkpoint::Offset {
         offset,
         last_id: None,
     })
 }
 
-fn close() -> Then {
-    Then::Close {
+fn close() -> WindowTransition {
+    WindowTransition::Close {
         length: Some(TimeDelta::hours(2)),
         refuted: false,
     }
@@ -380,7 +451,7 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     let new = lease(&store, "other").await.unwrap();
 
     let mut commit = page(&window, vec![record("a", 1), record("b", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     let lost = store.commit_page(&old, commit).await;
     assert!(matches!(lost, Err(StoreError::LeaseLost)), "{lost:?}");
     let lost = store
@@ -410,11 +481,19 @@ async fn nothing_is_written_under_an_old_token(pool: PgPool) {
     assert_eq!(store.account(ACCOUNT).await.unwrap().suspended_reason, None);
 
     let commit = page(&window, vec![record("a", 1)], close());
-    assert_eq!(store.commit_page(&new, commit).await.unwrap().inserted, 1);
+    assert_eq!(
+        store
+            .commit_page(&new, commit)
+            .await
+            .unwrap()
+            .counts
+            .inserted,
+        1
+    );
 }
 
-fn trouble() -> Trouble<'static> {
-    Trouble {
+fn trouble() -> WindowFailure<'static> {
+    WindowFailure {
         error: "broken",
         hint: "mend it",
         pause: Duration::from_mins(1),
@@ -462,12 +541,20 @@ async fn a_window_goes_on_at_its_checkpoint_and_ends_in_the_coverage(pool: PgPoo
 async fn a_split_window_lives_on_in_its_halves(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let whole = open(&store, &lease, &[planned(0, 4)]).await.remove(0);
-    let then = Then::Split {
+    let then = WindowTransition::Split {
         halves: (span(0, 2), span(2, 4)),
         length: TimeDelta::hours(2),
     };
     let commit = page(&whole, vec![record("a", 1)], then);
-    assert_eq!(store.commit_page(&lease, commit).await.unwrap().inserted, 1);
+    assert_eq!(
+        store
+            .commit_page(&lease, commit)
+            .await
+            .unwrap()
+            .counts
+            .inserted,
+        1
+    );
     let mut split = state(&store).await;
     assert!(split.progress.coverage.is_empty());
     split.open.sort_by_key(|window| window.planned.window);
@@ -573,7 +660,7 @@ async fn what_looks_again_proves_no_coverage(pool: PgPool) {
             provider_count: Some(counted),
             ..page(&audit, vec![], close()).context
         };
-        let held = store.held(ACCOUNT, &audit).await.unwrap();
+        let held = store.stored_count(ACCOUNT, &audit).await.unwrap();
         assert_eq!((held.rows, held.at_end), (0, 0));
         store.close_audit(&lease, &context, held).await.unwrap();
         let progress = state(&store).await.progress;
@@ -588,7 +675,7 @@ async fn what_looks_again_proves_no_coverage(pool: PgPool) {
 async fn a_pass_that_is_given_up_keeps_nothing_waiting(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let repoll = open_again(&store, &lease, Lane::Repoll, 0, 24).await;
-    let trouble = Trouble {
+    let trouble = WindowFailure {
         error: "status 404: no such path",
         hint: "set repoll = []",
         pause: Duration::ZERO,
@@ -662,7 +749,7 @@ async fn forgotten_coverage_takes_windows_back(pool: PgPool) {
     assert_eq!(left.progress.coverage.windows(), [span(0, 1)]);
     assert!(left.open.is_empty());
     let mut commit = page(&windows[1], vec![record("a", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     let gone = store.commit_page(&lease, commit).await;
     assert!(matches!(gone, Err(StoreError::WindowGone)), "{gone:?}");
     assert!(versions(&pool).await.is_empty());
@@ -690,7 +777,8 @@ async fn every_item_is_counted_once(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, first, more(1)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     let expected = PageCounts {
         items: 5,
         inserted: 4,
@@ -709,10 +797,10 @@ async fn every_item_is_counted_once(pool: PgPool) {
         record("again", 3),
     ];
     let mut commit = page(&window, second, close());
-    commit.quarantined = vec![bad("[]"), bad("{}")];
+    reject(&mut commit, vec![bad("[]"), bad("{}")]);
     commit.context.outside = 2;
     commit.context.provider_count = Some(77);
-    let counts = store.commit_page(&lease, commit).await.unwrap();
+    let counts = store.commit_page(&lease, commit).await.unwrap().counts;
     let expected = PageCounts {
         items: 8,
         inserted: 2,
@@ -752,51 +840,77 @@ async fn every_item_is_counted_once(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
+async fn the_last_item_of_a_row_that_can_be_read_is_stored(pool: PgPool) {
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let versions = (1..5).map(|version| record("a", version));
+    let (items, mut provider) = items(versions.collect());
+    provider.transactions.remove(r#"{"id":"a","version":4}"#);
+    let page = PageCommit {
+        items: &items,
+        provider: &provider,
+        ..page(&window, vec![], close())
+    };
+    let committed = store.commit_page(&lease, page).await.unwrap();
+    let counts = committed.counts;
+    assert_adds_up(&counts);
+    assert_eq!(
+        (counts.inserted, counts.duplicate, counts.quarantined),
+        (1, 2, 1)
+    );
+    let reason = RecordError::Shape.to_string();
+    assert_eq!(committed.first_rejection, Some(reason));
+    let stored = rows(&pool).await;
+    assert_eq!(
+        stored.into_iter().map(|row| row.1).collect::<Vec<_>>(),
+        ["3"]
+    );
+}
+
+#[sqlx::test(migrations = "./migrations")]
 async fn every_column_is_stored(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let window = open_one(&store, &lease).await;
     let text = |text: &str| Some(text.to_owned());
     let number = |digits: &str| Some(digits.parse::<BigDecimal>().unwrap());
     let mut full = record("full", 1);
-    full.transaction = Transaction {
-        provider_transaction_id: "full".to_owned(),
-        parent_transaction_id: text("parent"),
-        payment_group_id: text("group"),
-        merchant_reference: text("reference"),
-        shop_id: text("shop"),
-        kind: Kind::Refund,
-        provider_kind: text("REFUND"),
-        status: Status::Failed,
-        provider_status: text("DECLINED"),
-        amount: number("12345678901234567890.123456789012345678"),
-        currency: text("EUR"),
-        paid_amount: number("0.01"),
-        converted_amount: number("-7"),
-        converted_currency: text("JPY"),
-        fee: number("0.5"),
-        fee_currency: text("USD"),
-        created_at: Some(hour(1) + TimeDelta::microseconds(1)),
-        updated_at: Some(hour(2)),
-        paid_at: Some(hour(3)),
-        settled_at: Some(hour(4)),
-        payment_method: text("card"),
-        card_brand: text("VISA"),
-        card_bin: text("42424242"),
-        card_last4: text("0001"),
-        card_issuer_country: text("LV"),
-        customer_id: text("customer"),
-        customer_email: text("a@example.com"),
-        customer_ip: text("192.0.2.1"),
-        error_code: text("05"),
-        error_message: text("declined"),
-        rrn: text("rrn"),
-        arn: text("arn"),
-        auth_code: text("auth"),
-        provider_reference: text("provider reference"),
-        gateway: text("gateway"),
-        description: text("description"),
-        is_test: Some(false),
-    };
+    let row = &mut full.transaction;
+    row.parent_transaction_id = text("parent");
+    row.payment_group_id = text("group");
+    row.merchant_reference = text("reference");
+    row.shop_id = text("shop");
+    row.kind = Kind::Refund;
+    row.provider_kind = text("REFUND");
+    row.status = Status::Failed;
+    row.provider_status = text("DECLINED");
+    row.amount = number("12345678901234567890.123456789012345678");
+    row.currency = text("EUR");
+    row.paid_amount = number("0.01");
+    row.converted_amount = number("-7");
+    row.converted_currency = text("JPY");
+    row.fee = number("0.5");
+    row.fee_currency = text("USD");
+    row.created_at = Some(hour(1) + TimeDelta::microseconds(1));
+    row.updated_at = Some(hour(2));
+    row.paid_at = Some(hour(3));
+    row.settled_at = Some(hour(4));
+    row.payment_method = text("card");
+    row.card_brand = text("VISA");
+    row.card_bin = text("42424242");
+    row.card_last4 = text("0001");
+    row.card_issuer_country = text("LV");
+    row.customer_id = text("customer");
+    row.customer_email = text("a@example.com");
+    row.customer_ip = text("192.0.2.1");
+    row.error_code = text("05");
+    row.error_message = text("declined");
+    row.rrn = text("rrn");
+    row.arn = text("arn");
+    row.auth_code = text("auth");
+    row.provider_reference = text("provider reference");
+    row.gateway = text("gateway");
+    row.description = text("description");
+    row.is_test = Some(false);
     let empty = record("less", 1);
     let commit = page(&window, vec![full, empty], close());
     store.commit_page(&lease, commit).await.unwrap();
@@ -831,14 +945,16 @@ async fn a_page_without_news_writes_no_row(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records(), more(1)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!(counts.inserted, 300);
     let before = versions(&pool).await;
     assert_eq!(before.len(), 600);
     let counts = store
         .commit_page(&lease, page(&window, records(), more(2)))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.items, counts.unchanged), (300, 300));
     assert_eq!(versions(&pool).await, before);
 
@@ -848,7 +964,8 @@ async fn a_page_without_news_writes_no_row(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.unchanged, counts.updated), (299, 1));
     let after = versions(&pool).await;
     let untouched = before.iter().filter(|row| after.contains(row)).count();
@@ -869,7 +986,8 @@ async fn the_newest_version_is_kept_and_the_others_are_history(pool: PgPool) {
         commit.context.requested_at = hour(requested);
         store.commit_page(&lease, commit)
     };
-    let of = |counts: PageCounts| {
+    let of = |page: CommittedPage| {
+        let counts = page.counts;
         (
             counts.inserted,
             counts.updated,
@@ -954,8 +1072,8 @@ async fn what_postgresql_refuses_is_put_aside_alone(pool: PgPool) {
     nul.transaction.provider_transaction_id = "nul\0".to_owned();
     records.push(nul);
     let mut commit = page(&window, records, close());
-    commit.quarantined = vec![bad("[]")];
-    let counts = store.commit_page(&lease, commit).await.unwrap();
+    reject(&mut commit, vec![bad("[]")]);
+    let counts = store.commit_page(&lease, commit).await.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!(
         (counts.items, counts.inserted, counts.quarantined),
@@ -1004,7 +1122,8 @@ async fn payloads_keep_what_jsonb_refuses(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, records, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!(counts.inserted, 3);
     let held: Vec<String> = rows(&pool).await.into_iter().map(|row| row.2).collect();
     assert_eq!(held, texts);
@@ -1017,9 +1136,14 @@ async fn an_item_met_again_in_quarantine_is_one_row(pool: PgPool) {
     for then in [more(1), close()] {
         let mut commit = page(&window, Vec::new(), then);
         // Twice in one page as well.
-        commit.quarantined = vec![bad("[]"), bad("[]")];
+        reject(&mut commit, vec![bad("[]"), bad("[]")]);
         assert_eq!(
-            store.commit_page(&lease, commit).await.unwrap().quarantined,
+            store
+                .commit_page(&lease, commit)
+                .await
+                .unwrap()
+                .counts
+                .quarantined,
             2
         );
     }
@@ -1077,7 +1201,8 @@ async fn lanes_side_by_side_neither_wait_in_a_circle_nor_count_twice(pool: PgPoo
                 let counts = store
                     .commit_page(&lease, page(&window, records, then))
                     .await
-                    .unwrap();
+                    .unwrap()
+                    .counts;
                 assert_eq!(counts.items, items);
                 assert_adds_up(&counts);
                 total.inserted += counts.inserted;

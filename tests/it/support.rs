@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use paysync::app::App;
 use paysync::clock::{Clock as _, SystemClock};
 use paysync::config::Config;
+use paysync::engine::inspect::verify::{Verification, verify};
 use paysync::engine::{Engine, Outcome};
 use paysync_provider::PROVIDERS;
 use paysync_simulator::{Handle, Provider, Settings};
@@ -74,6 +75,37 @@ pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T
     tokio::time::timeout(PATIENCE, future)
         .await
         .unwrap_or_else(|_| panic!("{what}: still going on after {PATIENCE:?}"))
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    in_time(what, waiting).await;
+}
+
+/// Waits until a number has not changed for a second, and returns it.
+pub(crate) async fn settled(what: &str, number: impl Fn() -> u64) -> u64 {
+    let mut last = (number(), Instant::now());
+    eventually(what, async || {
+        if number() != last.0 {
+            last = (number(), Instant::now());
+        }
+        last.1.elapsed() >= Duration::from_secs(1)
+    })
+    .await;
+    last.0
+}
+
+/// Waits for the next second: a row of this one is wanted from then on.
+pub(crate) async fn next_second() {
+    let this = now().timestamp();
+    while now().timestamp() == this {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The URL of a test's own database.
@@ -148,6 +180,11 @@ pub(crate) async fn engine_of(text: &str) -> Engine {
     engine
 }
 
+/// What `paysync verify` finds for an engine's accounts.
+pub(crate) async fn verification(engine: &Engine) -> Verification {
+    verify(&engine.store, &engine.accounts).await.unwrap()
+}
+
 /// Reads all accounts once; each account's outcome.
 pub(crate) async fn sync(engine: &Engine, give_up_after: Duration) -> BTreeMap<String, Outcome> {
     let stop = CancellationToken::new();
@@ -168,7 +205,7 @@ pub(crate) async fn sync_covers(text: &str) {
             .accounts
             .iter()
             .find(|known| known.id == *account)
-            .and_then(|known| known.progress.current_trouble());
+            .and_then(|known| known.progress.current_failure());
         assert_eq!(*outcome, Outcome::Covered, "{account}: {trouble:?}");
     }
     assert_eq!(outcomes.len(), engine.accounts.len());

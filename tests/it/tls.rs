@@ -5,7 +5,6 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use paysync::launcher::{Cluster, Options};
 use paysync::store::Store;
@@ -17,7 +16,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::daemon::paysync;
 use crate::servers;
-use crate::support::{assert_exact, config_text, history, in_time, start, sync_covers};
+use crate::support::{assert_exact, config_text, eventually, history, start, sync_covers};
 
 const PROVIDERS: [Provider; 1] = [Provider::Convergegate];
 
@@ -65,13 +64,8 @@ async fn speak_tls(url: &str) {
     }
     run(url, "ALTER SYSTEM SET ssl = on").await;
     run(url, "SELECT pg_reload_conf()").await;
-    let speaking = async {
-        let url = format!("{url}?sslmode=require");
-        while PgConnection::connect(&url).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    in_time("TLS", speaking).await;
+    let url = format!("{url}?sslmode=require");
+    eventually("TLS", async || PgConnection::connect(&url).await.is_ok()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +216,7 @@ async fn a_redirect_takes_the_token_nowhere(pool: PgPool) {
     let (code, out, _) = paysync(&text, &["check"]).await;
     assert_eq!(code, 1, "{out}");
     assert!(
-        out.contains("status 307") && out.contains("set the final address"),
+        out.contains("status 307") && out.contains("set base_url to the final address"),
         "{out}"
     );
     let (code, _, err) = paysync(&text, &["sync", "--give-up-after", "1s"]).await;

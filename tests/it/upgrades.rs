@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use crate::engine::forget_everything;
 use crate::support::{
     assert_exact, config_of, config_text, count, engine_of, providers, start, sync_covers,
+    verification,
 };
 
 /// What no migration takes from a user.
@@ -96,7 +97,7 @@ async fn bring_up_to_date(pool: &PgPool, file: &Path) {
     assert_eq!(count(pool, uncounted).await, 0);
 
     // It proves what the earlier version had read, and goes on from there.
-    let verification = engine_of(&config).await.verify().await.unwrap();
+    let verification = verification(&engine_of(&config).await).await;
     assert!(verification.proven, "{file:?}: {verification:#?}");
     sync_covers(&config).await;
     assert_exact(pool, &simulator, &providers()).await;

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::support::{
-    account_of, assert_exact, config_text, count, history, providers, start, sync_covers,
+    account_of, assert_exact, config_text, count, history, next_second, providers, start,
+    sync_covers,
 };
 
 /// Columns of `payments` that the simulator knows the truth of.
@@ -117,7 +118,7 @@ async fn payments_are_what_became_of_them(pool: PgPool) {
         simulator.insert_now(provider, 150);
         simulator.touch(provider, 300);
     }
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    next_second().await;
     crate::engine::forget_everything(&text).await;
     sync_covers(&text).await;
     assert_exact(&pool, &simulator, &providers()).await;

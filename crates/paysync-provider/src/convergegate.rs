@@ -1,13 +1,13 @@
 //! ConvergeGate: `GET /api/v1/payments`, a shop's payments, newest first.
 //!
-//! Page: "Get Payments", <https://developer.convergegate.com/v1/payments/get-payments>.
-//! - Times have no zone and mean UTC; the bounds are half-open, in whole seconds.
-//! - Offsets over an order that moves; `hasMore` tells the end.
-//! - Items do not show when they were updated, though a filter goes by it.
-//! - Newer engines let `created.gte` default to a day ago, which would hide updates of older
-//!   payments: `updated` always sends an old one.
+//! Documentation: "Get Payments", <https://developer.convergegate.com/v1/payments/get-payments>.
+//! - Times have no offset and mean UTC; the bounds are half-open, in whole seconds.
+//! - Pages are offsets in an order that shifts; `hasMore` marks the last page.
+//! - A filter goes by the time of update, but items do not contain it.
+//! - Newer engines default `created.gte` to a day ago, which would hide updates of older payments: the
+//!   stream `updated` always sends an old one.
 //! - Amounts are JSON numbers in major units with up to 18 decimals.
-//! - Answers an unnamed client with a web page and 403.
+//! - A request without `User-Agent` gets a web page with status 403.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,15 +16,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::wire::{self, Raw};
-use super::{
-    Auth, Axis, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider, RecordError,
-    Redaction, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec, StreamSpec,
-    Tier,
-};
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Kind, Status, Transaction, window};
+use crate::protocol::{Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier, TimeField};
+use crate::wire::{self, Raw};
 
-/// The line of the table of providers.
+/// ConvergeGate in the table of providers.
 pub const ENTRY: Entry = Entry {
     code: "convergegate",
     build: |settings| Ok(Box::new(ConvergeGate::new(settings)?)),
@@ -35,9 +34,9 @@ const MAX_OFFSET: u64 = 1_000_000;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
 const DAY: TimeDelta = TimeDelta::days(1);
 /// Older than any payment.
-const ALWAYS: &str = "2000-01-01T00:00:00";
+const BEGINNING: &str = "2000-01-01T00:00:00";
 
-/// One account's settings: it has none of its own.
+/// The provider; it has no options.
 #[derive(Debug)]
 struct ConvergeGate;
 
@@ -52,8 +51,8 @@ impl ConvergeGate {
     }
 }
 
-/// Documented as UTC, whatever the account's zone.
-const CREATED: Shown = Shown {
+/// The documentation says UTC, so the account's zone does not apply.
+const CREATED: TimeField = TimeField {
     axis: Axis::Created,
     key: "created",
     zone: Tz::UTC,
@@ -76,10 +75,6 @@ impl Provider for ConvergeGate {
             audit: Vec::new(),
             short_page_ends: true,
         };
-        let tier = |within: i32, every: i32| Tier {
-            within: DAY * within,
-            every: DAY * every,
-        };
         Spec {
             code: ENTRY.code,
             documentation: "https://developer.convergegate.com/v1/payments/get-payments",
@@ -88,7 +83,7 @@ impl Provider for ConvergeGate {
                     "created",
                     Role::History,
                     Some(CREATED),
-                    vec![tier(3, 1), tier(35, 7)],
+                    vec![Tier::new(3, 24), Tier::new(35, 7 * 24)],
                 ),
                 stream("updated", Role::Change, None, Vec::new()),
             ],
@@ -107,9 +102,9 @@ impl Provider for ConvergeGate {
     }
 
     fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
-        let offset = offset(at)?;
+        let offset = at.offset()?;
         if offset > MAX_OFFSET {
-            return Err(PageError::Cursor("the API takes offsets up to 1000000"));
+            return Err(PageError::Cursor("the API accepts offsets up to 1000000"));
         }
         let start = time(window::floor(at.window.start(), SECOND));
         let end = time(window::ceil(at.window.end(), SECOND));
@@ -119,7 +114,7 @@ impl Provider for ConvergeGate {
                 .query("created.gte", &start)
                 .query("created.lt", &end),
             "updated" => request
-                .query("created.gte", &ALWAYS)
+                .query("created.gte", &BEGINNING)
                 .query("updated.gte", &start)
                 .query("updated.lt", &end),
             _ => return Err(PageError::Position("no such stream")),
@@ -133,20 +128,7 @@ impl Provider for ConvergeGate {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.result, "result")?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("hasMore"))?;
-        let next = if more {
-            let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
-            Next::More(Checkpoint::Offset {
-                offset: offset(at)?.saturating_add(rows),
-                last_id: None,
-            })
-        } else {
-            Next::End
-        };
-        Ok(Page {
-            items,
-            next,
-            count: None,
-        })
+        Page::at_offset(at, items, more)
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
@@ -155,14 +137,6 @@ impl Provider for ConvergeGate {
 
     fn refusal(&self, response: &Response) -> Refusal {
         wire::refusal(response, message(&response.body))
-    }
-}
-
-fn offset(at: &Position<'_>) -> Result<u64, PageError> {
-    match at.checkpoint {
-        None => Ok(0),
-        Some(Checkpoint::Offset { offset, .. }) => Ok(*offset),
-        Some(_) => Err(PageError::Position("not an offset")),
     }
 }
 
@@ -176,7 +150,7 @@ fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let customer: Customer<'_> = wire::object(item.customer);
 
     let id = wire::required_id(item.id, "id")?;
-    // The page's own example names itself as its parent.
+    // In the documentation's example, a payment is its own parent.
     let parent = wire::text(item.parent_payment_id).filter(|parent| *parent != id);
     let provider_kind = wire::text(item.payment_type);
     let provider_status = wire::text(item.state);
@@ -214,21 +188,12 @@ fn normalize(item: &str) -> Result<Transaction, RecordError> {
         provider_reference: wire::text(item.terminal_name),
         gateway: wire::text(item.terminal_name),
         description: wire::text(item.description),
-        // Not in this API.
-        paid_amount: None,
-        updated_at: None,
-        paid_at: None,
-        settled_at: None,
-        customer_ip: None,
-        rrn: None,
-        arn: None,
-        auth_code: None,
-        is_test: None,
+        ..Transaction::default()
     })
 }
 
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "deposit" => Kind::Payment,
         "refund" => Kind::Refund,
         "withdrawal" => Kind::Payout,
@@ -238,7 +203,7 @@ fn kind(text: Option<&str>) -> Kind {
 }
 
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "completed" => Status::Succeeded,
         "authorized" => Status::Authorized,
         "checkout" | "pending" | "awaiting approval" => Status::Pending,
@@ -248,28 +213,28 @@ fn status(text: Option<&str>) -> Status {
     }
 }
 
-/// `Bad Request: message; field: complaint`.
+/// `Bad Request: message; field: validation error`.
 fn message(body: &str) -> Option<String> {
-    let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let mut headline: Vec<String> = [fault.error, fault.message]
+    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let mut headline: Vec<String> = [body.error, body.message]
         .into_iter()
         .filter_map(wire::text)
         .collect();
-    // "Unauthorized", twice.
+    // Error and message may both be "Unauthorized".
     headline.dedup();
-    let complaints: Vec<BTreeMap<String, Raw<'_>>> = fault
+    let errors: Vec<BTreeMap<String, Raw<'_>>> = body
         .errors
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default();
-    let complaints = complaints.iter().filter_map(|complaint| {
-        let get = |key: &str| wire::text(complaint.get(key).copied().flatten());
+    let errors = errors.iter().filter_map(|error| {
+        let get = |key: &str| wire::text(error.get(key).copied().flatten());
         let message = get("defaultMessage")?;
         Some(get("field").map_or(message.clone(), |field| format!("{field}: {message}")))
     });
     let parts: Vec<String> = (!headline.is_empty())
         .then(|| headline.join(": "))
         .into_iter()
-        .chain(complaints)
+        .chain(errors)
         .collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -288,7 +253,7 @@ const REDACTION: Redaction = Redaction {
         "withdrawalsAmount",
     ],
     cards: &["customerAccountNumber"],
-    // Whoever holds one can charge the card.
+    // Tokens with which a card can be charged.
     dropped: &["cardToken", "recurringToken"],
 };
 
@@ -345,7 +310,7 @@ struct Customer<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Fault<'a> {
+struct ErrorBody<'a> {
     #[serde(borrow)]
     error: Raw<'a>,
     message: Raw<'a>,
@@ -359,10 +324,7 @@ mod tests {
 
     use super::*;
     use crate::model::Window;
-
-    fn row(item: &str) -> Result<Transaction, RecordError> {
-        normalize(item)
-    }
+    use crate::protocol::{Checkpoint, Next};
 
     fn at<'a>(stream: &'a str, checkpoint: Option<&'a Checkpoint>) -> Position<'a> {
         let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
@@ -375,14 +337,8 @@ mod tests {
     }
 
     fn page(checkpoint: Option<&Checkpoint>, body: &str) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_owned(),
-            lossy: false,
-        };
         ConvergeGate
-            .page(&at("created", checkpoint), &response)
+            .page(&at("created", checkpoint), &Response::json(&body))
             .map(|page| page.next)
     }
 
@@ -393,15 +349,15 @@ mod tests {
             payment_group_id: Some("p".to_owned()),
             ..Transaction::default()
         };
-        assert_eq!(row(r#"{"id":"p"}"#), Ok(expected));
+        assert_eq!(normalize(r#"{"id":"p"}"#), Ok(expected));
     }
 
     #[test]
-    fn nobody_is_its_own_parent() {
-        let own = row(r#"{"id":"p","parentPaymentId":"p"}"#).unwrap();
+    fn a_payment_is_not_its_own_parent() {
+        let own = normalize(r#"{"id":"p","parentPaymentId":"p"}"#).unwrap();
         assert_eq!(own.parent_transaction_id, None);
         assert_eq!(own.payment_group_id.as_deref(), Some("p"));
-        let refund = row(r#"{"id":"r","parentPaymentId":"p"}"#).unwrap();
+        let refund = normalize(r#"{"id":"r","parentPaymentId":"p"}"#).unwrap();
         assert_eq!(refund.parent_transaction_id.as_deref(), Some("p"));
         assert_eq!(refund.payment_group_id.as_deref(), Some("p"));
     }
@@ -409,7 +365,7 @@ mod tests {
     #[test]
     fn amounts_keep_eighteen_decimals() {
         let amount = |text: &str| {
-            row(&format!(r#"{{"id":"p","amount":{text}}}"#)).map(|row| {
+            normalize(&format!(r#"{{"id":"p","amount":{text}}}"#)).map(|row| {
                 row.amount
                     .map(|amount: BigDecimal| amount.to_plain_string())
             })
@@ -431,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_its_place() {
+    fn kinds_and_statuses_are_mapped() {
         assert_eq!(kind(Some("DEPOSIT")), Kind::Payment);
         assert_eq!(kind(Some("Withdrawal")), Kind::Payout);
         assert_eq!(kind(Some("SPLIT")), Kind::Other);
@@ -446,7 +402,7 @@ mod tests {
     #[test]
     fn times_are_utc_in_any_form() {
         let created = |time: &str| {
-            row(&format!(r#"{{"id":"p","created":"{time}"}}"#)).map(|row| row.created_at)
+            normalize(&format!(r#"{{"id":"p","created":"{time}"}}"#)).map(|row| row.created_at)
         };
         let plain = created("2025-09-01T09:02:22").unwrap();
         assert_eq!(created("2025-09-01T11:02:22+02:00").unwrap(), plain);
@@ -509,6 +465,9 @@ mod tests {
         };
         assert!(ConvergeGate::new(&settings(json!({}))).is_ok());
         let error = ConvergeGate::new(&settings(json!({"fields": 1}))).unwrap_err();
-        assert!(error.0.contains("fields"), "{error}");
+        assert_eq!(
+            error.0,
+            "options.fields: unknown field `fields`, there are no fields"
+        );
     }
 }

@@ -1,11 +1,12 @@
 //! ECommPay Data API: `POST /operations/get`, the operations of a merchant's projects.
 //!
-//! Pages: <https://api-data.ecommpay.com/>, <https://developers.ecommpay.com/en/en_dbl_api_overview.html>.
-//! - Token and signature stand in the body; answers are signed with the same key, refusals are not.
-//! - The interval goes by when operations were finalised or last updated, so that one stream shows
-//!   new operations and changes alike. Whether it names operations that are not final is not known.
+//! Documentation: <https://api-data.ecommpay.com/>,
+//! <https://developers.ecommpay.com/en/en_dbl_api_overview.html>.
+//! - The body contains token and signature; answers are signed with the same key, refusals are not.
+//! - The interval filters by the time when operations were finalised or last updated, so one stream
+//!   lists both new operations and changes. Whether it lists operations that are not final is unknown.
 //! - Order and inclusivity are not documented: offsets may shift, both bounds are widened.
-//! - A page may be shorter than asked for without being the last one.
+//! - A page may be shorter than requested without being the last one.
 //! - An answer may take minutes.
 
 mod item;
@@ -21,15 +22,14 @@ use serde_json::{Map, Value};
 
 use self::options::{Options, Verify, interval_zone};
 use self::signature::{Order, Values};
-use super::wire::{self, Raw};
-use super::{
-    Auth, Authenticity, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
-    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Spec,
-    StreamSpec, Tier,
-};
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Transaction, window};
+use crate::protocol::{Authenticity, Credential, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Paging, Role, Spec, StreamSpec, Tier};
+use crate::wire::{self, Raw};
 
-/// The line of the table of providers.
+/// ECommPay in the table of providers.
 pub const ENTRY: Entry = Entry {
     code: "ecommpay",
     build: |settings| Ok(Box::new(EcommPay::new(settings)?)),
@@ -79,10 +79,6 @@ impl EcommPay {
 
 impl Provider for EcommPay {
     fn spec(&self) -> Spec {
-        let tier = |within: i32, every: i32| Tier {
-            within: DAY * within,
-            every: DAY * every,
-        };
         Spec {
             code: ENTRY.code,
             documentation: "https://api-data.ecommpay.com/",
@@ -90,14 +86,14 @@ impl Provider for EcommPay {
                 name: STREAM.to_owned(),
                 role: Role::History,
                 paging: Paging::Shifting,
-                // The interval takes "the most recent actions" into account; items may show an earlier time.
+                // The interval goes by "the most recent actions"; an item's own times may be earlier.
                 axis: None,
                 unit: SECOND,
                 slack: SECOND,
                 max_window: DAY,
                 lag: TimeDelta::seconds(90),
                 overlap: TimeDelta::hours(2),
-                rescan: vec![tier(7, 1), tier(35, 7)],
+                rescan: vec![Tier::new(7, 24), Tier::new(35, 7 * 24)],
                 repoll: Vec::new(),
                 audit: Vec::new(),
                 short_page_ends: false,
@@ -129,41 +125,27 @@ impl Provider for EcommPay {
             },
             tz: self.zone.name(),
             limit: limit(at),
-            offset: offset(at)?,
+            offset: at.offset()?,
             operation_type: OneOrMore::of(&self.operation_types),
             operation_status: OneOrMore::of(&self.operation_statuses),
             fields: &self.fields,
         };
-        let body = serde_json::to_string(&body)
-            .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
-        Ok(Request::post("/operations/get", body))
+        Request::post("/operations/get", &body)
     }
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.operations, "operations")?;
-        let rows = u64::try_from(items.len()).unwrap_or(u64::MAX);
-        // There is no other sign of more: the engine proves the end of a short page.
-        let next = if rows >= u64::from(limit(at)) {
-            Next::More(Checkpoint::Offset {
-                offset: offset(at)?.saturating_add(rows),
-                last_id: None,
-            })
-        } else {
-            Next::End
-        };
-        Ok(Page {
-            items,
-            next,
-            count: None,
-        })
+        // Nothing else marks the last page: the engine confirms the end after a short page.
+        let is_full = u32::try_from(items.len()).is_ok_and(|rows| rows >= limit(at));
+        Page::at_offset(at, items, is_full)
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
         item::normalize(item, self.zone)
     }
 
-    fn seal(&self, credential: &Credential, mut request: Request) -> Request {
+    fn authenticate(&self, credential: &Credential, mut request: Request) -> Request {
         let body = request.body.as_deref().map(serde_json::from_str);
         let Some(Ok(mut members)) = body else {
             return request;
@@ -179,8 +161,8 @@ impl Provider for EcommPay {
         request
     }
 
-    /// Which order the provider sorts long lists in is not proven, so either will do. Judges objects
-    /// only: other answers are no pages, and reading them says why.
+    /// Accepts both sort orders, because the provider's order for long lists is unconfirmed. Checks JSON
+    /// objects only: any other answer fails in `page`, with a better error.
     fn verify(
         &self,
         credential: &Credential,
@@ -202,7 +184,7 @@ impl Provider for EcommPay {
         match self.verify_signature {
             _ if matches => Ok(Authenticity::Accepted),
             Verify::Require => Err(PageError::Signature),
-            Verify::Warn | Verify::Off => Ok(Authenticity::Doubtful),
+            Verify::Warn | Verify::Off => Ok(Authenticity::Mismatch),
         }
     }
 
@@ -215,18 +197,10 @@ fn limit(at: &Position<'_>) -> u32 {
     at.page_size.clamp(1, MAX_PAGE_SIZE)
 }
 
-fn offset(at: &Position<'_>) -> Result<u64, PageError> {
-    match at.checkpoint {
-        None => Ok(0),
-        Some(Checkpoint::Offset { offset, .. }) => Ok(*offset),
-        Some(_) => Err(PageError::Position("not an offset")),
-    }
-}
-
 /// `Authorization Required: You have no access to project_id = 22`.
 fn message(body: &str) -> Option<String> {
-    let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let parts: Vec<String> = [fault.name, fault.message]
+    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let parts: Vec<String> = [body.name, body.message]
         .into_iter()
         .filter_map(wire::text)
         .collect();
@@ -255,7 +229,7 @@ struct Interval {
     to: String,
 }
 
-/// A text or a list: the page documents one type, a copy of it lists of them.
+/// A string or a list: the documentation describes one type per request, a copy of it a list.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OneOrMore<'a> {
@@ -289,7 +263,7 @@ struct Signed<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Fault<'a> {
+struct ErrorBody<'a> {
     #[serde(borrow)]
     name: Raw<'a>,
     message: Raw<'a>,
@@ -306,6 +280,7 @@ mod tests {
 
     use super::*;
     use crate::model::Window;
+    use crate::protocol::{Checkpoint, Next};
 
     fn provider(time_zone: Tz, options: Value) -> EcommPay {
         EcommPay::new(&Settings { time_zone, options }).unwrap()
@@ -323,7 +298,7 @@ mod tests {
         let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
         Position {
             stream: STREAM,
-            // One day less a second at either end, so that the widened interval is the whole day.
+            // A second less at either end, so that the widened interval is the whole day.
             window: Window::new(instant(1_704_067_201), instant(1_704_153_599)).unwrap(),
             checkpoint,
             page_size: 5000,
@@ -335,17 +310,8 @@ mod tests {
         serde_json::from_str(&request.body.unwrap()).unwrap()
     }
 
-    fn response(body: &Value) -> Response {
-        Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            lossy: false,
-        }
-    }
-
     #[test]
-    fn a_sealed_request_is_signed() {
+    fn an_authenticated_request_is_signed() {
         let provider = provider(
             Tz::UTC,
             json!({
@@ -354,9 +320,9 @@ mod tests {
             }),
         );
         let request = provider.request(&at(None)).unwrap();
-        let sealed = provider.seal(&credential(), request);
-        assert!(sealed.authorization.is_none());
-        let body: Value = serde_json::from_str(&sealed.body.unwrap()).unwrap();
+        let signed = provider.authenticate(&credential(), request);
+        assert!(signed.authorization.is_none());
+        let body: Value = serde_json::from_str(&signed.body.unwrap()).unwrap();
         assert_eq!(
             body,
             json!({
@@ -378,12 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_signature_is_an_option() {
+    fn the_sort_order_of_the_signature_is_an_option() {
         let fields: Vec<String> = (0..12).map(|index| format!("f{index}")).collect();
         let signature = |order: &str| {
             let provider = provider(Tz::UTC, json!({"fields": fields, "signature_order": order}));
             let request = provider.request(&at(None)).unwrap();
-            let body = provider.seal(&credential(), request).body.unwrap();
+            let body = provider.authenticate(&credential(), request).body.unwrap();
             let body: Value = serde_json::from_str(&body).unwrap();
             body["signature"].clone()
         };
@@ -412,14 +378,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_full_page_promises_more() {
+    fn only_a_full_page_has_a_next_page() {
         let provider = provider(Tz::UTC, json!({}));
         let start = Checkpoint::Offset {
             offset: 999,
             last_id: Some("1".to_owned()),
         };
         let next = |checkpoint, rows: usize| {
-            let response = response(&json!({"operations": vec![json!({}); rows]}));
+            let response = Response::json(&json!({"operations": vec![json!({}); rows]}));
             provider
                 .page(&at(checkpoint), &response)
                 .map(|page| page.next)
@@ -442,12 +408,12 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_checked_as_the_account_wants() {
+    fn answers_are_checked_as_the_option_says() {
         let operations: Vec<Value> = (0..12).map(|id| json!({"operation_id": id})).collect();
         let mut answer = json!({ "operations": operations });
         let verify = |option: &str, answer: &Value| {
             provider(Tz::UTC, json!({ "verify_signature": option }))
-                .verify(&credential(), &response(answer))
+                .verify(&credential(), &Response::json(answer))
         };
         for order in [Order::Natural, Order::Lexical] {
             let mut values = Values::of(&answer.to_string()).unwrap();
@@ -463,24 +429,21 @@ mod tests {
         answer["operations"][0]["operation_id"] = 7.into();
         let unsigned = json!({"operations": []});
         for wrong in [&answer, &unsigned] {
-            assert_eq!(verify("warn", wrong), Ok(Authenticity::Doubtful));
+            assert_eq!(verify("warn", wrong), Ok(Authenticity::Mismatch));
             assert_eq!(verify("require", wrong), Err(PageError::Signature));
             assert_eq!(verify("off", wrong), Ok(Authenticity::Accepted));
         }
     }
 
-    /// A number is signed as it is written, not as it is meant.
+    /// The signature covers the text of a number, not its value.
     #[test]
     fn signed_numbers_keep_their_text() {
         let body = r#"{"operations":[{"operation_id":"1","rate":1.50}],"signature":"SIGNATURE"}"#;
-        let signature = STANDARD.encode(crate::hmac_sha512(
+        let signature = STANDARD.encode(crate::auth::hmac_sha512(
             "secret",
             "operations:0:operation_id:1;operations:0:rate:1.50",
         ));
-        let response = Response {
-            body: body.replace("SIGNATURE", &signature),
-            ..response(&Value::Null)
-        };
+        let response = Response::json(&body.replace("SIGNATURE", &signature));
         let provider = provider(Tz::UTC, json!({"verify_signature": "require"}));
         assert_eq!(
             provider.verify(&credential(), &response),
@@ -489,13 +452,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_left_to_the_reader() {
+    fn an_answer_that_is_not_an_object_fails_in_page() {
         let provider = provider(Tz::UTC, json!({"verify_signature": "require"}));
         for body in ["<html>wait</html>", "{\"operations\":[", "null", ""] {
-            let response = Response {
-                body: body.to_owned(),
-                ..response(&Value::Null)
-            };
+            let response = Response::json(&body);
             assert_eq!(
                 provider.verify(&credential(), &response),
                 Ok(Authenticity::Accepted)

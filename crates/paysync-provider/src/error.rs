@@ -1,42 +1,42 @@
-//! What can be wrong with settings, pages, items, and what a refusal means.
+//! Errors in settings, answers and items, and the meaning of refusals.
 
 use thiserror::Error;
 
 use crate::model::money::AmountError;
 
-/// An account's settings do not fit its provider. Says which key.
+/// An account's setting that its provider rejects; the text starts with the key.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct SettingsError(pub String);
 
-/// An answer that is no page of the API.
+/// An answer that is not a valid page, or a request that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PageError {
-    /// The body is not JSON, or cut short.
+    /// The body is not JSON, or truncated.
     #[error("the answer is not valid JSON (line {line}, column {column})")]
     NotJson {
-        /// Line of the first offence, from 1.
+        /// Line of the syntax error, from 1.
         line: usize,
-        /// Column of it.
+        /// Column of the syntax error, from 1.
         column: usize,
     },
-    /// A web page where JSON is due.
+    /// HTML instead of JSON.
     #[error("the answer is a web page, not JSON")]
     Html,
-    /// JSON of another shape.
+    /// JSON without a required field.
     #[error("the answer lacks {0}")]
     Missing(&'static str),
-    /// More items than any page has.
+    /// More items than [`wire::MAX_ITEMS`](crate::wire::MAX_ITEMS).
     #[error("the answer holds more than {0} items")]
     TooMany(usize),
     /// The provider's cursor cannot be used.
     #[error("the answer has no usable cursor: {0}")]
     Cursor(&'static str),
-    /// The answer's signature does not match.
+    /// A wrong or missing signature, where the account requires one.
     #[error("the answer's signature does not match")]
     Signature,
-    /// A checkpoint of another provider, or a stream that does not exist: a defect, not an answer.
-    #[error("no request can be made: {0}")]
+    /// A checkpoint of another provider or an unknown stream: a defect of paysync, not of the answer.
+    #[error("cannot build a request: {0}")]
     Position(&'static str),
 }
 
@@ -46,27 +46,27 @@ pub enum RecordError {
     /// The item is not a JSON object of the expected shape.
     #[error("not an object of the expected shape")]
     Shape,
-    /// No id, or an empty one.
+    /// A missing or empty id.
     #[error("{field} is missing")]
     MissingId {
         /// The provider's name of the field.
         field: &'static str,
     },
-    /// An amount that cannot be read.
+    /// An amount that is not a valid decimal number.
     #[error("{field}: {cause}")]
     Amount {
         /// The provider's name of the field.
         field: &'static str,
-        /// Why.
+        /// The problem with its text.
         cause: AmountError,
     },
-    /// A currency without known decimals, at a provider that sends minor units.
+    /// An amount in minor units of a currency whose decimals are unknown.
     #[error("{field}: the decimals of this currency are unknown")]
     Currency {
         /// The provider's name of the field.
         field: &'static str,
     },
-    /// A time that cannot be read.
+    /// A time in no known format.
     #[error("{field}: not a time")]
     Time {
         /// The provider's name of the field.
@@ -75,7 +75,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// The word in the quarantine's `reason` column.
+    /// The value of the quarantine's `reason` column.
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Shape => "unreadable_item",
@@ -87,34 +87,34 @@ impl RecordError {
     }
 }
 
-/// What an answer that is no page means.
+/// The meaning of an answer with an error status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What to do about it.
+    /// The kind, which decides the reaction of the engine.
     pub kind: RefusalKind,
-    /// The provider's own words, cut to a line.
+    /// The provider's message, truncated, on one line.
     pub message: String,
 }
 
-/// What to do about a refusal.
+/// Kinds of refusals, by what the engine does about them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalKind {
-    /// Passing trouble: ask again later.
+    /// A temporary failure: retried later.
     Unavailable,
-    /// Too many requests.
+    /// Too many requests: retried after a pause.
     RateLimited,
-    /// The credentials are wrong, or lack a right.
+    /// Wrong credentials, or credentials without a permission.
     Unauthorized,
-    /// A proxy in between said no, with a web page.
+    /// A proxy's HTML page instead of the API's answer.
     Blocked,
-    /// This request will never be taken as it is.
+    /// A request that the API will never accept.
     Rejected,
-    /// The host points elsewhere; the answer is not followed.
+    /// A redirect, which is not followed.
     Redirected,
 }
 
 impl RefusalKind {
-    /// The meaning of an HTTP status, unless the provider knows more.
+    /// The kind that follows from an HTTP status alone.
     pub const fn of_status(status: u16, html: bool) -> Self {
         match status {
             408 | 425 | 500..=599 => Self::Unavailable,

@@ -1,13 +1,14 @@
 //! FireKassa: `GET /api/v2/transactions`, deposits and withdrawals of a site; also named `VanilaPay`.
 //!
-//! Page: "Список транзакций", <https://fkassa.gitbook.io/firekassa-api-v2/transactions/list>.
-//! - The page names the filter by creation time in two ways, and a wrong name is ignored: the names
-//!   are options, and the engine looks at the rows' own times.
-//! - The bounds read "after" and "before": both are widened by a second.
+//! Documentation: "Список транзакций", <https://fkassa.gitbook.io/firekassa-api-v2/transactions/list>.
+//! - The documentation gives the filter by creation time two names, and the API ignores a wrong name:
+//!   the names are options, and the engine checks the times of the rows.
+//! - The bounds mean "after" and "before": both are widened by a second.
 //! - `sort=id` puts new rows last, so page numbers do not shift inside a closed window.
-//! - The server may use a smaller page than asked for and says which: that size tells the last page.
-//! - Nothing filters by change: young windows are read again, and rows that may still change are
-//!   asked for by id, several at once.
+//! - The server may use a smaller page than requested and reports its size, which identifies the last
+//!   page.
+//! - No filter goes by change: recent windows are read again, and rows that may still change are
+//!   requested by id, several at once.
 
 mod item;
 mod options;
@@ -21,15 +22,15 @@ use serde_json::value::RawValue;
 use url::form_urlencoded;
 
 use self::options::Options;
-use super::wire::{self, Raw};
-use super::{
-    Auth, Axis, ById, Checkpoint, Credential, Entry, Next, Page, PageError, Paging, Position,
-    Provider, RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec,
-    StreamSpec, Tier,
-};
+use crate::auth::{authorize, hmac_sha512};
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Status, Transaction, window};
+use crate::protocol::{Checkpoint, Credential, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
+use crate::wire::{self, Raw};
 
-/// The line of the table of providers.
+/// FireKassa in the table of providers.
 pub const ENTRY: Entry = Entry {
     code: "firekassa",
     build: |settings| Ok(Box::new(FireKassa::new(settings)?)),
@@ -46,9 +47,9 @@ const BATCH: u32 = 50;
 /// One account's settings.
 #[derive(Debug)]
 struct FireKassa {
-    /// Zone of times that carry none.
+    /// Zone of times without an offset.
     zone: Tz,
-    /// Query parameters of every listing.
+    /// Query parameters of every list request.
     filter: Vec<(String, String)>,
     /// Names of the filters for creation after and before a time.
     created_filter: [String; 2],
@@ -74,7 +75,7 @@ impl Provider for FireKassa {
                 name: STREAM.to_owned(),
                 role: Role::History,
                 paging: Paging::Numbered,
-                axis: Some(Shown {
+                axis: Some(TimeField {
                     axis: Axis::Created,
                     key: "created_at",
                     zone: self.zone,
@@ -84,9 +85,9 @@ impl Provider for FireKassa {
                 max_window: TimeDelta::days(7),
                 lag: TimeDelta::seconds(30),
                 overlap: TimeDelta::hours(1),
-                rescan: vec![tier(3, 1), tier(30, 7 * 24)],
+                rescan: vec![Tier::new(3, 1), Tier::new(30, 7 * 24)],
                 // An expired deposit may be paid days later.
-                repoll: vec![tier(14, 6), tier(30, 24)],
+                repoll: vec![Tier::new(14, 6), Tier::new(30, 24)],
                 audit: Vec::new(),
                 short_page_ends: true,
             }],
@@ -94,9 +95,9 @@ impl Provider for FireKassa {
             credentials: &[TOKEN],
             optional_credentials: &[SIGN_TOKEN],
             page_size: 100,
-            // The API's own limit is not documented; it tells the size it used.
+            // The API documents no limit; each answer contains the size in use.
             max_page_size: 1000,
-            // No figure is documented, but a minute's polling of every row is called too heavy.
+            // The API documents no figure, but calls polling every row once a minute too heavy.
             requests_per_minute: 30,
             timeout: Duration::from_mins(1),
             retry_after_floor: Duration::from_secs(1),
@@ -117,7 +118,7 @@ impl Provider for FireKassa {
         let start = date(window::floor(at.window.start(), SECOND) - SECOND);
         let end = date(window::ceil(at.window.end(), SECOND) + SECOND);
         let request = self
-            .listing(place(at)?)
+            .list_request(page_of(at)?)
             .query(after.as_str(), &start)
             .query(before.as_str(), &end);
         Ok(request)
@@ -126,17 +127,19 @@ impl Provider for FireKassa {
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.items, "items")?;
-        let echo: Echo<'_> = wire::object(envelope.page);
-        let asked = place(at)?;
-        if number(echo.number).is_some_and(|number| number != asked.page) {
-            return Err(PageError::Cursor("another page than the one asked for"));
+        let info: PageInfo<'_> = wire::object(envelope.page);
+        let asked = page_of(at)?;
+        if number(info.number).is_some_and(|number| number != asked.page) {
+            return Err(PageError::Cursor(
+                "the page number differs from the requested one",
+            ));
         }
-        let size = number(echo.size)
+        let size = number(info.size)
             .and_then(|size| u32::try_from(size).ok())
             .filter(|size| *size > 0);
         let rows = u32::try_from(items.len()).unwrap_or(u32::MAX);
         let next = if at.checkpoint.is_some() && size.is_some_and(|size| size != asked.size) {
-            // Numbers count other rows now: only the first page is the same.
+            // With another size, only page 1 starts at the same row.
             more(1, size.unwrap_or(asked.size))
         } else if rows == 0 || size.is_some_and(|size| rows < size) {
             Next::End
@@ -150,7 +153,7 @@ impl Provider for FireKassa {
         })
     }
 
-    /// The account's filters stay away: they could hide a row that was asked for.
+    /// Without the account's filters, which could hide a requested row.
     fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
         let request = Request::get(PATH)
             .header("Accept-Language", "en")
@@ -170,9 +173,9 @@ impl Provider for FireKassa {
         item::normalize(item, self.zone)
     }
 
-    /// Besides the bearer token, a site may have a second secret that signs requests.
-    fn seal(&self, credential: &Credential, request: Request) -> Request {
-        let request = super::authorize(self.spec().auth, credential, request);
+    /// A site may have a second secret, besides the bearer token, that signs requests.
+    fn authenticate(&self, credential: &Credential, request: Request) -> Request {
+        let request = authorize(self.spec().auth, credential, request);
         match credential.expose(SIGN_TOKEN) {
             "" => request,
             secret => {
@@ -188,40 +191,32 @@ impl Provider for FireKassa {
 }
 
 impl FireKassa {
-    /// A page of what the account's filters let through.
-    fn listing(&self, place: Place) -> Request {
+    /// A list request with the account's filters.
+    fn list_request(&self, page: NumberedPage) -> Request {
         let mut request = Request::get(PATH).header("Accept-Language", "en");
         request.query.extend(self.filter.iter().cloned());
         request
-            .query("page[number]", &place.page)
-            .query("page[size]", &place.size)
+            .query("page[number]", &page.page)
+            .query("page[size]", &page.size)
             .query("sort", &"id")
     }
 }
 
-/// Days of age, and hours between two readings.
-const fn tier(within: i64, every: i64) -> Tier {
-    Tier {
-        within: TimeDelta::days(within),
-        every: TimeDelta::hours(every),
-    }
-}
-
-/// Which page of which size.
+/// A page number and the page size that it refers to.
 #[derive(Clone, Copy)]
-struct Place {
+struct NumberedPage {
     page: u64,
     size: u32,
 }
 
-fn place(at: &Position<'_>) -> Result<Place, PageError> {
+fn page_of(at: &Position<'_>) -> Result<NumberedPage, PageError> {
     let default = at.page_size.max(1);
     match at.checkpoint {
-        None => Ok(Place {
+        None => Ok(NumberedPage {
             page: 1,
             size: default,
         }),
-        Some(Checkpoint::Page { page, size }) => Ok(Place {
+        Some(Checkpoint::Page { page, size }) => Ok(NumberedPage {
             page: *page,
             size: size.unwrap_or(default),
         }),
@@ -244,8 +239,8 @@ fn date(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
 
-/// Lower-case hexadecimal HMAC-SHA512 of path, query and body as they are sent. The path is the
-/// API's own: if `base_url` has a path besides the host, a proxy takes it off on the way.
+/// Lower-case hexadecimal HMAC-SHA512 of path, query and body as they are sent. The path is the API's
+/// own: a path in `base_url` belongs to a proxy, which removes it.
 fn signature(secret: &str, request: &Request) -> String {
     let mut text = request.path.to_owned();
     if !request.query.is_empty() {
@@ -256,7 +251,7 @@ fn signature(secret: &str, request: &Request) -> String {
         text.push_str(&query);
     }
     text.push_str(request.body.as_deref().unwrap_or_default());
-    super::hmac_sha512(secret, &text)
+    hmac_sha512(secret, &text)
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
         .filter_map(|nibble| char::from_digit(nibble.into(), 16))
@@ -265,11 +260,11 @@ fn signature(secret: &str, request: &Request) -> String {
 
 /// `{"error":"…"}`, or `{"message":"…","errors":{"field":["…"]}}`.
 fn message(body: &str) -> Option<String> {
-    let fault: Fault<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let parts: Vec<String> = [fault.error, fault.message]
+    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let parts: Vec<String> = [body.error, body.message]
         .into_iter()
         .filter_map(wire::text)
-        .chain(wire::complaints(fault.errors))
+        .chain(wire::field_errors(body.errors))
         .collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -282,10 +277,10 @@ struct Envelope<'a> {
     page: Raw<'a>,
 }
 
-/// What the server says of the page it gave.
+/// The page that the server returned.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Echo<'a> {
+struct PageInfo<'a> {
     #[serde(borrow)]
     number: Raw<'a>,
     size: Raw<'a>,
@@ -293,7 +288,7 @@ struct Echo<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Fault<'a> {
+struct ErrorBody<'a> {
     #[serde(borrow)]
     error: Raw<'a>,
     message: Raw<'a>,
@@ -328,15 +323,10 @@ mod tests {
         }
     }
 
-    fn page(checkpoint: Option<&Checkpoint>, rows: usize, echo: &Value) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: json!({"items": vec![json!({}); rows], "page": echo}).to_string(),
-            lossy: false,
-        };
+    fn page(checkpoint: Option<&Checkpoint>, rows: usize, info: &Value) -> Result<Next, PageError> {
+        let body = json!({"items": vec![json!({}); rows], "page": info});
         provider(json!({}))
-            .page(&at(checkpoint), &response)
+            .page(&at(checkpoint), &Response::json(&body))
             .map(|page| page.next)
     }
 
@@ -380,26 +370,26 @@ mod tests {
     }
 
     #[test]
-    fn the_echoed_size_tells_the_last_page() {
-        let echo = |number: u64, size: u32| json!({"number": number, "size": size});
+    fn the_reported_size_identifies_the_last_page() {
+        let info = |number: u64, size: u32| json!({"number": number, "size": size});
         let next = |page, size| Ok(Next::More(checkpoint(page, size)));
         // The server's own limit is 20.
-        assert_eq!(page(None, 20, &echo(1, 20)), next(2, 20));
+        assert_eq!(page(None, 20, &info(1, 20)), next(2, 20));
         let second = checkpoint(2, 20);
-        assert_eq!(page(Some(&second), 19, &echo(2, 20)), Ok(Next::End));
-        assert_eq!(page(Some(&second), 0, &echo(2, 20)), Ok(Next::End));
+        assert_eq!(page(Some(&second), 19, &info(2, 20)), Ok(Next::End));
+        assert_eq!(page(Some(&second), 0, &info(2, 20)), Ok(Next::End));
         assert_eq!(
             page(Some(&second), 20, &json!({"number": "2", "size": "20"})),
             next(3, 20)
         );
-        // Without a size only an empty page is the end.
+        // Without a size, only an empty page is the last one.
         assert_eq!(page(None, 7, &Value::Null), next(2, 100));
-        assert_eq!(page(None, 7, &echo(1, 0)), next(2, 100));
+        assert_eq!(page(None, 7, &info(1, 0)), next(2, 100));
         assert_eq!(page(None, 0, &Value::Null), Ok(Next::End));
     }
 
     #[test]
-    fn another_size_begins_again_and_another_number_is_an_error() {
+    fn another_size_restarts_at_page_1_and_another_number_is_an_error() {
         let second = checkpoint(2, 100);
         assert_eq!(
             page(Some(&second), 20, &json!({"number": 2, "size": 20})),
@@ -418,7 +408,7 @@ mod tests {
         let loaded: Checkpoint = serde_json::from_str(&stored).unwrap();
         assert_eq!(loaded, checkpoint(3, 20));
         let plain: Checkpoint = serde_json::from_str(r#"{"page":3}"#).unwrap();
-        assert_eq!(place(&at(Some(&plain))).unwrap().size, 100);
+        assert_eq!(page_of(&at(Some(&plain))).unwrap().size, 100);
     }
 
     #[test]
@@ -439,25 +429,25 @@ mod tests {
 
     #[test]
     fn the_signature_is_sent_only_with_a_sign_token() {
-        let sealed = |parts: &[(&str, &str)]| {
+        let authenticated = |parts: &[(&str, &str)]| {
             let parts: BTreeMap<String, SecretString> = parts
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), SecretString::from(*value)))
                 .collect();
             let provider = provider(json!({}));
             let request = provider.request(&at(None)).unwrap();
-            provider.seal(&Credential::new(parts), request)
+            provider.authenticate(&Credential::new(parts), request)
         };
-        let plain = sealed(&[("token", "t")]);
+        let plain = authenticated(&[("token", "t")]);
         assert_eq!(plain.authorization.unwrap().expose_secret(), "Bearer t");
         assert_eq!(plain.headers, [("Accept-Language", "en".to_owned())]);
-        let signed = sealed(&[("token", "t"), ("sign_token", "s")]);
+        let signed = authenticated(&[("token", "t"), ("sign_token", "s")]);
         assert_eq!(signed.authorization.unwrap().expose_secret(), "Bearer t");
         let (name, value) = signed.headers.last().unwrap();
         assert_eq!((*name, value.len()), ("Signature", 128));
     }
 
-    /// What is signed is what the transport puts into the URL.
+    /// The transport writes the same text into the URL that the signature covers.
     #[test]
     fn plus_signs_and_brackets_are_encoded() {
         let request = provider(json!({})).request(&at(None)).unwrap();

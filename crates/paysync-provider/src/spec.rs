@@ -1,4 +1,4 @@
-//! What a provider declares about itself.
+//! A provider's declaration of its streams, limits, credentials and redaction keys.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -8,90 +8,91 @@ use chrono_tz::Tz;
 
 use crate::model::{Status, Window};
 
-/// What the engine must know of a provider.
+/// A provider's properties that the engine depends on.
 #[derive(Debug, Clone)]
 pub struct Spec {
     /// The `provider` of an account.
     pub code: &'static str,
     /// Link to the API's documentation page.
     pub documentation: &'static str,
-    /// Ways of walking the account's transactions.
+    /// The streams: each one lists the account's transactions along one time axis.
     pub streams: Vec<StreamSpec>,
-    /// How a request proves who asks.
+    /// Authentication scheme.
     pub auth: Auth,
-    /// Keys an account's `credentials` must have.
+    /// Keys that an account's `credentials` must have.
     pub credentials: &'static [&'static str],
-    /// Keys it may have besides.
+    /// Further keys that `credentials` may have.
     pub optional_credentials: &'static [&'static str],
-    /// Items asked for per page, unless the account says otherwise.
+    /// Default number of items per page.
     pub page_size: u32,
-    /// The most the API allows.
+    /// Largest number of items per page that the API allows.
     pub max_page_size: u32,
-    /// Requests in any 60 s, unless the account says otherwise; at most 60 where nothing is documented.
+    /// Default number of requests in any 60 s; at most 60 where the API documents no limit.
     pub requests_per_minute: u32,
-    /// Time allowed for one answer, unless the account says otherwise.
+    /// Default time limit for one answer.
     pub timeout: Duration,
     /// The shortest wait after a 429.
     pub retry_after_floor: Duration,
-    /// How rows can be asked for by id; none where the API cannot.
+    /// Requests for rows by id; none if the API has none.
     pub by_id: Option<ById>,
-    /// Key of an item that holds the provider's id of the row: it tells which row an item belongs to
-    /// before it is read, and if it cannot be.
+    /// Key of an item that holds the provider's id of the row. It identifies the row of an item that
+    /// is not parsed yet or cannot be parsed.
     pub id_key: &'static str,
-    /// Which keys of an item the redaction must know.
+    /// Keys of an item that the redaction treats specially.
     pub redaction: Redaction,
 }
 
-/// One way of walking an account's transactions along one time axis.
+/// One list of an account's transactions along one time axis.
 #[derive(Debug, Clone)]
 pub struct StreamSpec {
-    /// Its name, unique within the provider.
+    /// Name, unique within the provider.
     pub name: String,
-    /// From when on it must be covered.
+    /// Where coverage starts.
     pub role: Role,
-    /// How its pages behave.
+    /// Paging scheme.
     pub paging: Paging,
-    /// Which of an item's times the window filters, if items show it.
-    pub axis: Option<Shown>,
-    /// The smallest step of the API's time filter: windows start and end on it and are not cut finer.
+    /// The item's time that the window filters, if items contain it.
+    pub axis: Option<TimeField>,
+    /// Resolution of the API's time filter: windows start and end on multiples of it.
     pub unit: TimeDelta,
-    /// How far outside a window the API may rightly answer, because the request was widened.
+    /// How far outside a window correct rows may lie, because the request widens its bounds.
     pub slack: TimeDelta,
-    /// The longest window the API takes, or that is wise to ask for.
+    /// Longest window that the API accepts or answers in reasonable time.
     pub max_window: TimeDelta,
-    /// How long rows take to become visible; 30 s where nothing is documented.
+    /// How long rows take to become visible; 30 s where the API documents nothing.
     pub lag: TimeDelta,
-    /// How far each poll reads back behind what is covered; 10 min to 1 h where nothing is documented.
+    /// How far each poll reads back before the end of coverage; 10 min to 1 h where the API documents
+    /// nothing.
     pub overlap: TimeDelta,
-    /// When to read old windows again: seldom, where another stream or this one should show every
-    /// change; often, where none does.
+    /// When to read old windows again: rarely if this or another stream lists changes, often if none
+    /// does.
     pub rescan: Vec<Tier>,
-    /// When to ask again, by id, for rows that are not final; empty where the API cannot.
+    /// When to request rows that are not final again, by id; empty if the API cannot.
     pub repoll: Vec<Tier>,
-    /// When to compare the provider's count with the rows held; empty where the API cannot count.
+    /// When to compare the provider's count with the stored rows; empty if the API cannot count.
     pub audit: Vec<Tier>,
-    /// Whether a page with fewer items than asked for is the last one.
+    /// Whether a page with fewer items than requested is the last one.
     pub short_page_ends: bool,
 }
 
 impl StreamSpec {
-    /// The times that an answer for this window may rightly show.
-    pub fn right_times(&self, window: Window) -> RangeInclusive<DateTime<Utc>> {
+    /// The times that rows of this window may have.
+    pub fn accepted_times(&self, window: Window) -> RangeInclusive<DateTime<Utc>> {
         (window.start() - self.slack)..=(window.end() + self.slack)
     }
 }
 
-/// From when on a stream must be covered.
+/// Where a stream's coverage starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// From the account's `start_from`. Its time may be one of change, where the API has no other.
+    /// At the account's `start_from`. The axis may be a time of change if the API has no other.
     History,
-    /// From the moment the account was first seen: it shows changes to older rows.
+    /// When the account was added: the stream lists changes to older rows.
     Change,
 }
 
 impl Role {
-    /// The word in the `role` column.
+    /// The value of the `role` column.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::History => "history",
@@ -100,36 +101,36 @@ impl Role {
     }
 }
 
-/// How the pages of a window behave.
+/// How the pages of a window follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paging {
-    /// Pages follow the provider's cursor; deep paging is safe.
+    /// By the provider's cursor: any number of pages is safe.
     Keyset,
-    /// Page numbers over a stable order inside a closed window.
+    /// By page number, in an order that is stable inside a closed window.
     Numbered,
-    /// Offsets over an order that moves: windows are split until one page holds them.
+    /// By offset, in an order that shifts: windows are split until one page holds them.
     Shifting,
 }
 
-/// A time that a stream's windows filter, and where items show it.
+/// The field of an item that holds the time that a stream's windows filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
-    /// The column it becomes.
+pub struct TimeField {
+    /// Which time it is.
     pub axis: Axis,
-    /// Key of an item that holds it.
+    /// Key of an item.
     pub key: &'static str,
-    /// The zone of times that carry none.
+    /// Zone of times without an offset.
     pub zone: Tz,
 }
 
-/// A time of a transaction that a stream's windows filter.
+/// A transaction's time that a stream's windows filter, by its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Axis {
     /// `created_at`
     Created,
     /// `updated_at`
     Updated,
-    /// `updated_at` of rows that were corrected: one without it does not belong there.
+    /// `updated_at` of manually corrected rows: a row without it does not belong to the stream.
     Corrected,
     /// `paid_at`
     Paid,
@@ -137,10 +138,10 @@ pub enum Axis {
     Settled,
 }
 
-/// How a request proves who asks; the fields name keys of `credentials`.
+/// Authentication scheme; the fields are keys of `credentials`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
-    /// HTTP Basic.
+    /// `Authorization: Basic`.
     Basic {
         /// Key of the user name.
         user: &'static str,
@@ -152,35 +153,45 @@ pub enum Auth {
         /// Key of the token.
         token: &'static str,
     },
-    /// The provider's `seal` does it.
+    /// [`Provider::authenticate`](crate::Provider::authenticate) signs the request.
     Signed,
 }
 
-/// How rows can be asked for by id.
+/// Requests for rows by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ById {
-    /// Ids in one request, at most.
+    /// Largest number of ids in one request.
     pub batch: u32,
-    /// Statuses that may still change.
+    /// Statuses of rows that may still change.
     pub statuses: &'static [Status],
 }
 
-/// Re-reads what is younger than `within`, once per `every`.
+/// Rows up to the age `within` are read again once per `every`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tier {
-    /// How far back.
+    /// Largest age.
     pub within: TimeDelta,
-    /// How often.
+    /// Time between two readings.
     pub every: TimeDelta,
 }
 
-/// Which keys of an item the redaction must know. Keys are compared as they are written.
+impl Tier {
+    /// Rows up to `days` old are read again every `hours`.
+    pub const fn new(days: i64, hours: i64) -> Self {
+        Self {
+            within: TimeDelta::days(days),
+            every: TimeDelta::hours(hours),
+        }
+    }
+}
+
+/// Keys of an item that the redaction treats specially; compared case-sensitively.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Redaction {
-    /// Identifiers, amounts and times: digits stay exact even where they look like a card number.
+    /// Identifiers, amounts and times: never masked, even if the digits look like a card number.
     pub exact: &'static [&'static str],
-    /// Keys known to hold card numbers: always cut.
+    /// Keys that hold card numbers: masked even if the check digit is wrong.
     pub cards: &'static [&'static str],
-    /// Keys dropped with their value, besides those dropped for every provider.
+    /// Keys dropped with their value, in addition to those dropped for every provider.
     pub dropped: &'static [&'static str],
 }

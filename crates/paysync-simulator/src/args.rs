@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::clock::Clock;
-use super::settings::Settings;
+use crate::clock::Clock;
+use crate::settings::Settings;
 
 /// Serves the five provider APIs locally, with generated merchants.
 #[derive(Debug, Clone, clap::Args)]
@@ -26,7 +26,7 @@ pub struct Args {
     /// End of the history, such as 2026-01-01T00:00:00Z: equal ends and seeds give equal histories [default: now].
     #[arg(long, value_name = "TIME")]
     pub until: Option<DateTime<Utc>>,
-    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    /// Change every Nth row of the history once more at its end; 0 for none.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub changed: u32,
     /// Rows of the history that share one creation instant.
@@ -44,8 +44,7 @@ pub struct Args {
     /// Time that every answer takes, such as 50ms.
     #[arg(long, default_value = "0s", value_parser = humantime::parse_duration)]
     pub latency: Duration,
-    /// MiB of written rows that are kept per provider: for measurements beside it, as reading them again then costs next
-    /// to nothing.
+    /// Cache up to this many MiB of rendered rows per provider, for measurements on the same machine.
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     pub keep: usize,
     /// Most rows of a page, below what an API itself allows.
@@ -54,7 +53,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// A small living world of the demonstration: `rows` of history, `rate` new rows per second.
+    /// The arguments of the demonstration: `rows` of history, `rate` new rows per second.
     pub fn demo(rows: u64, rate: u32) -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),

@@ -1,52 +1,51 @@
-//! The simulator's reading of time: the machine's, or one that a test sets.
+//! The simulator's clock: the machine's, or one that a test sets.
 
 use std::sync::Mutex;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Tells the simulator what "now" is; microseconds since 1970 inside the simulator.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     fixed: Mutex<Option<DateTime<Utc>>>,
-    /// How far a clock that follows the machine is off.
-    off: Mutex<TimeDelta>,
+    /// Offset of a clock that follows the machine.
+    offset: Mutex<TimeDelta>,
 }
 
 impl Clock {
-    /// Stands still at `fixed`, or follows the machine if there is none.
+    /// A clock that stands still at `fixed`, or follows the machine if there is none.
     pub(crate) fn new(fixed: Option<DateTime<Utc>>) -> Self {
         Self {
             fixed: Mutex::new(fixed),
-            off: Mutex::default(),
+            offset: Mutex::default(),
         }
     }
 
     #[allow(
         clippy::disallowed_methods,
-        reason = "the provider's side has a clock of its own, as real providers do"
+        reason = "the simulated providers have a clock of their own, as real ones do"
     )]
     pub(crate) fn now(&self) -> DateTime<Utc> {
-        let off = *lock(&self.off);
-        lock(&self.fixed).unwrap_or_else(|| Utc::now() + off)
+        let offset = *lock(&self.offset);
+        lock(&self.fixed).unwrap_or_else(|| Utc::now() + offset)
     }
 
-    /// Sets a clock that follows the machine ahead or back.
-    pub(crate) fn jump(&self, off: TimeDelta) {
-        *lock(&self.off) = off;
+    /// Sets the offset of a clock that follows the machine.
+    pub(crate) fn set_offset(&self, offset: TimeDelta) {
+        *lock(&self.offset) = offset;
     }
 
     pub(crate) fn set(&self, now: DateTime<Utc>) {
         *lock(&self.fixed) = Some(now);
     }
 
-    /// Moves a fixed clock; a clock that follows the machine stays as it is.
+    /// Moves a fixed clock; a clock that follows the machine is unchanged.
     pub(crate) fn advance(&self, by: TimeDelta) {
         let mut fixed = lock(&self.fixed);
         *fixed = fixed.and_then(|now| now.checked_add_signed(by));
     }
 }
 
-/// Locks; a poisoned lock is used as it is, because a simulator has nothing to protect.
+/// Locks, even if the mutex is poisoned: a simulator has no state to protect.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()

@@ -1,12 +1,11 @@
-//! The payment providers' list APIs, seen from the providers' side.
+//! Payment providers' list APIs, simulated.
 //!
-//! One local HTTP server with a path prefix per provider, generated merchants whose
-//! payments change while it runs, faults on demand, and a ledger of what is true. It
-//! shares no code with the provider adapters: else a mistake would agree with itself.
-//! It is strict: it does what a provider's page documents and refuses what it forbids.
+//! A local HTTP server with a path prefix per provider, generated merchants whose payments change while
+//! it runs, faults on demand, and a ledger of the correct values. It shares no code with the provider
+//! crate, because a mistake in shared code would go unnoticed. It is strict: it implements what a
+//! provider's documentation describes and refuses what it forbids.
 //!
-//! Besides the APIs it serves `/_simulator/ledger/<provider>` (NDJSON) and
-//! `/_simulator/requests` (counts).
+//! It also serves `/_simulator/ledger/<provider>` (NDJSON) and `/_simulator/requests` (counts).
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,185 +18,178 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use args::Args;
-pub use configuration::config_toml;
 pub use fault::Fault;
 pub use ledger::{LedgerPayment, LedgerRow};
+pub use paysync_config::config_toml;
 pub use settings::{BetweenPages, Provider, Settings};
-pub use traffic::{Call, Counts, Use};
+pub use traffic::{Call, Counts, CredentialUse};
+
+use simulation::Simulation;
 
 mod args;
-mod begateway_dwh;
-mod begateway_report;
 mod clock;
-mod configuration;
-mod convergegate;
 pub mod credentials;
-mod desk;
-mod dice;
-mod ecommpay;
-mod exchange;
-mod facts;
 mod fault;
-mod firekassa;
-mod json;
-mod kept;
+mod http;
 mod ledger;
-mod merchant;
-mod money;
-mod paging;
-mod server;
+mod merchants;
+mod paysync_config;
+mod provider_state;
+mod providers;
+mod random;
 mod settings;
+mod simulation;
 mod traffic;
-mod world;
 
 /// How long open connections may take to end when the simulator stops.
-const GRACE: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A running simulator; it stops when told to or when the handle is dropped.
+/// A running simulator. It stops when [`Handle::stop`] is called or the handle is dropped.
 #[derive(Debug)]
 pub struct Handle {
     addr: SocketAddr,
-    shared: Arc<server::Shared>,
+    simulation: Arc<Simulation>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Generates the histories and serves the APIs on `listener`.
 pub async fn start(settings: Settings, listener: TcpListener) -> io::Result<Handle> {
     let addr = listener.local_addr()?;
-    let shared = tokio::task::spawn_blocking(move || server::Shared::new(settings))
+    let simulation = tokio::task::spawn_blocking(move || Simulation::new(settings))
         .await
         .map_err(io::Error::other)?;
-    let shared = Arc::new(shared);
+    let simulation = Arc::new(simulation);
     let router = Router::new()
-        .fallback(server::serve)
-        .with_state(Arc::clone(&shared));
-    let stop = shared.stop.clone();
-    let serving = tokio::spawn(async move {
+        .fallback(http::server::serve)
+        .with_state(Arc::clone(&simulation));
+    let stop = simulation.stop.clone();
+    let server = tokio::spawn(async move {
         let server = axum::serve(listener, router)
             .with_graceful_shutdown(async move { stop.cancelled().await });
         if let Err(error) = server.await {
             tracing::error!(%error, "the simulator stopped serving");
         }
     });
-    let living = tokio::spawn(server::live(Arc::clone(&shared)));
+    let background = Arc::clone(&simulation);
+    let merchants = tokio::spawn(async move { background.run_merchants().await });
     Ok(Handle {
         addr,
-        shared,
-        tasks: vec![serving, living],
+        simulation,
+        tasks: vec![server, merchants],
     })
 }
 
 impl Handle {
-    /// Where the simulator listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// The `base_url` of a provider's account.
     pub fn base_url(&self, provider: Provider) -> String {
-        configuration::base_url(self.addr, provider)
+        paysync_config::base_url(self.addr, provider)
     }
 
-    /// A configuration of paysync for all simulated accounts.
+    /// A paysync configuration with all simulated accounts.
     pub fn config_toml(&self, database_url: &str) -> String {
-        config_toml(self.addr, database_url, &self.shared.settings)
+        config_toml(self.addr, database_url, &self.simulation.settings)
     }
 
-    /// What the simulator was started with.
     pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+        &self.simulation.settings
     }
 
-    /// Ends the server; requests that hang are cut.
+    /// Stops the server; requests in flight are aborted after a second.
     pub async fn stop(mut self) {
-        self.shared.stop.cancel();
+        self.simulation.stop.cancel();
         for mut task in self.tasks.drain(..) {
-            if tokio::time::timeout(GRACE, &mut task).await.is_err() {
+            if tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err() {
                 task.abort();
             }
         }
     }
 
-    /// The truth about every row of a provider, in the order of creation.
+    /// The correct values of every row of a provider, in the order of creation.
     pub fn ledger(&self, provider: Provider) -> Vec<LedgerRow> {
-        self.shared
-            .at(provider, |desk, _| desk.ledger(0, usize::MAX))
+        self.simulation
+            .with(provider, |state, _| state.ledger(0, usize::MAX))
     }
 
-    /// The truth about every payment of a provider that is no test, in the order of creation.
+    /// The correct values of every payment of a provider except tests, in the order of creation.
     pub fn payments(&self, provider: Provider) -> Vec<LedgerPayment> {
-        self.shared.at(provider, |desk, _| desk.payments())
+        self.simulation.with(provider, |state, _| state.payments())
     }
 
-    /// Inserts `count` rows, created "now"; their provider transaction ids.
+    /// Inserts `count` rows, created "now"; returns their provider transaction ids.
     pub fn insert_now(&self, provider: Provider, count: u32) -> Vec<String> {
-        self.shared
-            .at(provider, |desk, now| desk.insert(count, now))
+        self.simulation
+            .with(provider, |state, now| state.insert(count, now))
     }
 
-    /// Changes `count` rows "now", mostly pending ones; their ids, one per change.
+    /// Changes `count` rows "now", mostly pending ones; returns their ids, one per change.
     pub fn touch(&self, provider: Provider, count: u32) -> Vec<String> {
-        self.shared.at(provider, |desk, now| desk.touch(count, now))
+        self.simulation
+            .with(provider, |state, now| state.touch(count, now))
     }
 
     /// Changes the row with this provider transaction id "now"; false if there is none.
     pub fn touch_one(&self, provider: Provider, id: &str) -> bool {
-        self.shared
-            .at(provider, |desk, now| desk.touch_one(id, now))
+        self.simulation
+            .with(provider, |state, now| state.touch_one(id, now))
     }
 
-    /// Spoils the next request that has no fault yet; faults wait in a queue.
+    /// Queues a fault: each request takes the next one.
     pub fn fail_next(&self, provider: Provider, fault: Fault) {
-        self.shared
-            .at(provider, |desk, _| desk.faults.push_back(fault));
+        self.simulation
+            .with(provider, |state, _| state.faults.push_back(fault));
     }
 
-    /// Forgets the faults that no request has met yet.
+    /// Clears the queue of faults.
     pub fn clear_faults(&self, provider: Provider) {
-        self.shared.at(provider, |desk, _| desk.faults.clear());
+        self.simulation
+            .with(provider, |state, _| state.faults.clear());
     }
 
-    /// Sets how many of 1000 requests are answered with a fault from now on.
+    /// Sets how many of 1000 requests get a random fault from now on.
     pub fn fail_per_mille(&self, provider: Provider, per_mille: u32) {
-        self.shared
-            .at(provider, |desk, _| desk.fail_per_mille = per_mille);
+        self.simulation
+            .with(provider, |state, _| state.fail_per_mille = per_mille);
     }
 
-    /// Sets what moves after every page from now on.
-    pub fn between_pages(&self, provider: Provider, moves: BetweenPages) {
-        self.shared
-            .at(provider, |desk, _| desk.between_pages = moves);
+    /// Sets the changes after every page from now on.
+    pub fn between_pages(&self, provider: Provider, changes: BetweenPages) {
+        self.simulation
+            .with(provider, |state, _| state.between_pages = changes);
     }
 
     /// The requests of a provider so far.
     pub fn requests(&self, provider: Provider) -> Counts {
-        self.shared.traffic.counts(provider)
+        self.simulation.traffic.counts(provider)
     }
 
-    /// The requests that came through doors, in their order.
+    /// The requests of named clients, in order.
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.traffic.calls()
+        self.simulation.traffic.calls()
     }
 
     /// Stops the simulator's clock at `now`.
     pub fn set_now(&self, now: DateTime<Utc>) {
-        self.shared.clock.set(now);
+        self.simulation.clock.set(now);
     }
 
-    /// Makes a clock that runs go wrong by so much from now on.
-    pub fn jump(&self, off: TimeDelta) {
-        self.shared.clock.jump(off);
+    /// Sets the offset of a running clock from the machine's.
+    pub fn jump(&self, offset: TimeDelta) {
+        self.simulation.clock.set_offset(offset);
     }
 
-    /// Moves a clock that stands still; one that runs is left alone.
+    /// Moves a stopped clock; a running one is unchanged.
     pub fn advance(&self, by: TimeDelta) {
-        self.shared.clock.advance(by);
+        self.simulation.clock.advance(by);
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.simulation.stop.cancel();
     }
 }
 
@@ -262,7 +254,7 @@ mod tests {
         let through = url.replace("/convergegate", "/~side/convergegate");
         assert_eq!(page(&client, &through).await.unwrap().0, 200);
         let calls = simulator.calls();
-        assert_eq!((calls.len(), calls[0].door.as_str()), (1, "side"));
+        assert_eq!((calls.len(), calls[0].client.as_str()), (1, "side"));
         assert!(calls[0].ended.is_some() && calls[0].credential == "simulator-token");
         let inserted = simulator.insert_now(Provider::Convergegate, 3);
         assert_eq!(simulator.ledger(Provider::Convergegate).len(), 1_003);
@@ -271,7 +263,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn faults_are_met_in_their_order() {
+    async fn queued_faults_occur_in_order() {
         let simulator = simulator(Settings::for_tests()).await;
         let base = simulator.base_url(Provider::Convergegate);
         let url = format!("{base}/api/v1/payments?created.gte=2026-01-01T00:00:00");
@@ -309,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_so_manieth_row_can_have_changed() {
+    async fn every_nth_row_can_have_changed() {
         let settings = |changed| Settings {
             changed,
             ..Settings::for_tests()
@@ -325,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn merchants_go_on_while_the_simulator_runs() {
+    async fn rows_are_inserted_while_the_simulator_runs() {
         let simulator = simulator(Settings {
             rate: 50,
             churn: 600,

@@ -1,10 +1,10 @@
-//! What the simulator is told: the providers, their history, their life and their habits.
+//! The settings of the simulator: history, changes, faults, and undocumented behaviour of providers.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A simulated API; its `slug` is the path prefix and the ledger's name.
+/// A simulated API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provider {
     /// `GET /api/v1/payments`.
@@ -20,7 +20,6 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Every simulated API.
     pub const ALL: [Self; 5] = [
         Self::Convergegate,
         Self::BegatewayDwh,
@@ -29,7 +28,7 @@ impl Provider {
         Self::Firekassa,
     ];
 
-    /// The provider's name in paths and configurations.
+    /// The provider's code in configurations, paths and ledgers.
     pub fn slug(self) -> &'static str {
         match self {
             Self::Convergegate => "convergegate",
@@ -40,14 +39,13 @@ impl Provider {
         }
     }
 
-    /// The provider of that name.
     pub fn by_slug(slug: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|provider| provider.slug() == slug)
     }
 
-    pub(crate) fn position(self) -> u8 {
+    pub(crate) fn ordinal(self) -> u8 {
         match self {
             Self::Convergegate => 0,
             Self::BegatewayDwh => 1,
@@ -61,26 +59,25 @@ impl Provider {
         matches!(self, Self::BegatewayDwh | Self::BegatewayReport)
     }
 
-    /// Whether the API says which rows are tests.
+    /// Whether items contain a test flag.
     pub(crate) fn marks_tests(self) -> bool {
         self.is_begateway()
     }
 }
 
-/// Rows that are inserted and changed after every page that was served.
+/// Rows that are inserted and changed after every page.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BetweenPages {
-    /// New rows, created "now".
+    /// Number of new rows, created "now".
     pub insert: u32,
-    /// Rows of the page just served that are updated "now", so that they leave a closed window.
+    /// Number of rows of the page that are updated "now", so that they leave a closed window.
     pub update: u32,
 }
 
-/// Everything that can be chosen before the simulator starts.
 #[derive(Debug, Clone)]
 #[allow(
     clippy::struct_excessive_bools,
-    reason = "each is a switch of its own for something that a provider leaves open"
+    reason = "independent choices that the documentation of a provider leaves open"
 )]
 pub struct Settings {
     /// Rows of history per provider.
@@ -89,45 +86,44 @@ pub struct Settings {
     pub seed: u64,
     /// Start of the history.
     pub from: DateTime<Utc>,
-    /// End of the history, exclusive: the moment of the start.
+    /// End of the history, exclusive: when the simulator starts.
     pub until: DateTime<Utc>,
-    /// Every so-manieth row of the history has changed once more at its end; 0 for none.
+    /// Every Nth row of the history has changed once more at its end; 0 for none.
     pub changed: u32,
-    /// How many rows of the history share one creation instant, in its middle.
+    /// Rows that are created at the same instant, in the middle of the history.
     pub burst: u32,
     /// New rows per second and provider while the simulator runs.
     pub rate: u32,
     /// Changes of existing rows per minute and provider while the simulator runs.
     pub churn: u32,
-    /// How many of 1000 requests are answered with a fault.
+    /// Requests of 1000 that are answered with a fault.
     pub fail_per_mille: u32,
-    /// Time that every answer takes.
+    /// Delay of every answer.
     pub latency: Duration,
-    /// Most rows of a page, below what the API itself allows.
+    /// Largest page size, if below the API's own.
     pub page_cap: Option<u32>,
-    /// Bytes of written rows that are kept per provider, so that reading them again costs next to nothing.
+    /// Bytes of rendered rows to cache per provider.
     pub keep: usize,
-    /// Rows that change while a client reads.
     pub between_pages: BetweenPages,
-    /// A clock that stands still here until it is moved; else the machine's.
+    /// A fixed time, which only tests move; the machine's clock if none.
     pub now: Option<DateTime<Utc>>,
     /// DWH: `date_to` is inclusive (undocumented).
     pub dwh_date_to_inclusive: bool,
-    /// DWH: an installation of 2023, which knows no `uid_from`, `uid_to` and `next_uid`.
+    /// DWH: an installation of 2023, without `uid_from`, `uid_to` and `next_uid`.
     pub dwh_without_uids: bool,
-    /// DWH: `test = true` shows test rows besides the others instead of alone (undocumented).
+    /// DWH: `test = true` lists test rows with the others instead of alone (undocumented).
     pub dwh_test_adds: bool,
-    /// ECommPay: signatures sort paths as plain text instead of in natural order.
+    /// ECommPay: signatures sort paths in lexical instead of natural order.
     pub ecommpay_lexical: bool,
-    /// FireKassa: the sign token; without one, signatures are neither asked for nor checked.
+    /// FireKassa: the sign token; if none, signatures are not checked.
     pub firekassa_sign_token: Option<String>,
-    /// FireKassa: the creation filter that works, `create_at` (`start`, `end`) or `created_at`
-    /// (`min`, `max`); the other is ignored.
+    /// FireKassa: the creation filter in use, `create_at` (`start`, `end`) or `created_at` (`min`,
+    /// `max`); the other is ignored.
     pub firekassa_created_filter: String,
 }
 
 impl Settings {
-    /// 10 000 rows in the `days` before `now`, without life and faults.
+    /// 10 000 rows in the `days` before `now`, without changes and faults.
     pub fn new(now: DateTime<Utc>, days: u32) -> Self {
         Self {
             rows: 10_000,
@@ -151,6 +147,12 @@ impl Settings {
             firekassa_sign_token: None,
             firekassa_created_filter: "create_at".to_owned(),
         }
+    }
+
+    /// A page size of an API, within `page_cap`.
+    pub(crate) fn page_limit(&self, size: usize) -> usize {
+        let cap = self.page_cap.and_then(|cap| usize::try_from(cap).ok());
+        cap.map_or(size, |cap| size.min(cap))
     }
 
     #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Counts of requests, so that a test can check rates and exclusivity.
+//! Counts of requests, with which tests check rates and exclusivity.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -7,58 +7,56 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::clock::{Clock, lock};
-use super::settings::Provider;
+use crate::clock::{Clock, lock};
+use crate::settings::Provider;
 
-/// A provider's requests so far.
+/// The requests to a provider so far.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Counts {
-    /// Every request, refused and faulty ones included.
+    /// All requests, including refused and faulty ones.
     pub requests: u64,
-    /// Pages served; a page that a fault spoilt on its way counts.
+    /// Pages sent, including those that a fault damaged.
     pub pages: u64,
-    /// Rows on those pages.
+    /// Rows of those pages.
     pub rows: u64,
-    /// Requests that met a fault.
+    /// Requests with a fault.
     pub faults: u64,
     /// Refused requests by reason.
     pub refused: BTreeMap<&'static str, u64>,
     /// By credential: user or token.
-    pub credentials: BTreeMap<String, Use>,
+    pub credentials: BTreeMap<String, CredentialUse>,
 }
 
-/// How one credential is used.
+/// The requests with one credential.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Use {
+pub struct CredentialUse {
     /// Requests so far.
     pub requests: u64,
-    /// Requests being answered now.
+    /// Requests in flight.
     pub concurrent: u64,
-    /// Most requests being answered at one moment.
+    /// Largest number of requests in flight.
     pub highest_concurrent: u64,
-    /// Most requests that came in any 60 s.
+    /// Largest number of requests in any 60 s.
     pub highest_per_minute: usize,
     #[serde(skip)]
     recent: VecDeque<Instant>,
 }
 
-/// A request that came through a door of its own, the path prefix `/~<door>`: by doors a test tells
-/// processes apart.
+/// A request of a named client, with the path prefix `/~<client>`: tests distinguish processes by it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// The door.
-    pub door: String,
-    /// The provider.
+    /// The client's name.
+    pub client: String,
     pub provider: Provider,
     /// User or token.
     pub credential: String,
-    /// When it came, by the simulator's clock.
+    /// When the request arrived, by the simulator's clock.
     pub began: DateTime<Utc>,
-    /// When its answer was ready, or its connection gone.
+    /// When the answer was ready or the connection closed.
     pub ended: Option<DateTime<Utc>>,
 }
 
-/// The counts of all providers, and the calls through doors.
+/// The counts of all providers, and the calls of named clients.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     clock: Arc<Clock>,
@@ -74,13 +72,13 @@ impl Traffic {
         }
     }
 
-    /// Counts a request; it ends when the visit is dropped.
-    pub(crate) fn enter(
+    /// Counts a request, which ends when the returned value is dropped.
+    pub(crate) fn begin(
         self: &Arc<Self>,
         provider: Provider,
         credential: String,
-        door: Option<String>,
-    ) -> Visit {
+        client: Option<String>,
+    ) -> InFlight {
         self.with(provider, |counts| {
             counts.requests += 1;
             let user = counts.credentials.entry(credential.clone()).or_default();
@@ -98,10 +96,10 @@ impl Traffic {
             }
             user.highest_per_minute = user.highest_per_minute.max(user.recent.len());
         });
-        let call = door.map(|door| {
+        let call = client.map(|client| {
             let mut calls = lock(&self.calls);
             calls.push(Call {
-                door,
+                client,
                 provider,
                 credential: credential.clone(),
                 began: self.clock.now(),
@@ -109,7 +107,7 @@ impl Traffic {
             });
             calls.len().saturating_sub(1)
         });
-        Visit {
+        InFlight {
             traffic: Arc::clone(self),
             provider,
             credential,
@@ -133,17 +131,17 @@ impl Traffic {
     }
 }
 
-/// A request being answered.
+/// A request in flight.
 #[derive(Debug)]
-pub(crate) struct Visit {
+pub(crate) struct InFlight {
     traffic: Arc<Traffic>,
     provider: Provider,
     credential: String,
-    /// Its place among the calls.
+    /// Its index among the calls.
     call: Option<usize>,
 }
 
-impl Visit {
+impl InFlight {
     pub(crate) fn page(&self, rows: usize) {
         self.traffic.with(self.provider, |counts| {
             counts.pages += 1;
@@ -163,7 +161,7 @@ impl Visit {
     }
 }
 
-impl Drop for Visit {
+impl Drop for InFlight {
     fn drop(&mut self) {
         if let Some(call) = self.call
             && let Some(call) = lock(&self.traffic.calls).get_mut(call)

@@ -17,8 +17,8 @@ use crate::app::App;
 use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
-use crate::engine::item::{ItemContext, Sorted, outside};
-use crate::engine::policy::Failure;
+use crate::engine::failure::Failure;
+use paysync_provider::item::{ItemContext, PageItems};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -198,9 +198,9 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         axis: stream.spec.axis,
         lossy: answer.response.lossy,
     };
-    let sorted = Sorted::of(context, &page.items);
-    let right = stream.spec.right_times(window);
-    let (shown, outside) = outside(stream.spec.axis, &right, &sorted.items);
+    let sorted = PageItems::prepare(context, &page.items);
+    let right = stream.spec.accepted_times(window);
+    let (shown, outside) = sorted.outside(stream.spec.axis, &right);
     if outside == shown && outside >= u64::from(at.page_size) {
         return Err(Failure::FilterIgnored { rows: outside });
     }

@@ -15,7 +15,7 @@ use crate::cli::interface::output;
 use crate::config::{self, Config, Origin};
 use crate::engine::Account;
 use crate::engine::account::Stream;
-use crate::plan::{Again, Lane};
+use crate::plan::{Lane, Recheck};
 use crate::telemetry::LogFormat;
 
 /// Placeholder of a secret that is not a reference.
@@ -188,8 +188,8 @@ fn per_stream(account: &Account, value: fn(&Stream) -> Value) -> Value {
 }
 
 fn tiers(stream: &Stream, lane: Lane) -> Value {
-    let tier = |again: &Again| json!({ "within": span(again.tier.within), "every": span(again.tier.every) });
-    let again = stream.policy.again.iter();
+    let tier = |recheck: &Recheck| json!({ "within": span(recheck.tier.within), "every": span(recheck.tier.every) });
+    let again = stream.policy.rechecks.iter();
     again.filter(|again| again.lane == lane).map(tier).collect()
 }
 

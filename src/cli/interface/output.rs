@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-pub(crate) use paysync_provider::model::words::{duration, grouped};
+pub(crate) use paysync_provider::model::format::{duration, grouped};
 
 /// Prints a line.
 pub(crate) fn line(text: impl Display) {

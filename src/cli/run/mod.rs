@@ -74,7 +74,7 @@ async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
                     let hint = error.hint();
                     warn!(error = %error, cause, hint, "waiting for the database");
                 }
-                let pause = retry::jittered(retry::between_tries(failures));
+                let pause = retry::jittered(retry::database_backoff(failures));
                 failures += 1;
                 if stop
                     .run_until_cancelled(tokio::time::sleep(pause))

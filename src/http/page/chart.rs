@@ -1,9 +1,9 @@
 //! The items of the last hour: one bar per minute.
 
 use maud::{Markup, html};
-use paysync_provider::model::words::grouped;
+use paysync_provider::model::format::grouped;
 
-use crate::store::health::Minute;
+use crate::store::inspect::health::Minute;
 
 const HEIGHT: i64 = 60;
 /// Width of a minute in units of the view box.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
 
-use crate::engine::status::{Span, StreamStatus};
+use crate::engine::inspect::status::{Span, StreamStatus};
 
 /// Width of the bar in units of the view box.
 const WIDTH: i64 = 1000;

@@ -4,9 +4,9 @@ mod chart;
 mod coverage;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use paysync_provider::model::words::{duration, grouped};
+use paysync_provider::model::format::{duration, grouped};
 
-use crate::engine::status::{AccountStatus, State, Status, StreamStatus};
+use crate::engine::inspect::status::{AccountStatus, State, Status, StreamStatus};
 
 const STYLE: &str = include_str!("style.css");
 

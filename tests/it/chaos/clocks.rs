@@ -13,8 +13,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, differences, engine_of, history,
-    in_time, ledger, providers, start, stored, sync,
+    PATIENCE, account_of, assert_exact, config_text, count, differences, engine_of, eventually,
+    history, in_time, ledger, providers, start, stored, sync,
 };
 
 /// Nothing is read twice: nothing repairs later what is lost now.
@@ -157,7 +157,19 @@ async fn the_providers_clock_jumps_while_a_daemon_reads(pool: PgPool) {
     for hours in [1, 0] {
         simulator.jump(TimeDelta::hours(hours));
         insert(&simulator);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let asked = || -> Vec<u64> {
+            let all = providers().into_iter();
+            all.map(|provider| simulator.requests(provider).requests)
+                .collect()
+        };
+        let before = asked();
+        let polled = async || {
+            asked()
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| *now > before + 1)
+        };
+        eventually("two polls of each", polled).await;
         nothing_to_come_is_covered(&pool).await;
     }
     daemon.end().await;

@@ -1,7 +1,6 @@
 //! What schedules of trouble brought to light, each by itself.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use paysync::engine::Outcome;
@@ -11,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::process::WrongClock;
 use crate::support::{
-    PATIENCE, assert_exact, config_text, engine_of, history, start, sync, sync_covers,
+    PATIENCE, assert_exact, config_text, engine_of, history, next_second, start, sync, sync_covers,
 };
 
 /// Their streams show every change, so nothing is read twice.
@@ -41,8 +40,7 @@ async fn a_machine_whose_clock_is_wrong_loses_nothing(pool: PgPool) {
             simulator.touch(provider, 10);
         }
     }
-    // A row of this second is wanted from the next one on.
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    next_second().await;
     sync_covers(&text).await;
     assert_exact(&pool, &simulator, &SHOWING).await;
     simulator.stop().await;

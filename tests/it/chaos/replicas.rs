@@ -1,7 +1,7 @@
 //! Three replicas, one of them killed every few seconds: the same tables, no account read by two
 //! processes at once, no budget exceeded, and each survivor ends with its share.
 //!
-//! Every process comes to the simulator through a door of its own. `PAYSYNC_CHAOS_REPLICAS_SECONDS`
+//! Every process is a named client of the simulator. `PAYSYNC_CHAOS_REPLICAS_SECONDS`
 //! says how long the killing goes on.
 
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl Replicas {
     fn start_one(&mut self) {
         self.started += 1;
         let name = format!("replica{}", self.started);
-        let text = self.text.replace("/DOOR/", &format!("/~{name}/"));
+        let text = self.text.replace("/CLIENT/", &format!("/~{name}/"));
         let path = |end: &str| -> PathBuf { self.folder.path().join(format!("{name}.{end}")) };
         std::fs::write(path("toml"), text).unwrap();
         let process = Process::start("run", &path("toml"), "", &path("log"));
@@ -74,7 +74,7 @@ impl Replicas {
     }
 }
 
-/// Every account several times, as twins with other credentials, each through a door to be named.
+/// Every account several times, as twins with other credentials, each of a client to be named.
 fn twins(simulator: &Handle, text: &str) -> String {
     let address = simulator.addr().to_string();
     let (accounts, rest) = text.split_once("[http]").unwrap();
@@ -93,7 +93,7 @@ fn twins(simulator: &Handle, text: &str) -> String {
                     &format!("_id = \"simulator-{twin}\""),
                 )
                 .replace("60000", &PER_MINUTE.to_string())
-                .replace(&address, &format!("{address}/DOOR"));
+                .replace(&address, &format!("{address}/CLIENT"));
             all.push(format!("[[accounts]]\n{twin}\n"));
         }
     }
@@ -106,12 +106,12 @@ fn account_of_call(call: &Call) -> String {
     format!("{}-{twin}", account_of(call.provider))
 }
 
-/// Calls through different doors that an account answered at one moment.
+/// Calls of different clients that an account answered at one moment.
 fn together(calls: &[&Call]) -> Vec<String> {
     let mut found = Vec::new();
     for (place, call) in calls.iter().enumerate() {
         for later in &calls[place + 1..] {
-            if later.door != call.door && call.ended.is_none_or(|ended| later.began < ended) {
+            if later.client != call.client && call.ended.is_none_or(|ended| later.began < ended) {
                 found.push(format!("{call:?} and {later:?}"));
             }
         }
@@ -145,7 +145,7 @@ async fn without_a_lease(pool: &PgPool, account: &str, calls: &[&Call]) -> Vec<S
     let mut found = Vec::new();
     for call in calls {
         let holder = holders.iter().rfind(|(at, _)| *at <= call.began);
-        if holder.is_none_or(|(_, holder)| !holder.starts_with(&format!("{}/", call.door))) {
+        if holder.is_none_or(|(_, holder)| !holder.starts_with(&format!("{}/", call.client))) {
             found.push(format!("{call:?} while {holder:?}"));
         }
     }
@@ -207,7 +207,7 @@ async fn assert_fair(pool: &PgPool, simulator: &Handle) -> (usize, usize) {
     for (account, calls) in &by_account {
         moves += calls
             .windows(2)
-            .filter(|pair| pair[0].door != pair[1].door)
+            .filter(|pair| pair[0].client != pair[1].client)
             .count();
         let found = together(calls);
         assert!(

@@ -16,7 +16,9 @@ use tempfile::TempDir;
 use super::process::{Process, died_at_its_place, work_by_a_wrong_clock};
 use super::schedule::{Act, Schedule};
 use super::{Met, books};
-use crate::support::{account_of, assert_exact, config_text, in_time, now, start, sync_covers};
+use crate::support::{
+    account_of, assert_exact, config_text, in_time, next_second, now, start, sync_covers,
+};
 
 /// Processes at work at once, at most.
 const MOST_PROCESSES: usize = 2;
@@ -295,8 +297,7 @@ impl World {
             self.simulator
                 .between_pages(provider, BetweenPages::default());
         }
-        // A row of this second is wanted from the next one on.
-        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        next_second().await;
         let store = Store::with_pool(self.pool.clone());
         store.migrate().await.unwrap();
         // A machine with too much to do may be slow, but disturbs nobody.

@@ -28,9 +28,9 @@ const CREDENTIALS: &str =
 const PATH: &str = "check base_url: there is no such API below it";
 const OPTIONS: &str =
     "check the account's options, time_zone and base_url against the provider's message";
-const NOT_JSON: &str = "base_url leads to a web page, or a proxy answers in the provider's place";
-const REDIRECT: &str =
-    "base_url points to a host that answers with a redirect; set the final address";
+const NOT_JSON: &str =
+    "check base_url: it leads to a web page, or a proxy answers in the provider's place";
+const REDIRECT: &str = "set base_url to the final address: this one answers with a redirect";
 const BLOCKED: &str =
     "a proxy in front of the provider blocks this address or client: ask the provider to allow it";
 const AWAY: &str = "check base_url, DNS, TLS and the way out to the provider; retried for ever";

@@ -65,7 +65,7 @@ async fn check_tells_what_is_wrong_with_a_provider() {
     }
     let page = "<!DOCTYPE html><html><body>Welcome</body></html>".to_owned();
     for (fault, part) in [
-        (Fault::Body(page), "base_url leads to a web page"),
+        (Fault::Body(page), "check base_url: it leads to a web page"),
         (Fault::Html, "status 502"),
         (Fault::WrongJson, "check that base_url is the API"),
         (Fault::RateLimited(None), "status 429"),

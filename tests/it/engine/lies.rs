@@ -80,12 +80,12 @@ async fn a_cursor_that_stands_still_is_no_loop(pool: PgPool) {
         (
             Provider::BegatewayReport,
             "the object id is the one the page started from",
-            "the provider's paging is broken",
+            "its paging is broken",
         ),
         (
             Provider::Firekassa,
-            "another page than the one asked for",
-            "the provider's paging is broken",
+            "the page number differs from the requested one",
+            "its paging is broken",
         ),
     ] {
         let mut settings = history(200, 3);
@@ -103,7 +103,10 @@ async fn a_cursor_that_stands_still_is_no_loop(pool: PgPool) {
         assert_eq!(outcomes[&account_of(provider)], Outcome::GaveUp);
         engine.store.pool().close().await;
         let requests = simulator.requests(provider).requests - before;
-        assert!(requests < 100, "{provider:?}: {requests} requests");
+        assert!(
+            (2..100).contains(&requests),
+            "{provider:?}: {requests} requests"
+        );
         let told = told(&pool, provider).await;
         let is_told = |(said, help): &(String, String)| said.contains(error) && help.contains(hint);
         assert!(told.iter().any(is_told), "{provider:?}: {told:?}");
@@ -148,7 +151,7 @@ async fn an_empty_page_that_promises_more_is_an_error(pool: PgPool) {
         assert_eq!(outcomes[&account_of(provider)], Outcome::GaveUp);
         for (error, hint) in told(&pool, provider).await {
             assert_eq!(error, "the page is empty and yet promises more");
-            assert!(hint.contains("the provider's paging is broken"), "{hint}");
+            assert!(hint.contains("its paging is broken"), "{hint}");
         }
         assert!(!told(&pool, provider).await.is_empty());
         simulator.clear_faults(provider);

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::SMALL;
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, in_time, providers,
-    start,
+    PATIENCE, account_of, assert_exact, config_text, count, engine_of, eventually, history,
+    in_time, providers, settled, start,
 };
 
 const PROVIDER: Provider = Provider::Convergegate;
@@ -56,16 +56,18 @@ async fn an_answer_ten_leases_long_loses_no_lease(pool: PgPool) {
 /// While the database hangs, each window fetches one page ahead and no more.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_database_that_hangs_holds_the_requests_back(pool: PgPool) {
-    let simulator = slow_history(4_000).await;
-    let text = config_text(&simulator, &pool, &[PROVIDER], SMALL);
+    // Windows of many pages each.
+    let provider = Provider::BegatewayDwh;
+    let simulator = slow_history(1_000).await;
+    let text = config_text(&simulator, &pool, &[provider], &SMALL.replace("50", "5"));
     let engine = engine_of(&text).await;
-    let windows = u64::try_from(engine.accounts[0].concurrency).unwrap() + 1;
-    let asked = asked_while_hanging(&pool, &simulator, engine).await;
+    let hung = while_hanging(&pool, &simulator, engine).await;
     assert!(
-        asked <= windows * 2,
-        "{asked} requests while the database hung"
+        hung.begun < hung.pages,
+        "nothing is fetched ahead: {hung:?}"
     );
-    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    assert!(hung.pages <= hung.open * 2, "{hung:?}");
+    assert_exact(&pool, &simulator, &[provider]).await;
     simulator.stop().await;
 }
 
@@ -77,8 +79,8 @@ async fn all_accounts_share_the_memory_for_pages(pool: PgPool) {
     let mut engine = engine_of(&text).await;
     // Less than any page takes.
     engine.page_memory = PageMemory::of_kib(1);
-    let asked = asked_while_hanging(&pool, &simulator, engine).await;
-    assert!(asked <= 1, "{asked} requests while the database hung");
+    let hung = while_hanging(&pool, &simulator, engine).await;
+    assert_eq!(hung.pages, 1, "{hung:?}");
     assert_exact(&pool, &simulator, &providers()).await;
     simulator.stop().await;
 }
@@ -95,26 +97,17 @@ async fn while_a_window_is_stored_the_next_is_begun(pool: PgPool) {
     let syncing =
         tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await });
     let backfill = "SELECT count(*) FROM paysync.windows WHERE lane = 'backfill'";
-    let begun = async {
-        while count(&pool, backfill).await < 5 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    in_time("the first windows", begun).await;
+    let begun = async || count(&pool, backfill).await >= 5;
+    eventually("the first windows", begun).await;
     let mut lock = pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE paysync.transactions IN SHARE MODE")
         .execute(&mut *lock)
         .await
         .unwrap();
     let open = "SELECT count(*) FROM paysync.windows WHERE outcome IS NULL";
-    let two = async {
-        while count(&pool, open).await < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    in_time("a second window", two).await;
-    // Long enough for hundreds of windows.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let two = async || count(&pool, open).await >= 2;
+    eventually("a second window", two).await;
+    settled("requests", || requests(&simulator)).await;
     assert_eq!(count(&pool, open).await, 2);
     lock.rollback().await.unwrap();
     in_time("a sync", syncing).await.unwrap().unwrap();
@@ -128,8 +121,18 @@ async fn slow_history(rows: u64) -> Handle {
     start(settings).await
 }
 
-/// Syncs; after the first pages the database hangs for a while. How many requests are sent meanwhile.
-async fn asked_while_hanging(pool: &PgPool, simulator: &Handle, engine: Engine) -> u64 {
+/// The work of an engine while the database hangs.
+#[derive(Debug)]
+struct Hung {
+    /// Pages that are fetched and not stored.
+    pages: u64,
+    /// Windows, and those of them that have stored a page.
+    open: u64,
+    begun: u64,
+}
+
+/// Syncs; after the first pages the database hangs until no more requests come.
+async fn while_hanging(pool: &PgPool, simulator: &Handle, engine: Engine) -> Hung {
     let requests = || -> u64 {
         let all = providers().into_iter();
         all.map(|provider| simulator.requests(provider).requests)
@@ -138,30 +141,26 @@ async fn asked_while_hanging(pool: &PgPool, simulator: &Handle, engine: Engine) 
     let accounts = engine.accounts.clone();
     let syncing =
         tokio::spawn(async move { engine.sync(PATIENCE, &CancellationToken::new()).await });
-    let begun = async {
-        while accounts.iter().map(|a| a.progress.pages()).sum::<u64>() < 3 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    in_time("the first pages", begun).await;
+    let stored = || -> u64 { accounts.iter().map(|a| a.progress.pages()).sum() };
+    eventually("the first pages", async || stored() >= 20).await;
     let mut lock = pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE paysync.windows IN ACCESS EXCLUSIVE MODE")
         .execute(&mut *lock)
         .await
         .unwrap();
-    let before = requests();
     let hanging = "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let hangs = async {
-        while count(pool, hanging).await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    in_time("a commit that waits", hangs).await;
-    // Long enough for hundreds of requests.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let asked = requests() - before;
+    let hangs = async || count(pool, hanging).await > 0;
+    eventually("a commit that waits", hangs).await;
+    let pages = settled("requests", requests).await - stored();
+    let open = "SELECT count(*), count(*) FILTER (WHERE pages > 0) FROM paysync.windows WHERE outcome IS NULL";
+    let open = sqlx::query_as(open).fetch_one(&mut *lock).await;
+    let (open, begun): (i64, i64) = open.unwrap();
     lock.rollback().await.unwrap();
     in_time("a sync", syncing).await.unwrap().unwrap();
-    asked
+    Hung {
+        pages,
+        open: open.unsigned_abs(),
+        begun: begun.unsigned_abs(),
+    }
 }

@@ -353,8 +353,11 @@ async fn poison_is_put_aside_and_the_rest_is_stored(pool: PgPool) {
 
         // What was stored with replaced characters is read again just so, and what does not fit stays.
         let replayed = replayed(&text).await;
-        assert_eq!(replayed.quarantine.fit + replayed.quarantine.superseded, 0);
-        let left: u64 = replayed.quarantine.left.values().sum();
+        assert_eq!(
+            replayed.quarantine.stored + replayed.quarantine.superseded,
+            0
+        );
+        let left: u64 = replayed.quarantine.remaining.values().sum();
         assert_eq!(usize::try_from(left).unwrap(), aside);
 
         let odd = kitchen.odd();
@@ -404,7 +407,7 @@ async fn broken_bytes_spoil_their_item_alone(pool: PgPool) {
         assert_eq!(stored.0.as_deref(), Some("ä€😀"));
         // Bytes that are lost do not come back.
         assert_eq!(
-            replayed(&text).await.quarantine.left,
+            replayed(&text).await.quarantine.remaining,
             BTreeMap::from([("invalid_utf8".to_owned(), 2)])
         );
         simulator.stop().await;

@@ -155,7 +155,7 @@ async fn items_that_are_understood_now_leave_the_quarantine(pool: PgPool) {
     assert_eq!(replayed, foreseen);
     for replayed in replayed.values() {
         assert!(replayed.retried > 0);
-        assert_eq!(replayed.quarantine.fit, replayed.retried);
+        assert_eq!(replayed.quarantine.stored, replayed.retried);
     }
     assert!(quarantine(&pool).await.is_empty());
     assert_exact(&pool, &simulator, &providers()).await;

@@ -126,7 +126,10 @@ async fn a_wrong_token_suspends_its_account_alone(pool: PgPool) {
     assert!(!reason.contains("not-the-token"), "{reason}");
     // The account is probed, not stormed.
     let requests = simulator.requests(both[0]).requests;
-    assert!(requests <= 8, "{requests} requests with a wrong token");
+    assert!(
+        (2..=8).contains(&requests),
+        "{requests} requests with a wrong token"
+    );
 
     sync_covers(&right).await;
     assert_exact(&pool, &simulator, &both).await;

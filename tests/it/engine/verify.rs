@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paysync::engine::housekeeping::Effort;
-use paysync::engine::verify::{AccountProof, State};
+use paysync::engine::inspect::verify::{AccountProof, State};
+use paysync::engine::maintenance::{Budget, run_round};
 use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::SMALL;
 use crate::support::{
     PATIENCE, account_of, assert_exact, config_text, count, differences, engine_of, history,
-    in_time, ledger, start, stored, sync_covers,
+    in_time, ledger, start, stored, sync_covers, verification,
 };
 
 /// The provider whose account is damaged: it has a change stream, and audits.
@@ -100,7 +100,7 @@ impl Bench {
 
     async fn proofs(&self) -> Vec<AccountProof> {
         let engine = engine_of(&self.text).await;
-        let verification = engine.verify().await.unwrap();
+        let verification = verification(&engine).await;
         engine.store.pool().close().await;
         let all = verification.accounts.iter().all(|account| account.proven);
         assert_eq!(verification.proven, all);
@@ -393,13 +393,14 @@ async fn a_sync_under_way_can_be_verified(pool: PgPool) {
         let text = text.clone();
         tokio::spawn(async move { sync_covers(&text).await })
     };
-    let effort = Effort {
+    let budget = Budget {
         batches: 100,
         pause: Duration::ZERO,
     };
+    let go_on = CancellationToken::new();
     let (mut seen, mut folded) = (0, 0);
     while !syncing.is_finished() {
-        for account in engine.verify().await.unwrap().accounts {
+        for account in verification(&engine).await.accounts {
             for check in account.checks {
                 // Before its streams are known there is nothing to prove.
                 let unread = check.detail == "the account has never been read";
@@ -408,12 +409,12 @@ async fn a_sync_under_way_can_be_verified(pool: PgPool) {
                 seen += usize::from(check.state == State::Noted);
             }
         }
-        let round = engine.tidy(effort, &CancellationToken::new()).await;
+        let round = run_round(&engine.store, engine.retention, budget, &go_on).await;
         folded += round.unwrap().windows;
     }
     in_time("sync", syncing).await.unwrap();
     assert!(seen > 0 && folded > 0, "{seen} {folded}");
-    assert!(engine.verify().await.unwrap().proven);
+    assert!(verification(&engine).await.proven);
     assert_exact(&pool, &simulator, &BOTH).await;
     simulator.stop().await;
 }

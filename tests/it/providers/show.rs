@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use bigdecimal::BigDecimal;
-use chrono::{DateTime, SecondsFormat, Utc};
-use paysync_provider::model::Transaction;
+use chrono::SecondsFormat;
+use paysync_provider::model::{Field, Transaction};
 use paysync_provider::{Page, RecordError, Request, Spec};
 use serde_json::Value;
 
@@ -104,93 +104,22 @@ pub(super) fn paths(value: &Value) -> Vec<String> {
 }
 
 fn transaction(row: &Transaction) -> String {
-    let text = |value: &Option<String>| value.as_ref().map(|text| format!("{text:?}"));
-    let amount = |value: &Option<BigDecimal>| value.as_ref().map(BigDecimal::to_plain_string);
-    let time = |value: &Option<DateTime<Utc>>| {
-        value.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-    };
-    // Taken apart by name, so that a new column is not forgotten here.
-    let Transaction {
-        provider_transaction_id,
-        parent_transaction_id,
-        payment_group_id,
-        merchant_reference,
-        shop_id,
-        kind,
-        provider_kind,
-        status,
-        provider_status,
-        amount: amount_,
-        currency,
-        paid_amount,
-        converted_amount,
-        converted_currency,
-        fee,
-        fee_currency,
-        created_at,
-        updated_at,
-        paid_at,
-        settled_at,
-        payment_method,
-        card_brand,
-        card_bin,
-        card_last4,
-        card_issuer_country,
-        customer_id,
-        customer_email,
-        customer_ip,
-        error_code,
-        error_message,
-        rrn,
-        arn,
-        auth_code,
-        provider_reference,
-        gateway,
-        description,
-        is_test,
-    } = row;
-    let columns = [
-        ("parent_transaction_id", text(parent_transaction_id)),
-        ("payment_group_id", text(payment_group_id)),
-        ("merchant_reference", text(merchant_reference)),
-        ("shop_id", text(shop_id)),
-        ("kind", Some(kind.to_string())),
-        ("provider_kind", text(provider_kind)),
-        ("status", Some(status.to_string())),
-        ("provider_status", text(provider_status)),
-        ("amount", amount(amount_)),
-        ("currency", text(currency)),
-        ("paid_amount", amount(paid_amount)),
-        ("converted_amount", amount(converted_amount)),
-        ("converted_currency", text(converted_currency)),
-        ("fee", amount(fee)),
-        ("fee_currency", text(fee_currency)),
-        ("created_at", time(created_at)),
-        ("updated_at", time(updated_at)),
-        ("paid_at", time(paid_at)),
-        ("settled_at", time(settled_at)),
-        ("payment_method", text(payment_method)),
-        ("card_brand", text(card_brand)),
-        ("card_bin", text(card_bin)),
-        ("card_last4", text(card_last4)),
-        ("card_issuer_country", text(card_issuer_country)),
-        ("customer_id", text(customer_id)),
-        ("customer_email", text(customer_email)),
-        ("customer_ip", text(customer_ip)),
-        ("error_code", text(error_code)),
-        ("error_message", text(error_message)),
-        ("rrn", text(rrn)),
-        ("arn", text(arn)),
-        ("auth_code", text(auth_code)),
-        ("provider_reference", text(provider_reference)),
-        ("gateway", text(gateway)),
-        ("description", text(description)),
-        ("is_test", is_test.map(|test| test.to_string())),
-    ];
-    let mut lines = format!("{provider_transaction_id:?}\n");
-    for (name, value) in columns {
+    let mut lines = format!("{:?}\n", row.provider_transaction_id);
+    for column in Transaction::COLUMNS {
+        let value = match column.field {
+            Field::Text { .. } if column.name == "provider_transaction_id" => None,
+            Field::Text { get, .. } if ["kind", "status"].contains(&column.name) => {
+                get(row).map(str::to_owned)
+            }
+            Field::Text { get, .. } => get(row).map(|text| format!("{text:?}")),
+            Field::Numeric { get, .. } => get(row).map(BigDecimal::to_plain_string),
+            Field::Timestamptz { get, .. } => {
+                get(row).map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+            }
+            Field::Boolean { get, .. } => get(row).map(|flag| flag.to_string()),
+        };
         if let Some(value) = value {
-            writeln!(lines, "  {name}: {value}").unwrap();
+            writeln!(lines, "  {}: {value}", column.name).unwrap();
         }
     }
     lines

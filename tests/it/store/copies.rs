@@ -1,5 +1,7 @@
 //! Pages of new rows, which are copied: the same comes out as by the upsert, whatever is in the way.
 
+use paysync_provider::model::Field;
+
 use super::*;
 
 const ROWS: usize = 120;
@@ -19,58 +21,27 @@ fn rows_of_all_kinds() -> Vec<Record<'static>> {
         .collect();
     for (number, row) in rows.iter_mut().enumerate() {
         let mut random = fastrand::Rng::with_seed(u64::try_from(number).unwrap());
-        let mut maybe = |column: &mut Option<String>, text: &str| {
-            *column = random.bool().then(|| format!("{text} é€😀 {number}"));
-        };
+        let nothing = Transaction::default();
         let t = &mut row.transaction;
-        for (name, column) in [
-            ("parent", &mut t.parent_transaction_id),
-            ("group", &mut t.payment_group_id),
-            ("reference", &mut t.merchant_reference),
-            ("shop", &mut t.shop_id),
-            ("kind", &mut t.provider_kind),
-            ("status", &mut t.provider_status),
-            ("currency", &mut t.currency),
-            ("converted", &mut t.converted_currency),
-            ("fee", &mut t.fee_currency),
-            ("method", &mut t.payment_method),
-            ("brand", &mut t.card_brand),
-            ("bin", &mut t.card_bin),
-            ("last", &mut t.card_last4),
-            ("country", &mut t.card_issuer_country),
-            ("customer", &mut t.customer_id),
-            ("mail", &mut t.customer_email),
-            ("ip", &mut t.customer_ip),
-            ("code", &mut t.error_code),
-            ("message", &mut t.error_message),
-            ("rrn", &mut t.rrn),
-            ("arn", &mut t.arn),
-            ("auth", &mut t.auth_code),
-            ("provider reference", &mut t.provider_reference),
-            ("gateway", &mut t.gateway),
-            ("description", &mut t.description),
-        ] {
-            maybe(column, name);
+        for column in Transaction::COLUMNS {
+            match column.field {
+                // The key and the words stay.
+                Field::Text { get, .. } if get(&nothing).is_some() => {}
+                Field::Text { set, .. } => {
+                    let text = format!("{} é€😀 {number}", column.name);
+                    set(t, random.bool().then_some(text)).unwrap();
+                }
+                Field::Numeric { set, .. } => {
+                    let text = amounts.get(random.usize(0..8));
+                    set(t, text.map(|text| text.parse().unwrap()));
+                }
+                Field::Timestamptz { set, .. } => {
+                    let after = TimeDelta::microseconds(random.i64(0..1_000_000_000_000));
+                    set(t, random.bool().then(|| hour(0) + after));
+                }
+                Field::Boolean { set, .. } => set(t, [None, Some(true), Some(false)][number % 3]),
+            }
         }
-        let mut amount = || {
-            amounts
-                .get(random.usize(0..8))
-                .map(|text| text.parse().unwrap())
-        };
-        t.amount = amount();
-        t.paid_amount = amount();
-        t.converted_amount = amount();
-        t.fee = amount();
-        let mut time = || {
-            random
-                .bool()
-                .then(|| hour(0) + TimeDelta::microseconds(random.i64(0..1_000_000_000_000)))
-        };
-        t.created_at = time();
-        t.updated_at = time();
-        t.paid_at = time();
-        t.settled_at = time();
-        t.is_test = [None, Some(true), Some(false)][number % 3];
     }
     rows
 }
@@ -87,17 +58,30 @@ async fn payloads(pool: &PgPool) -> Vec<(String, String)> {
 #[sqlx::test(migrations = "./migrations")]
 async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
+    // A copy that fails is made good by the upsert without a sign.
+    sqlx::raw_sql(
+        "CREATE TABLE statements (text text);
+         CREATE FUNCTION log_statement() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN INSERT INTO public.statements VALUES (current_query()); RETURN NULL; END';
+         CREATE TRIGGER log_statement AFTER INSERT ON paysync.transactions EXECUTE FUNCTION log_statement()",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
     let windows = open(&store, &lease, &[planned(0, 1), planned(1, 2)]).await;
     let counts = store
         .commit_page(&lease, page(&windows[0], rows_of_all_kinds(), close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_eq!((counts.items, counts.inserted), (120, 120));
     let copied = (
         crate::support::stored(&pool, ACCOUNT).await,
         payloads(&pool).await,
     );
     assert_eq!(copied.0.len(), ROWS);
+    let copies = "SELECT count(*) FROM statements WHERE text LIKE 'COPY paysync.transactions%'";
+    assert_eq!(count(&pool, copies).await, 1);
     sqlx::query("TRUNCATE paysync.transactions, paysync.raw_transactions")
         .execute(&pool)
         .await
@@ -121,7 +105,7 @@ async fn copied_rows_are_as_upserted_ones(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn among_copied_rows_the_culprit_alone_is_put_aside(pool: PgPool) {
+async fn among_copied_rows_only_the_rejected_ones_are_not_stored(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
     let window = open_one(&store, &lease).await;
     let mut rows = rows_of_all_kinds();
@@ -131,10 +115,61 @@ async fn among_copied_rows_the_culprit_alone_is_put_aside(pool: PgPool) {
     let counts = store
         .commit_page(&lease, page(&window, rows, close()))
         .await
-        .unwrap();
+        .unwrap()
+        .counts;
     assert_adds_up(&counts);
     assert_eq!((counts.inserted, counts.quarantined), (117, 3));
     assert_eq!(payloads(&pool).await.len(), 117);
+}
+
+/// A page's records are never all in memory: each is read when PostgreSQL has taken those before it.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_copied_item_is_read_when_its_turn_comes(pool: PgPool) {
+    // PostgreSQL stores so many rows at once; the others are more than fits on the way to it.
+    const AT_ONCE: usize = 1_000;
+    const ALL: usize = AT_ONCE + 100;
+    let (store, lease) = bench(&pool).await;
+    let window = open_one(&store, &lease).await;
+    let large = "x".repeat(400 << 10);
+    let rows = (0..ALL).map(|number| {
+        let mut row = record(&format!("{number:04}"), 1);
+        row.transaction.description = (number >= AT_ONCE).then(|| large.clone());
+        row
+    });
+    let (items, provider) = items(rows.collect());
+    let page = PageCommit {
+        items: &items,
+        provider: &provider,
+        ..page(&window, vec![], close())
+    };
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, kind, status, payload_hash, observed_at)
+         VALUES ($1, 'convergegate', '0000', 'payment', 'succeeded', gen_random_uuid(), now())",
+    )
+    .bind(ACCOUNT)
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let waiting = async {
+        wait_for_a_copy_that_waits(&pool).await;
+        let read = provider.reads.load(Ordering::Relaxed);
+        assert!((AT_ONCE..ALL).contains(&read), "{read} items were read");
+        other.rollback().await.unwrap();
+    };
+    let both = futures_util::future::join(store.commit_page(&lease, page), waiting);
+    let (committed, ()) = in_time("a copy that waits for another lane", both).await;
+    assert_eq!(committed.unwrap().counts.inserted, 1_100);
+    assert_eq!(provider.reads.load(Ordering::Relaxed), ALL);
+}
+
+/// Until a copy waits for a row that another lane has not committed.
+async fn wait_for_a_copy_that_waits(pool: &PgPool) {
+    let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND wait_event_type = 'Lock' AND query LIKE '%COPY paysync.transactions%'";
+    while count(pool, is_waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The question comes too early to see what another lane is about to commit.
@@ -167,16 +202,12 @@ async fn a_row_that_comes_between_is_no_reason_to_fail(pool: PgPool) {
     }
     let committing = store.commit_page(&lease, page(&window, rows(), close()));
     let waiting = async {
-        let is_waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND wait_event_type = 'Lock' AND query LIKE '%COPY paysync.transactions%'";
-        while count(&pool, is_waiting).await == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        wait_for_a_copy_that_waits(&pool).await;
         other.commit().await.unwrap();
     };
     let both = futures_util::future::join(committing, waiting);
     let (counts, ()) = in_time("a copy that waits for another lane", both).await;
-    let counts = counts.unwrap();
+    let counts = counts.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!(
         (
@@ -219,7 +250,7 @@ async fn a_page_that_is_not_as_new_as_it_seems_is_stored_as_well(pool: PgPool) {
     page.likely_new = true;
     // Nothing is found there: the copy fails.
     page.created = Some(hour(50)..=hour(51));
-    let counts = store.commit_page(&lease, page).await.unwrap();
+    let counts = store.commit_page(&lease, page).await.unwrap().counts;
     assert_adds_up(&counts);
     assert_eq!((counts.inserted, counts.updated), (116, 1));
     assert_eq!((counts.unchanged, counts.quarantined), (2, 1));

@@ -5,14 +5,15 @@ use std::borrow::Cow;
 
 use paysync::store::Store;
 use paysync::store::account::Lease;
-use paysync::store::emptying::Retried;
-use paysync::store::erase::Erased;
-use paysync::store::page::{PageCounts, Quarantined, Record};
+use paysync::store::page::PageCounts;
+use paysync::store::progress::window::OpenWindow;
 use paysync::store::replay::Correction;
-use paysync::store::window::OpenWindow;
+use paysync::store::replay::quarantine::Retried;
+use paysync::store::retention::erase::Erased;
+use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, rows};
+use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, reject, rows};
 use crate::support::{count, tables_with};
 
 const EMAIL: &str = "jane.planted@example.com";
@@ -40,9 +41,9 @@ fn personal(id: &str, version: i64) -> Record<'static> {
 }
 
 /// The same person's item, which cannot be read.
-fn unreadable(id: Option<&str>, detail: i64) -> Quarantined<'static> {
+fn unreadable(id: Option<&str>, detail: i64) -> Rejected<'static> {
     let payload = format!(r#"{{"id":"a","detail":{detail},"email":"{EMAIL}"}}"#);
-    Quarantined {
+    Rejected {
         provider_transaction_id: id.map(str::to_owned),
         reason: "unreadable_item",
         detail: "for a test".to_owned(),
@@ -56,11 +57,11 @@ async fn store_page(
     lease: &Lease,
     window: &OpenWindow,
     records: Vec<Record<'_>>,
-    quarantined: Vec<Quarantined<'_>>,
+    rejected: Vec<Rejected<'_>>,
 ) -> PageCounts {
     let mut commit = page(window, records, more(1));
-    commit.quarantined = quarantined;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// Tables in which something of the person is left.
@@ -93,7 +94,7 @@ async fn sums(pool: &PgPool) -> Vec<String> {
 
 async fn erase(store: &Store) -> Erased {
     let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
-    let foreseen = store.foresee_erasing(ACCOUNT, &ids).await.unwrap();
+    let foreseen = store.preview_erase(ACCOUNT, &ids).await.unwrap();
     let erased = store.erase(ACCOUNT, &ids).await.unwrap();
     assert_eq!(foreseen, erased);
     erased
@@ -182,7 +183,7 @@ async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
         let mut commit = page(&window, news, more(1));
         commit.likely_new = version == 3;
         commit.created = Some(hour(50)..=hour(51));
-        let counts = store.commit_page(&lease, commit).await.unwrap();
+        let counts = store.commit_page(&lease, commit).await.unwrap().counts;
         assert_eq!(counts.updated, 1, "{counts:?}");
         assert_eq!(found(&pool).await, [""; 0]);
         let held = "SELECT count(*) FROM paysync.transactions
@@ -246,14 +247,14 @@ async fn emptying_the_quarantine_brings_nobody_back(pool: PgPool) {
         panic!("{kept:?}")
     };
     let item = Retried {
-        kept,
+        item: kept,
         outcome: Ok(personal("a", 9)),
     };
     let emptied = store
-        .empty_quarantine(ACCOUNT, "convergegate", &[item])
+        .retry_quarantine(ACCOUNT, "convergegate", &[item])
         .await
         .unwrap();
-    assert_eq!(emptied.fit, 1);
+    assert_eq!(emptied.stored, 1);
     assert_eq!(found(&pool).await, [""; 0]);
     let newest = "SELECT amount::bigint FROM paysync.transactions";
     assert_eq!(count(&pool, newest).await, 9);

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use paysync::store::emptying::{Emptied, Retried};
-use paysync::store::quarantine::Kept;
+use paysync::store::quarantine::QuarantinedItem;
+use paysync::store::replay::quarantine::{Retried, RetryOutcome};
 use paysync::store::replay::{Corrected, Correction};
+use paysync_provider::model::Field;
 
 use super::*;
 
@@ -16,13 +17,13 @@ async fn commit(
     lease: &Lease,
     requested: i64,
     records: Vec<Record<'static>>,
-    quarantined: Vec<Quarantined<'static>>,
+    rejected: Vec<Rejected<'static>>,
 ) -> PageCounts {
     let window = open_one(store, lease).await;
     let mut commit = page(&window, records, close());
     commit.context.requested_at = hour(requested);
-    commit.quarantined = quarantined;
-    store.commit_page(lease, commit).await.unwrap()
+    reject(&mut commit, rejected);
+    store.commit_page(lease, commit).await.unwrap().counts
 }
 
 /// What a fixed reader makes of the rows that are stored: another amount.
@@ -56,48 +57,38 @@ fn corrected(written: u64) -> Corrected {
     }
 }
 
+/// A row with a value of its own in each column.
+fn filled(id: &str) -> Transaction {
+    let mut amounts = [
+        "12.340",
+        "-0.000000000000000001",
+        "123456789012345678901234567890",
+        "0",
+    ]
+    .into_iter()
+    .cycle();
+    let mut row = Transaction::default();
+    for (place, column) in (1..).zip(Transaction::COLUMNS) {
+        match column.field {
+            Field::Text { set, .. } => [column.name, "chargeback", "canceled"]
+                .into_iter()
+                .find_map(|text| set(&mut row, Some(text.to_owned())).ok())
+                .unwrap(),
+            Field::Numeric { set, .. } => set(&mut row, amounts.next().unwrap().parse().ok()),
+            Field::Timestamptz { set, .. } => {
+                set(&mut row, Some(hour(place) + TimeDelta::microseconds(place)));
+            }
+            Field::Boolean { set, .. } => set(&mut row, Some(true)),
+        }
+    }
+    row.provider_transaction_id = id.to_owned();
+    row
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn what_is_stored_is_read_as_it_was_written(pool: PgPool) {
     let (store, lease) = bench(&pool).await;
-    let all = Transaction {
-        provider_transaction_id: "a".to_owned(),
-        parent_transaction_id: Some("parent".to_owned()),
-        payment_group_id: Some("group".to_owned()),
-        merchant_reference: Some("reference".to_owned()),
-        shop_id: Some("shop".to_owned()),
-        kind: Kind::Chargeback,
-        provider_kind: Some("kind".to_owned()),
-        status: Status::Canceled,
-        provider_status: Some("status".to_owned()),
-        amount: Some("12.340".parse().unwrap()),
-        currency: Some("EUR".to_owned()),
-        paid_amount: Some("-0.000000000000000001".parse().unwrap()),
-        converted_amount: Some("123456789012345678901234567890".parse().unwrap()),
-        converted_currency: Some("JPY".to_owned()),
-        fee: Some(BigDecimal::from(0)),
-        fee_currency: Some("USD".to_owned()),
-        created_at: Some(hour(1)),
-        updated_at: Some(hour(2)),
-        paid_at: Some(hour(3)),
-        settled_at: Some(hour(4) + TimeDelta::microseconds(1)),
-        payment_method: Some("method".to_owned()),
-        card_brand: Some("brand".to_owned()),
-        card_bin: Some("424242".to_owned()),
-        card_last4: Some("4242".to_owned()),
-        card_issuer_country: Some("LV".to_owned()),
-        customer_id: Some("customer".to_owned()),
-        customer_email: Some("a@b.example".to_owned()),
-        customer_ip: Some("192.0.2.1".to_owned()),
-        error_code: Some("code".to_owned()),
-        error_message: Some("message".to_owned()),
-        rrn: Some("rrn".to_owned()),
-        arn: Some("arn".to_owned()),
-        auth_code: Some("auth".to_owned()),
-        provider_reference: Some("provider".to_owned()),
-        gateway: Some("gateway".to_owned()),
-        description: Some("text".to_owned()),
-        is_test: Some(true),
-    };
+    let all = filled("a");
     let written = Record {
         transaction: all.clone(),
         ..record("a", 1)
@@ -244,7 +235,7 @@ async fn batches_are_bounded(pool: PgPool) {
             ..record(id, 1)
         }
     };
-    let aside = |id: &str| Quarantined {
+    let aside = |id: &str| Rejected {
         provider_transaction_id: None,
         reason: "missing_id",
         detail: String::new(),
@@ -284,9 +275,9 @@ async fn batches_are_bounded(pool: PgPool) {
 }
 
 /// A bad item of a row, with the payload of a version of it.
-fn aside(id: &str, version: i64, reason: &'static str) -> Quarantined<'static> {
+fn aside(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
     let record = record(id, version);
-    Quarantined {
+    Rejected {
         provider_transaction_id: Some(id.to_owned()),
         reason,
         detail: "for a test".to_owned(),
@@ -295,7 +286,7 @@ fn aside(id: &str, version: i64, reason: &'static str) -> Quarantined<'static> {
     }
 }
 
-async fn kept(store: &Store) -> Vec<Kept> {
+async fn kept(store: &Store) -> Vec<QuarantinedItem> {
     let first = (String::new(), Uuid::nil());
     store
         .quarantined_after(ACCOUNT, (&first.0, first.1))
@@ -304,15 +295,15 @@ async fn kept(store: &Store) -> Vec<Kept> {
 }
 
 /// What a fixed reader makes of items: records, but of those whose payload has this text in it.
-fn retry<'a>(items: &'a [Kept], still_bad: &str) -> Vec<Retried<'a>> {
-    let read = |kept: &'a Kept| {
+fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> {
+    let read = |kept: &'a QuarantinedItem| {
         let value: serde_json::Value = serde_json::from_str(&kept.payload).unwrap();
         let (id, version) = (
             value["id"].as_str().unwrap(),
             value["version"].as_i64().unwrap(),
         );
         if kept.payload.contains(still_bad) {
-            return Err(Quarantined {
+            return Err(Rejected {
                 reason: "unreadable_time",
                 detail: "of today".to_owned(),
                 ..aside(id, version, "")
@@ -323,20 +314,20 @@ fn retry<'a>(items: &'a [Kept], still_bad: &str) -> Vec<Retried<'a>> {
     items
         .iter()
         .map(|kept| Retried {
-            kept,
+            item: kept,
             outcome: read(kept),
         })
         .collect()
 }
 
-fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> Emptied {
+fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> RetryOutcome {
     let left = left
         .iter()
         .map(|(reason, items)| ((*reason).to_owned(), *items));
-    Emptied {
-        fit,
+    RetryOutcome {
+        stored: fit,
         superseded,
-        left: left.collect::<BTreeMap<_, _>>(),
+        remaining: left.collect::<BTreeMap<_, _>>(),
     }
 }
 
@@ -367,14 +358,14 @@ async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     let expected = emptied(4, 2, &[("unreadable_time", 1)]);
     let before = versions(&pool).await;
     assert_eq!(
-        store.foresee_emptying(ACCOUNT, &retried).await.unwrap(),
+        store.preview_retry(ACCOUNT, &retried).await.unwrap(),
         expected
     );
     assert_eq!(versions(&pool).await, before);
     assert_eq!(kept(&store).await.len(), 7);
     assert_eq!(
         store
-            .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+            .retry_quarantine(ACCOUNT, PROVIDER, &retried)
             .await
             .unwrap(),
         expected
@@ -421,13 +412,16 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
     commit(&store, &lease, 11, vec![], vec![aside("b", 6, "x")]).await;
     let items = kept(&store).await;
     let read = |kept| {
-        let id = |kept: &Kept| kept.provider_transaction_id.clone().unwrap();
+        let id = |kept: &QuarantinedItem| kept.provider_transaction_id.clone().unwrap();
         let outcome = Ok(stamped(&id(kept), 6, None));
-        Retried { kept, outcome }
+        Retried {
+            item: kept,
+            outcome,
+        }
     };
     let retried: Vec<Retried<'_>> = items.iter().map(read).collect();
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 1, &[]));
@@ -445,7 +439,7 @@ async fn an_item_met_again_meanwhile_stays(pool: PgPool) {
     commit(&store, &lease, 2, vec![], vec![aside("b", 1, "x")]).await;
     let retried = retry(&items, "none");
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 0, &[("x", 1)]));
@@ -454,7 +448,7 @@ async fn an_item_met_again_meanwhile_stays(pool: PgPool) {
     assert_eq!(items[0].observed_at, hour(2));
     let retried = retry(&items, "none");
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
     assert_eq!(done, emptied(1, 0, &[]));
@@ -471,7 +465,7 @@ async fn an_item_is_as_new_as_its_last_request(pool: PgPool) {
 }
 
 /// What a reader makes of items that reads one time out of all reason.
-fn retry_with_long_ago(items: &[Kept]) -> Vec<Retried<'_>> {
+fn retry_with_long_ago(items: &[QuarantinedItem]) -> Vec<Retried<'_>> {
     let mut retried = retry(items, "none");
     for item in &mut retried {
         if let Ok(record) = &mut item.outcome
@@ -491,7 +485,7 @@ async fn what_postgresql_refuses_stays_in_quarantine(pool: PgPool) {
     commit(&store, &lease, 1, vec![], bad).await;
     let items = kept(&store).await;
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
         .await
         .unwrap();
     let expected = emptied(3, 0, &[("refused_by_database", 1)]);
@@ -504,12 +498,12 @@ async fn what_postgresql_refuses_stays_in_quarantine(pool: PgPool) {
     // A dry run expects the same, and the next replay finds the same.
     let expected = emptied(0, 0, &[("refused_by_database", 1)]);
     let foreseen = store
-        .foresee_emptying(ACCOUNT, &retry_with_long_ago(&left))
+        .preview_retry(ACCOUNT, &retry_with_long_ago(&left))
         .await
         .unwrap();
     assert_eq!(foreseen, expected);
     let done = store
-        .empty_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
         .await
         .unwrap();
     assert_eq!(done, expected);

@@ -6,15 +6,15 @@ use chrono::NaiveDate;
 use paysync::plan::Lane;
 use paysync::store::Store;
 use paysync::store::account::Lease;
-use paysync::store::page::{PageContext, Then};
-use paysync::store::retention::{Folded, Letting};
+use paysync::store::page::{PageContext, WindowTransition};
+use paysync::store::retention::{Folded, PayloadExpiry};
 use sqlx::PgPool;
 
 use super::{
     ACCOUNT, STREAM, bad, bench, close, hour, more, new_stream, open, open_again, page, planned,
-    record, rows, span, state,
+    record, reject, rows, span, state,
 };
-use crate::support::{count, in_time, url};
+use crate::support::{count, eventually, in_time, url};
 
 const DAY: Duration = Duration::from_hours(24);
 const MONTH: Duration = Duration::from_hours(30 * 24);
@@ -73,9 +73,9 @@ async fn ledger(store: &Store, lease: &Lease) {
     let commit = page(&windows[0], rows, close());
     store.commit_page(lease, commit).await.unwrap();
     let mut commit = page(&windows[1], vec![record("a", 2), record("c", 1)], close());
-    commit.quarantined = vec![bad("[]")];
+    reject(&mut commit, vec![bad("[]")]);
     store.commit_page(lease, commit).await.unwrap();
-    let split = Then::Split {
+    let split = WindowTransition::Split {
         halves: (span(4, 5), span(5, 6)),
         length: chrono::TimeDelta::hours(1),
     };
@@ -199,13 +199,8 @@ async fn two_that_fold_at_once_count_once(pool: PgPool) {
             tokio::spawn(async move { fold(&store).await.windows })
         })
         .collect();
-    let waiting = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        while count(&pool, waiting).await < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    in_time("both wait", waiting).await;
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    eventually("both wait", async || count(&pool, waiting).await >= 2).await;
     first.commit().await.unwrap();
     let mut folded = 0;
     for folding in folding {
@@ -281,7 +276,7 @@ async fn an_open_question_is_not_folded(pool: PgPool) {
             provider_count: Some(counted),
             ..page(&window, vec![], close()).context
         };
-        let held = store.held(ACCOUNT, &window).await.unwrap();
+        let held = store.stored_count(ACCOUNT, &window).await.unwrap();
         store.close_audit(&lease, &context, held).await.unwrap();
     };
     let read = async |from, to, rows| {
@@ -329,7 +324,7 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
         let mut commit = page(&windows[0], rows, more(version.unsigned_abs()));
         let payload: &'static str =
             ["1", "2", "3", "4", "5"][usize::try_from(version - 1).unwrap()];
-        commit.quarantined = vec![bad(payload)];
+        reject(&mut commit, vec![bad(payload)]);
         store.commit_page(&lease, commit).await.unwrap();
     }
     let versions = "SELECT count(*) FROM paysync.transaction_history";
@@ -347,21 +342,21 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
     }
     for expected in [(4, 2), (2, 1), (0, 0)] {
         let dropped = (
-            store.drop_versions(ACCOUNT, MONTH, 4).await.unwrap(),
-            store.drop_quarantined(ACCOUNT, MONTH, 2).await.unwrap(),
+            store.delete_versions(ACCOUNT, MONTH, 4).await.unwrap(),
+            store.delete_quarantined(ACCOUNT, MONTH, 2).await.unwrap(),
         );
         assert_eq!(dropped, expected);
     }
     assert_eq!(
         store
-            .drop_versions("other", Duration::ZERO, 9)
+            .delete_versions("other", Duration::ZERO, 9)
             .await
             .unwrap(),
         0
     );
     assert_eq!(
         store
-            .drop_quarantined("other", Duration::ZERO, 9)
+            .delete_quarantined("other", Duration::ZERO, 9)
             .await
             .unwrap(),
         0
@@ -376,19 +371,19 @@ async fn old_versions_and_items_are_let_go_in_batches(pool: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn one_process_keeps_house(pool: PgPool) {
     let (store, _) = bench(&pool).await;
-    assert!(store.comes_first("b").await.unwrap(), "alone");
+    assert!(store.is_leader("b").await.unwrap(), "alone");
     for holder in ["a", "b", "c"] {
         store.announce(holder, MONTH).await.unwrap();
     }
-    assert!(store.comes_first("a").await.unwrap());
-    assert!(!store.comes_first("b").await.unwrap());
+    assert!(store.is_leader("a").await.unwrap());
+    assert!(!store.is_leader("b").await.unwrap());
     sqlx::query(
         "UPDATE paysync.processes SET alive_until = now() - interval '1 second' WHERE holder = 'a'",
     )
     .execute(&pool)
     .await
     .unwrap();
-    assert!(store.comes_first("b").await.unwrap(), "the first is dead");
+    assert!(store.is_leader("b").await.unwrap(), "the first is dead");
 }
 
 /// Payloads go by the age of their row's last change; a re-scan does not bring them back, a change does.
@@ -398,16 +393,16 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     let windows = open(&store, &lease, &[planned(0, 1)]).await;
     let commit = async |rows| {
         let commit = page(&windows[0], rows, more(1));
-        store.commit_page(&lease, commit).await.unwrap()
+        store.commit_page(&lease, commit).await.unwrap().counts
     };
     let five = || ["a", "b", "c", "d", "e"].map(|id| record(id, 1)).to_vec();
     commit(five()).await;
     let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '31 days' WHERE provider_transaction_id < 'e'";
     sqlx::query(old).execute(&pool).await.unwrap();
-    let unknown = store.let_payloads_go("other", MONTH).await.unwrap();
+    let unknown = store.begin_payload_expiry("other", MONTH).await.unwrap();
     assert_eq!(unknown, None);
-    let letting = async || store.let_payloads_go(ACCOUNT, MONTH).await.unwrap();
-    let Letting { before, after } = letting().await.unwrap();
+    let letting = async || store.begin_payload_expiry(ACCOUNT, MONTH).await.unwrap();
+    let PayloadExpiry { before, after } = letting().await.unwrap();
     assert_eq!(after, "");
 
     // A row that is being written is left for the next round.
@@ -420,20 +415,20 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     .unwrap();
     let mut dropped = Vec::new();
     // Each round goes on where the last one stopped.
-    while let Some(Letting {
+    while let Some(PayloadExpiry {
         before: same,
         after,
     }) = letting().await
     {
         assert_eq!(same, before);
-        let batch = store.drop_payloads(ACCOUNT, before, &after, 2);
+        let batch = store.delete_payloads(ACCOUNT, before, &after, 2);
         dropped.push(batch.await.unwrap().payloads);
     }
     assert_eq!(dropped, [1, 2, 0]);
     writer.rollback().await.unwrap();
     assert_eq!(
         store
-            .drop_payloads(ACCOUNT, before, "", 9)
+            .delete_payloads(ACCOUNT, before, "", 9)
             .await
             .unwrap()
             .payloads,
@@ -441,7 +436,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     );
     // The next time is a day later, or when less is kept.
     assert_eq!(letting().await, None);
-    let less = store.let_payloads_go(ACCOUNT, DAY * 28).await.unwrap();
+    let less = store.begin_payload_expiry(ACCOUNT, DAY * 28).await.unwrap();
     assert!(less.unwrap().before > before);
     // Where more is kept meanwhile, that much is kept.
     assert!(letting().await.unwrap().before < before + DAY);
@@ -464,7 +459,7 @@ async fn old_payloads_are_let_go_and_come_back_with_a_change(pool: PgPool) {
     store
         .each_payload(ACCOUNT, "", 9, |payload| {
             if payload.text.is_none() {
-                missing.push((payload.id.to_owned(), payload.is_let_go));
+                missing.push((payload.id.to_owned(), payload.may_be_missing));
             }
         })
         .await

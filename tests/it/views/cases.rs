@@ -1,6 +1,6 @@
 //! Small cases of the views, written by hand: what the simulator's merchants do not do.
 
-use paysync::store::totals::Fold;
+use paysync::store::retention::daily_totals::Fold;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Columns that a case tells: id, parent, group, kind, status, amount, currency, minutes after the first.
@@ -709,14 +709,14 @@ async fn a_day_is_folded_when_it_is_worth_it(pool: PgPool) {
     };
     let folded = async |fold| store.fold_daily_sums(fold, 10).await.unwrap();
     add(0..6).await;
-    assert_eq!(folded(Fold::Crowded).await, 6);
+    assert_eq!(folded(Fold::Due).await, 6);
     // Three entries are left, one of each currency.
     add(6..8).await;
-    assert_eq!(folded(Fold::Crowded).await, 0);
+    assert_eq!(folded(Fold::Due).await, 0);
     add(8..9).await;
-    assert_eq!(folded(Fold::Crowded).await, 3 + 3);
+    assert_eq!(folded(Fold::Due).await, 3 + 3);
     add(9..10).await;
-    assert_eq!(folded(Fold::Crowded).await, 0);
+    assert_eq!(folded(Fold::Due).await, 0);
     assert_eq!(folded(Fold::All).await, 3 + 1);
     assert_eq!(folded(Fold::All).await, 0);
     let totals = "SELECT currency, transactions FROM paysync.daily_totals ORDER BY currency";

@@ -1,18 +1,19 @@
-//! beGateway DWH v2: `POST /api/v2/transactions/list`, everything a PSP's merchants processed.
+//! beGateway DWH v2: `POST /api/v2/transactions/list`, the transactions of all merchants of a PSP.
 //!
-//! Page: "Get the list of processed transactions",
+//! Documentation: "Get the list of processed transactions",
 //! <https://help.ecomcharge.com/en/knowledge-base/api-get-the-list-of-processed-transactions-v2>.
-//! - The cursor names the first row not yet sent, in microseconds: it goes back as the exact text.
+//! - The cursor is the time of the first row not yet sent, in microseconds: it is sent back as the exact
+//!   text.
 //! - Whether the bounds are inclusive is not documented: both are widened by a second.
-//! - Times are asked for in UTC; `options.time_zone` must match the offset of the dates.
-//! - `pagination.date_from` and `date_to` are not the request's, against the table: not used.
-//! - Test transactions come only when asked for, so they have streams of their own.
-//! - The siblings `count` and `uids_export` prove what is held and ask again for open rows.
+//! - Requests are in UTC; `options.time_zone` must match the offset of the dates.
+//! - `pagination.date_from` and `date_to` are not those of the request, unlike documented: unused.
+//! - Test transactions are listed only by separate requests, so they have streams of their own.
+//! - The endpoints `count` and `uids_export` serve the audit and the repoll of rows that are not final.
 //! - `paid_at` is also set on failed payments.
 
 mod item;
 mod options;
-mod siblings;
+mod uids_export;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,31 +21,30 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use self::options::Options;
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Status, Transaction, window};
+use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Axis, ById, Checkpoint, Entry, Next, Page, PageError, Paging, Position, Provider,
-    RecordError, Refusal, Request, Response, Role, Settings, SettingsError, Shown, Spec,
-    StreamSpec, Tier,
-};
 
-/// The line of the table of providers.
+/// The DWH in the table of providers.
 pub const ENTRY: Entry = Entry {
     code: "begateway_dwh",
     build: |settings| Ok(Box::new(Dwh::new(settings)?)),
 };
 
-/// The API allows 90 days; a week keeps an answer quick.
+/// The API allows 90 days; answers for a week are fast.
 const MAX_WINDOW: TimeDelta = TimeDelta::days(7);
 const MAX_PAGE_SIZE: u32 = 1000;
 /// Ids in one request.
 const BATCH: u32 = 100;
 const SECOND: TimeDelta = TimeDelta::seconds(1);
-/// Ends the name of a stream that reads test transactions.
+/// Suffix of the streams of test transactions.
 const TEST_SUFFIX: &str = "/test";
 
 /// One account's settings.
@@ -52,7 +52,7 @@ const TEST_SUFFIX: &str = "/test";
 struct Dwh {
     filter: BTreeMap<String, Value>,
     response_parameters: String,
-    /// Fields that every row has, as the response parameters ask for them.
+    /// The fields that the response parameters request.
     fields: Vec<String>,
     include_test: bool,
 }
@@ -85,22 +85,13 @@ impl Dwh {
 
 impl Provider for Dwh {
     fn spec(&self) -> Spec {
-        let stream = |suffix: &str, axis: Axis| StreamSpec {
-            name: match axis {
-                Axis::Updated => format!("updated_at{suffix}"),
-                _ => format!("created_at{suffix}"),
-            },
-            role: match axis {
-                Axis::Updated => Role::Change,
-                _ => Role::History,
-            },
+        let stream = |suffix: &str, key: &'static str, axis, role, rescan| StreamSpec {
+            name: format!("{key}{suffix}"),
+            role,
             paging: Paging::Keyset,
-            axis: Some(Shown {
+            axis: Some(TimeField {
                 axis,
-                key: match axis {
-                    Axis::Updated => "updated_at",
-                    _ => "created_at",
-                },
+                key,
                 zone: Tz::UTC,
             }),
             unit: SECOND,
@@ -108,20 +99,9 @@ impl Provider for Dwh {
             max_window: MAX_WINDOW,
             lag: TimeDelta::seconds(30),
             overlap: TimeDelta::minutes(10),
-            // Whether a settlement moves updated_at is not documented.
-            rescan: match axis {
-                Axis::Updated => Vec::new(),
-                _ => vec![tier(35, 7)],
-            },
-            // What is named and counted is not told apart by kind of stream: the first does it.
-            repoll: match (axis, suffix) {
-                (Axis::Created, "") => vec![tier(35, 1)],
-                _ => Vec::new(),
-            },
-            audit: match (axis, suffix) {
-                (Axis::Created, "") => vec![tier(90, 1)],
-                _ => Vec::new(),
-            },
+            rescan,
+            repoll: Vec::new(),
+            audit: Vec::new(),
             short_page_ends: false,
         };
         let suffixes: &[&str] = if self.include_test {
@@ -129,13 +109,27 @@ impl Provider for Dwh {
         } else {
             &[""]
         };
+        // Whether a settlement moves `updated_at` is not documented.
+        let rescan = vec![Tier::new(35, 7 * 24)];
+        let (history, change) = (Role::History, Role::Change);
+        let mut streams: Vec<StreamSpec> = suffixes
+            .iter()
+            .flat_map(|suffix| {
+                [
+                    stream(suffix, "created_at", Axis::Created, history, rescan.clone()),
+                    stream(suffix, "updated_at", Axis::Updated, change, Vec::new()),
+                ]
+            })
+            .collect();
+        // Both endpoints cover the rows of all streams: only the first stream uses them.
+        if let Some(first) = streams.first_mut() {
+            first.repoll = vec![Tier::new(35, 24)];
+            first.audit = vec![Tier::new(90, 24)];
+        }
         Spec {
             code: ENTRY.code,
             documentation: "https://help.ecomcharge.com/en/knowledge-base/api-get-the-list-of-processed-transactions-v2",
-            streams: suffixes
-                .iter()
-                .flat_map(|suffix| [Axis::Created, Axis::Updated].map(|axis| stream(suffix, axis)))
-                .collect(),
+            streams,
             auth: Auth::Basic {
                 user: "psp_id",
                 password: "secret_key",
@@ -195,7 +189,7 @@ impl Provider for Dwh {
                 next_date: wire::text(pagination.next_date).ok_or(PageError::Cursor(
                     "has_next_page is true, but there is no next_date",
                 ))?,
-                // Installations of 2023 page by next_date alone.
+                // Installations of 2023 page by `next_date` alone.
                 next_uid: wire::text(pagination.next_uid),
             })
         } else {
@@ -209,11 +203,15 @@ impl Provider for Dwh {
     }
 
     fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
-        siblings::request_by_id(ids, &self.response_parameters)
+        let body = json!({
+            "filter": {"uids": ids},
+            "response_parameters": self.response_parameters,
+        });
+        post("/api/v2/transactions/uids_export", &body)
     }
 
     fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
-        siblings::items_by_id(response, &self.fields)
+        uids_export::items(response, &self.fields)
     }
 
     fn request_count(&self, at: &Position<'_>) -> Result<Request, PageError> {
@@ -231,7 +229,11 @@ impl Provider for Dwh {
     }
 
     fn count(&self, response: &Response) -> Result<u64, PageError> {
-        siblings::count(response)
+        let envelope: Counted<'_> = wire::envelope(response)?;
+        let data: Count<'_> = wire::object(envelope.data);
+        wire::text(data.count)
+            .and_then(|count| count.parse().ok())
+            .ok_or(PageError::Missing("data.count"))
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {
@@ -263,20 +265,10 @@ impl Dwh {
 }
 
 fn post(path: &'static str, body: &impl Serialize) -> Result<Request, PageError> {
-    let body = serde_json::to_string(body)
-        .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
-    Ok(Request::post(path, body).header("Accept", "application/json"))
+    Ok(Request::post(path, body)?.header("Accept", "application/json"))
 }
 
-/// Days of age, and days between two readings.
-const fn tier(within: i64, every: i64) -> Tier {
-    Tier {
-        within: TimeDelta::days(within),
-        every: TimeDelta::days(every),
-    }
-}
-
-/// The offset must match `options.time_zone`, so it is always the one of UTC.
+/// With the offset of UTC: it must match `options.time_zone`.
 fn date(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%S+00:00").to_string()
 }
@@ -332,10 +324,23 @@ struct Pagination<'a> {
     next_uid: Raw<'a>,
 }
 
+/// `{"data":{"count":1486}}`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Counted<'a> {
+    #[serde(borrow)]
+    data: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Count<'a> {
+    #[serde(borrow)]
+    count: Raw<'a>,
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::model::Window;
 
@@ -367,14 +372,9 @@ mod tests {
     }
 
     fn page(pagination: &Value) -> Result<Next, PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: json!({"data": {"transactions": [], "pagination": pagination}}).to_string(),
-            lossy: false,
-        };
+        let body = json!({"data": {"transactions": [], "pagination": pagination}});
         dwh()
-            .page(&at("created_at", None), &response)
+            .page(&at("created_at", None), &Response::json(&body))
             .map(|page| page.next)
     }
 
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_goes_back_as_it_came() {
+    fn the_cursor_is_sent_back_unchanged() {
         for (next_date, next_uid) in [
             ("2024-01-01T07:30:24.978000+02:00", json!("f1cb7674")),
             ("2024-01-01T05:30:24.9780009Z", Value::Null),
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn test_streams_exist_only_when_asked_for() {
+    fn test_streams_exist_only_with_include_test() {
         assert!(dwh().request(&at("created_at/test", None)).is_err());
         assert_eq!(dwh().spec().streams.len(), 2);
         let page = Checkpoint::Page {
@@ -438,5 +438,35 @@ mod tests {
             size: None,
         };
         assert!(dwh().request(&at("created_at", Some(&page))).is_err());
+    }
+
+    #[test]
+    fn a_count_is_a_number_or_an_error() {
+        let count = |body: Value| dwh().count(&Response::json(&body));
+        assert_eq!(count(json!({"data": {"count": 1486}})), Ok(1486));
+        assert_eq!(count(json!({"data": {"count": "7"}})), Ok(7));
+        for body in [
+            json!({"data": {}}),
+            json!({"data": {"count": -1}}),
+            json!({}),
+        ] {
+            assert!(count(body).is_err());
+        }
+    }
+
+    #[test]
+    fn an_export_names_its_rows_and_fields() {
+        let dwh = Dwh {
+            response_parameters: "query { x }".to_owned(),
+            ..dwh()
+        };
+        let request = dwh.request_by_id(&["a".to_owned(), "b".to_owned()]);
+        let request = request.unwrap();
+        let body: Value = serde_json::from_str(&request.body.unwrap()).unwrap();
+        assert_eq!(request.path, "/api/v2/transactions/uids_export");
+        assert_eq!(
+            body,
+            json!({"filter": {"uids": ["a", "b"]}, "response_parameters": "query { x }"})
+        );
     }
 }

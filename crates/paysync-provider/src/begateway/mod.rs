@@ -1,7 +1,7 @@
-//! What the two beGateway APIs share: currency decimals, vocabulary, error answers.
+//! The two beGateway APIs, and the currency decimals, vocabulary and error answers that they share.
 //!
-//! Currency decimals: the platform's own library, <https://github.com/begateway/begateway-api-php>;
-//! they differ from ISO 4217 (IDR, IQD, CLF, CVE, LAK, MOP and others). Words and error shapes:
+//! Currency decimals follow the platform's library, <https://github.com/begateway/begateway-api-php>,
+//! and differ from ISO 4217 (IDR, IQD, CLF, CVE, LAK, MOP and others). Vocabulary and error answers:
 //! <https://doc.begateway.com/en/>.
 
 pub mod dwh;
@@ -9,12 +9,12 @@ pub mod report;
 
 use serde::Deserialize;
 
-use super::error::Refusal;
-use super::exchange::Response;
-use super::wire::{self, Raw};
+use crate::error::Refusal;
 use crate::model::{Kind, Status, money};
+use crate::protocol::Response;
+use crate::wire::{self, Raw};
 
-/// Decimals of a currency on this platform; `None` for a code that neither it nor ISO 4217 names.
+/// Decimals of a currency on this platform; none if neither the platform nor ISO 4217 has the code.
 fn exponent(currency: &str) -> Option<u8> {
     let currency = currency.to_ascii_uppercase();
     match currency.as_str() {
@@ -27,9 +27,8 @@ fn exponent(currency: &str) -> Option<u8> {
     }
 }
 
-/// What a transaction type does.
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "payment" | "p2p" => Kind::Payment,
         "authorization" => Kind::Authorization,
         "capture" => Kind::Capture,
@@ -42,9 +41,9 @@ fn kind(text: Option<&str>) -> Kind {
     }
 }
 
-/// How a step ended. A successful authorization is a step that succeeded.
+/// A successful authorization is `Succeeded`: the status is the step's, not the payment's.
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "successful" => Status::Succeeded,
         "pending" | "incomplete" | "initial" => Status::Pending,
         "failed" | "error" => Status::Failed,
@@ -60,22 +59,22 @@ fn refusal(response: &Response) -> Refusal {
 
 /// `{"error":{…}}`, `{"response":{…}}`, or the same fields at the top.
 fn message(body: &str) -> Option<String> {
-    let answer: Answer<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let nested = |raw: Raw<'_>| wire::text(raw).or_else(|| wire::object::<Fault<'_>>(raw).text());
-    let top = Fault {
-        code: answer.code,
-        message: answer.message,
-        friendly_message: answer.friendly_message,
-        errors: answer.errors,
+    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
+    let nested = |raw: Raw<'_>| wire::text(raw).or_else(|| wire::object::<Details<'_>>(raw).text());
+    let top = Details {
+        code: body.code,
+        message: body.message,
+        friendly_message: body.friendly_message,
+        errors: body.errors,
     };
-    nested(answer.error)
-        .or_else(|| nested(answer.response))
+    nested(body.error)
+        .or_else(|| nested(body.response))
         .or_else(|| top.text())
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Answer<'a> {
+struct ErrorBody<'a> {
     #[serde(borrow)]
     error: Raw<'a>,
     response: Raw<'a>,
@@ -87,7 +86,7 @@ struct Answer<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Fault<'a> {
+struct Details<'a> {
     #[serde(borrow)]
     code: Raw<'a>,
     message: Raw<'a>,
@@ -95,27 +94,57 @@ struct Fault<'a> {
     errors: Raw<'a>,
 }
 
-impl Fault<'_> {
-    /// `code: message (what the provider shows customers); field: complaint`.
+impl Details<'_> {
+    /// `code: message (message for customers); field: validation error`.
     fn text(&self) -> Option<String> {
         let code = wire::text(self.code);
         let friendly = wire::text(self.friendly_message);
-        let said = match (wire::text(self.message), friendly) {
+        let message = match (wire::text(self.message), friendly) {
             (Some(message), Some(friendly)) if message != friendly => {
                 Some(format!("{message} ({friendly})"))
             }
             (message, friendly) => message.or(friendly),
         };
-        let headline = match (code, said) {
-            (Some(code), Some(said)) => Some(format!("{code}: {said}")),
-            (code, said) => said.or(code),
+        let headline = match (code, message) {
+            (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+            (code, message) => message.or(code),
         };
         let parts: Vec<String> = headline
             .into_iter()
-            .chain(wire::complaints(self.errors))
+            .chain(wire::field_errors(self.errors))
             .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+/// A shop or a gateway.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Identified<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Customer<'a> {
+    #[serde(borrow)]
+    id: Raw<'a>,
+    ip: Raw<'a>,
+    email: Raw<'a>,
+}
+
+/// A card; `bin_8` is in the DWH only, `product` in the report only.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Card<'a> {
+    #[serde(borrow)]
+    bin: Raw<'a>,
+    bin_8: Raw<'a>,
+    last_4: Raw<'a>,
+    brand: Raw<'a>,
+    product: Raw<'a>,
+    issuer_country: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -143,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_its_place() {
+    fn kinds_and_statuses_are_mapped() {
         assert_eq!(kind(Some("p2p")), Kind::Payment);
         assert_eq!(kind(Some("Authorization")), Kind::Authorization);
         assert_eq!(kind(Some("credit")), Kind::Payout);

@@ -1,17 +1,18 @@
-//! beGateway's pagination report (API version 3): `POST /api/reports`, what one shop processed.
+//! beGateway's pagination report (API version 3): `POST /api/reports`, the transactions of one shop.
 //!
-//! Page: <https://doc.begateway.com/en/payment_management/reports/>, "Pagination reports API".
-//! - A report shows one payment method along one time axis: each pair is a stream of its own.
-//! - Rows have no time of change. Payments, settlements and manual corrections come late to older
-//!   rows, so their axes are change streams.
-//! - Pages follow the integer `id`; `count` is described in two ways and never ends a walk.
-//! - How a reverse walk starts is not documented: the id to start before is an option.
+//! Documentation: <https://doc.begateway.com/en/payment_management/reports/>, "Pagination reports API".
+//! - A report lists one payment method along one time axis: each pair is a stream.
+//! - Rows have no time of change. Older rows are paid, settled and corrected later, so these axes are
+//!   change streams.
+//! - Pages follow the integer `id`. The documentation describes `count` in two ways, so it never ends a
+//!   window.
+//! - How to start backwards is not documented: the id to start before is an option.
 //! - Whether the bounds are inclusive is not documented: both are widened, by a second or a day.
-//! - Times are asked for in UTC; settlements by the account's calendar days.
+//! - Requests are in UTC, for settlements in the account's calendar days.
 
 mod item;
 mod options;
-mod walk;
+mod stream;
 
 use std::time::Duration;
 
@@ -20,22 +21,22 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use self::options::{DateType, Options};
-use self::walk::Walk;
+use self::stream::StreamAxis;
+use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Transaction, window};
+use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
+use crate::provider::{Entry, Provider, Settings};
+use crate::spec::{Auth, Spec};
 use crate::wire::{self, Raw};
-use crate::{
-    Auth, Checkpoint, Entry, Next, Page, PageError, Position, Provider, RecordError, Refusal,
-    Request, Response, Settings, SettingsError, Spec,
-};
 
-/// The line of the table of providers.
+/// The report in the table of providers.
 pub const ENTRY: Entry = Entry {
     code: "begateway_report",
     build: |settings| Ok(Box::new(Report::new(settings)?)),
 };
 
 const SECOND: TimeDelta = TimeDelta::seconds(1);
-/// How old a row may be when it is corrected.
+/// Largest age of a row that is still corrected.
 const CORRECTED_WITHIN: TimeDelta = TimeDelta::days(90);
 
 /// One account's settings.
@@ -44,8 +45,8 @@ struct Report {
     /// Zone of calendar days.
     zone: Tz,
     methods: Vec<String>,
-    walks: Vec<Walk>,
-    /// An object id above every row's: the backfill is walked backwards from there.
+    axes: Vec<StreamAxis>,
+    /// An object id above every row's: the backfill pages backwards from there.
     backfill_before: Option<String>,
     status: &'static str,
 }
@@ -53,23 +54,25 @@ struct Report {
 impl Report {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let options: Options = settings.options()?;
-        let dates = options.date_types()?.into_iter().map(Walk::Date);
-        let corrections = options.manual_corrections.then_some(Walk::Corrections);
+        let dates = options.date_types()?.into_iter().map(StreamAxis::Date);
+        let corrections = options
+            .manual_corrections
+            .then_some(StreamAxis::Corrections);
         Ok(Self {
             zone: settings.time_zone,
             methods: options.payment_method_types()?,
-            walks: dates.chain(corrections).collect(),
+            axes: dates.chain(corrections).collect(),
             backfill_before: options.backfill_before()?,
             status: options.status()?,
         })
     }
 
-    /// What a stream goes by, and its payment method.
-    fn stream(&self, name: &str) -> Result<(Walk, &str), PageError> {
-        let found = name.split_once('/').and_then(|(walk, method)| {
-            let walk = self.walks.iter().find(|known| known.name() == walk)?;
+    /// A stream's axis and payment method.
+    fn stream(&self, name: &str) -> Result<(StreamAxis, &str), PageError> {
+        let found = name.split_once('/').and_then(|(axis, method)| {
+            let axis = self.axes.iter().find(|known| known.name() == axis)?;
             let method = self.methods.iter().find(|known| *known == method)?;
-            Some((*walk, method.as_str()))
+            Some((*axis, method.as_str()))
         });
         found.ok_or(PageError::Position("no such stream"))
     }
@@ -77,10 +80,10 @@ impl Report {
 
 impl Provider for Report {
     fn spec(&self) -> Spec {
-        let streams = self.walks.iter().flat_map(|walk| {
+        let streams = self.axes.iter().flat_map(|axis| {
             self.methods
                 .iter()
-                .map(|method| walk.stream(method, self.zone))
+                .map(|method| axis.stream(method, self.zone))
         });
         Spec {
             code: ENTRY.code,
@@ -92,8 +95,8 @@ impl Provider for Report {
             },
             credentials: &["shop_id", "secret_key"],
             optional_credentials: &[],
-            // No size can be asked for. Windows are cut to hold about four of these: the thousand
-            // rows up to which the one-day report is recommended.
+            // The API has no parameter for it. Windows are planned for about four pages, the thousand
+            // rows up to which the documentation recommends the one-day report.
             page_size: 250,
             max_page_size: 1000,
             requests_per_minute: 60,
@@ -106,18 +109,20 @@ impl Provider for Report {
     }
 
     fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
-        let (walk, method) = self.stream(at.stream)?;
+        let (axis, method) = self.stream(at.stream)?;
         let start = window::floor(at.window.start(), SECOND) - SECOND;
         let end = window::ceil(at.window.end(), SECOND) + SECOND;
-        let (date_type, from, to) = match walk {
-            Walk::Date(DateType::Settled) => {
+        let (date_type, from, to) = match axis {
+            StreamAxis::Date(DateType::Settled) => {
                 let (first, last) = self.days(at);
                 (DateType::Settled, first.to_string(), last.to_string())
             }
-            Walk::Date(date_type) => (date_type, time(start), time(end)),
-            Walk::Corrections => (DateType::Created, time(start - CORRECTED_WITHIN), time(end)),
+            StreamAxis::Date(date_type) => (date_type, time(start), time(end)),
+            StreamAxis::Corrections => {
+                (DateType::Created, time(start - CORRECTED_WITHIN), time(end))
+            }
         };
-        let corrected = (walk == Walk::Corrections).then(|| (time(start), time(end)));
+        let corrected = (axis == StreamAxis::Corrections).then(|| (time(start), time(end)));
         let (correction_from, correction_to) = corrected.unzip();
         let (after, before) = match at.checkpoint {
             None => (None, None),
@@ -147,9 +152,7 @@ impl Provider for Report {
                 manual_correction_to: correction_to,
             },
         };
-        let body = serde_json::to_string(&body)
-            .map_err(|_| PageError::Position("the request cannot be written as JSON"))?;
-        Ok(Request::post("/api/reports", body).header("X-Api-Version", "3"))
+        Ok(Request::post("/api/reports", &body)?.header("X-Api-Version", "3"))
     }
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
@@ -186,7 +189,7 @@ impl Provider for Report {
 }
 
 impl Report {
-    /// The calendar days that a window touches, and one more at either end.
+    /// The first and last calendar day that a window overlaps, widened by a day at either end.
     fn days(&self, at: &Position<'_>) -> (NaiveDate, NaiveDate) {
         let day = |instant: DateTime<Utc>| instant.with_timezone(&self.zone).date_naive();
         let first = day(at.window.start());
@@ -198,8 +201,8 @@ impl Report {
     }
 }
 
-/// Where the next page starts, in the direction of this one. A walk backwards turns at its end: what
-/// lies above its first page is asked for forwards, so that the id it began before proves nothing.
+/// Where the next page starts, in the direction of this one. Paging backwards reverses at its end and
+/// reads the rows above its first page, so that no row is lost if the configured start id was too low.
 fn next(
     at: &Position<'_>,
     more: bool,
@@ -207,13 +210,13 @@ fn next(
     last: Option<String>,
 ) -> Result<Next, PageError> {
     const NO_ID: PageError =
-        PageError::Cursor("has_more is true, but there is no object id to go on from");
+        PageError::Cursor("has_more is true, but there is no object id to continue from");
     let next = match at.checkpoint {
         Some(Checkpoint::ObjectBefore { highest_id, .. }) => {
             let highest_id = highest_id.clone().or(last);
             if !more {
                 let last_object_id = highest_id.unwrap_or_default();
-                return Ok(Next::Turn(Checkpoint::Object { last_object_id }));
+                return Ok(Next::Reverse(Checkpoint::Object { last_object_id }));
             }
             Checkpoint::ObjectBefore {
                 first_object_id: first.ok_or(NO_ID)?,
@@ -250,7 +253,7 @@ struct Params<'a> {
     status: &'a str,
     payment_method_type: &'a str,
     time_zone: &'a str,
-    /// Texts, as the table says, though the example answers with integers.
+    /// Strings, as the documentation's table says; its example answers with integers.
     #[serde(skip_serializing_if = "Option::is_none")]
     starting_after: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -305,14 +308,8 @@ mod tests {
     }
 
     fn page(at: &Position<'_>, body: &Value) -> Result<(Next, Option<u64>), PageError> {
-        let response = Response {
-            status: 200,
-            content_type: "application/json".to_owned(),
-            body: body.to_string(),
-            lossy: false,
-        };
         report(Tz::UTC)
-            .page(at, &response)
+            .page(at, &Response::json(body))
             .map(|page| (page.next, page.count))
     }
 
@@ -338,13 +335,13 @@ mod tests {
     }
 
     #[test]
-    fn settlements_are_asked_for_by_the_accounts_days() {
+    fn settlements_are_requested_by_the_accounts_days() {
         let days = |zone| {
             let params = params(&report(zone), &at("settled_at/credit_card", None));
             ["from", "to", "time_zone"].map(|key| params[key].as_str().unwrap().to_owned())
         };
         assert_eq!(days(Tz::UTC), ["2023-12-31", "2024-01-02", "UTC"]);
-        // The day of UTC touches two days there.
+        // The UTC day overlaps two days there.
         assert_eq!(
             days(chrono_tz::Europe::Minsk),
             ["2023-12-31", "2024-01-03", "Europe/Minsk"]
@@ -352,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn corrections_are_asked_for_in_rows_of_ninety_days() {
+    fn corrections_are_requested_in_rows_of_ninety_days() {
         let params = params(
             &report(Tz::UTC),
             &at("manually_corrected_at/credit_card", None),
@@ -365,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_walked_either_way() {
+    fn pages_follow_in_either_direction() {
         let body = json!({
             "transactions": [{}], "has_more": true, "count": 7, "first_object_id": 28_860, "last_object_id": "28861",
         });
@@ -396,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_backfill_may_be_walked_backwards() {
+    fn the_backfill_may_page_backwards() {
         assert_eq!(report(Tz::UTC).backfill_start(), None);
         let report = Report::new(&Settings {
             time_zone: Tz::UTC,
@@ -408,7 +405,7 @@ mod tests {
         let sent = params(&report, &at(stream, Some(&start)));
         assert_eq!(sent["ending_before"], "30000");
 
-        // What lies above its first page is asked for at its end.
+        // At its end it reads the rows above its first page.
         let page = |checkpoint: &Checkpoint, more: bool, ids: Option<(u64, u64)>| {
             let body = json!({
                 "transactions": [], "has_more": more, "first_object_id": ids.map(|ids| ids.0), "last_object_id": ids.map(|ids| ids.1),
@@ -423,15 +420,15 @@ mod tests {
         assert_eq!(serde_json::from_str::<Checkpoint>(&stored).unwrap(), second);
         assert_eq!(
             page(&second, false, Some((10, 19))),
-            Next::Turn(after("29"))
+            Next::Reverse(after("29"))
         );
-        assert_eq!(page(&start, false, None), Next::Turn(after("")));
+        assert_eq!(page(&start, false, None), Next::Reverse(after("")));
         let sent = params(&report, &at(stream, Some(&after(""))));
         assert_eq!(sent.get("starting_after"), None);
     }
 
     #[test]
-    fn a_cursor_that_leads_nowhere_is_an_error() {
+    fn a_cursor_that_does_not_advance_is_an_error() {
         let stream = "created_at/credit_card";
         let body =
             |last: Value| json!({"transactions": [{}], "has_more": true, "last_object_id": last});
@@ -448,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_ends_nothing() {
+    fn a_count_does_not_end_a_window() {
         let stream = "created_at/credit_card";
         let body = json!({"transactions": [{}], "has_more": true, "count": 1, "last_object_id": 5});
         assert_eq!(

@@ -1,15 +1,15 @@
-//! One operation of ECommPay: one step of a payment.
+//! An operation of ECommPay, which is one step of a payment.
 
 use bigdecimal::BigDecimal;
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use crate::error::RecordError;
 use crate::model::money::{AmountError, iso_4217_exponent};
 use crate::model::{Kind, Status, Transaction};
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
-/// Keys of an item that the redaction must know.
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
         "amount",
@@ -35,12 +35,12 @@ pub(super) const REDACTION: Redaction = Redaction {
         "transaction_created_at",
     ],
     cards: &["account_number"],
-    // Whoever holds one can charge the card.
+    // Tokens with which a card can be charged.
     dropped: &["card_token"],
 };
 
-/// Makes a transaction of an operation; times without offset are read in `zone`. Any field but the
-/// id may be missing: which of them come is the account's choice.
+/// Reads an operation; `zone` applies to times without an offset. Only the id is required: the
+/// account's options select the fields.
 pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(item)?;
     let provider_kind = wire::text(item.operation_type);
@@ -64,7 +64,7 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
 
     Ok(Transaction {
         provider_transaction_id: wire::required_id(item.operation_id, "operation_id")?,
-        // Payments are counted in each project for itself.
+        // Payment ids are unique within a project only.
         payment_group_id: project
             .as_ref()
             .zip(payment.as_ref())
@@ -98,13 +98,9 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
         auth_code: wire::text(item.auth_code),
         provider_reference: wire::text(item.provider_payment_id),
         description: wire::text(item.payment_description),
-        // Not in this API: tests are told by their project, fees by another endpoint.
-        parent_transaction_id: None,
-        paid_amount: None,
-        fee: None,
-        fee_currency: None,
-        gateway: None,
-        is_test: None,
+        // Without `is_test` and fees: test operations are in projects of their own, fees have another
+        // endpoint.
+        ..Transaction::default()
     })
 }
 
@@ -113,7 +109,7 @@ fn sum(
     raw: Raw<'_>,
     field: &'static str,
 ) -> Result<(Option<BigDecimal>, Option<String>), RecordError> {
-    // Money of a shape that is not known is not dropped in silence.
+    // An amount in an unknown shape is an error, not a missing amount.
     if !wire::is_object(raw) && raw.is_some_and(|raw| raw.get() != "\"\"") {
         return Err(RecordError::Amount {
             field,
@@ -129,7 +125,7 @@ fn sum(
 }
 
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "sale" | "recurring" | "invoice" | "payment confirmation" | "create cash voucher" => {
             Kind::Payment
         }
@@ -144,7 +140,7 @@ fn kind(text: Option<&str>) -> Kind {
 }
 
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "success" => Status::Succeeded,
         "decline" | "error" | "internal error" | "external error" => Status::Failed,
         "expired" | "invoice cancelled" | "cancelled" => Status::Canceled,
@@ -280,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_times_are_empty_texts() {
+    fn an_empty_time_is_missing() {
         let item = |status: &str| {
             row(&json!({
                 "operation_id": "1", "operation_status": status, "operation_created_at": "2018-08-01 12:28:47",
@@ -295,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_are_told_from_wallets() {
+    fn cards_are_distinguished_from_wallets() {
         let card = |account: &str, bin: Value| {
             let row = row(&json!({
                 "operation_id": "1", "account_number": account, "bin": bin,
@@ -317,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_its_place() {
+    fn kinds_and_statuses_are_mapped() {
         for (word, expected) in [
             ("sale", Kind::Payment),
             ("create_cash_voucher", Kind::Payment),

@@ -1,36 +1,35 @@
-//! What an account may ask of ECommPay besides times, and how signatures are made and checked.
+//! The options of an ECommPay account: filters, fields and signatures.
 
 use chrono::{DateTime, Offset as _, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 use serde::Deserialize;
 
 use super::signature::Order;
-use crate::SettingsError;
+use crate::error::SettingsError;
 
-/// Fields without which rows cannot be stored or told apart.
+/// Fields without which rows cannot be stored or identified.
 const NEEDED_FIELDS: &[&str] = &["operation_id", "project_id", "payment_id"];
 
-/// Amounts with their currencies, in the dotted names that `fields` takes.
+/// Objects of amount and currency; `fields` may name them as a whole or by dotted parts.
 const SUMS: &[&str] = &["sum_initial", "sum_converted"];
 
-/// What is done about an answer whose signature does not match.
+/// The reaction to an answer with a wrong signature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Verify {
-    /// It is taken, with a warning.
+    /// The answer is used, with a warning.
     #[default]
     Warn,
-    /// It is not taken.
+    /// The answer is an error.
     Require,
-    /// Signatures are not looked at.
+    /// Signatures are not checked.
     Off,
 }
 
-/// The `options` of an account, as they are written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Options {
-    /// Projects to read; all that the token may see if empty.
+    /// Projects to read; all that the token has access to if empty.
     #[serde(default)]
     pub(super) project_ids: Vec<u64>,
     #[serde(default)]
@@ -39,27 +38,25 @@ pub(super) struct Options {
     operation_statuses: Vec<String>,
     #[serde(default)]
     fields: Vec<String>,
-    /// How requests are signed.
     #[serde(default)]
     pub(super) signature_order: Order,
-    /// How answers are checked.
     #[serde(default)]
     pub(super) verify_signature: Verify,
 }
 
 impl Options {
-    /// The operation types to read; all of them if empty.
+    /// The operation types to read; all if empty.
     pub(super) fn operation_types(&self) -> Result<Vec<String>, SettingsError> {
         names("operation_types", &self.operation_types)
     }
 
-    /// The operation statuses to read; all of them if empty.
+    /// The operation statuses to read; all if empty.
     pub(super) fn operation_statuses(&self) -> Result<Vec<String>, SettingsError> {
         names("operation_statuses", &self.operation_statuses)
     }
 
-    /// The fields to ask for; those that always come if empty. What paysync cannot do without is
-    /// added, as such a list may replace the usual fields.
+    /// The fields to request; the API's default fields if empty. Required fields are added, because the
+    /// list may replace the default fields.
     pub(super) fn fields(&self) -> Result<Vec<String>, SettingsError> {
         let mut fields = names("fields", &self.fields)?;
         let has = |name: &str| fields.iter().any(|field| field == name);
@@ -90,13 +87,12 @@ fn names(option: &str, names: &[String]) -> Result<Vec<String>, SettingsError> {
     Ok(names.to_vec())
 }
 
-/// The zone that intervals are written in, and naive times of answers read in: the account's, if its
-/// clocks never change, else UTC. An interval has no offset, so that of an hour that comes twice in
-/// autumn would be read in either way, and so would be times in the answers; widening it would fetch
-/// two hours for each second of them.
+/// The zone of request intervals and of times without an offset in answers: the account's if its clocks
+/// never change, else UTC. Intervals have no offset, so an hour that occurs twice in autumn would be
+/// ambiguous in requests and answers.
 pub(super) fn interval_zone(zone: Tz) -> Tz {
     let weeks = (0..52 * 100).filter_map(|week| {
-        // From 2000 on: no operation is older.
+        // From 2000: no operation is older.
         DateTime::from_timestamp(946_684_800, 0)?.checked_add_signed(TimeDelta::weeks(week))
     });
     let mut offsets = weeks.map(|at| zone.offset_from_utc_datetime(&at.naive_utc()).fix());
@@ -113,9 +109,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::provider::Settings;
 
-    fn options(value: Value) -> Result<Options, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+    fn options(options: Value) -> Result<Options, String> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
+        };
+        settings.options().map_err(|error| error.0)
     }
 
     fn fields(fields: &Value) -> Result<Vec<String>, String> {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_ask_for_everything() {
+    fn the_defaults_request_everything() {
         let options = options(json!({})).unwrap();
         assert!(options.project_ids.is_empty());
         assert_eq!(options.operation_types(), Ok(Vec::new()));
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rows_need_is_asked_for() {
+    fn required_fields_are_requested() {
         let all = |names: &[&str]| Ok(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(
             fields(&json!(["bin", "payment_id"])),
@@ -154,22 +155,31 @@ mod tests {
         );
         assert!(fields(&json!([""])).unwrap_err().contains("options.fields"));
         for (value, expected) in [
-            (json!({"project_ids": ["11"]}), "u64"),
-            (json!({"project_ids": [-1]}), "u64"),
+            (
+                json!({"project_ids": ["11"]}),
+                "project_ids[0]: invalid type",
+            ),
+            (
+                json!({"project_ids": [1, -1]}),
+                "project_ids[1]: invalid value",
+            ),
             (
                 json!({"signature_order": "reverse"}),
-                "`natural` or `lexical`",
+                "signature_order: unknown variant `reverse`",
             ),
-            (json!({"verify_signature": true}), "verify_signature"),
-            (json!({"operation_type": "sale"}), "operation_type"),
+            (
+                json!({"verify_signature": true}),
+                "verify_signature: invalid type",
+            ),
+            (
+                json!({"operation_type": "sale"}),
+                "operation_type: unknown field",
+            ),
         ] {
             let Err(error) = options(value.clone()) else {
                 panic!("{value} is taken");
             };
-            assert!(
-                error.contains(expected) || expected == "verify_signature",
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("options.{expected}")), "{error}");
         }
     }
 

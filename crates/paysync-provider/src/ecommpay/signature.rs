@@ -1,8 +1,8 @@
 //! ECommPay's signature of requests and answers: HMAC-SHA512 over the sorted values of a JSON object.
 //!
 //! <https://developers.ecommpay.com/en/en_platform_signature.html>. The documentation sorts in natural
-//! order, some of the provider's own libraries in plain text order; the two part as soon as a list has
-//! more than ten elements. Values are taken as they are written, so numbers keep their text.
+//! order, some of the provider's libraries in lexical order; the orders differ for lists of more than
+//! ten elements. The signature covers the exact text of values, so numbers keep theirs.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -12,29 +12,31 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The member that holds the signature, and is not signed itself.
+use crate::auth::hmac_sha512;
+
+/// Key of the signature, which the signature itself does not cover.
 pub(super) const KEY: &str = "signature";
 
-/// Deeper objects are not signed: no body of the API has them.
+/// Objects nested deeper cannot be signed; no body of the API is.
 const MAX_DEPTH: usize = 32;
 
-/// How the signed values are sorted.
+/// Sort order of the signed values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Order {
-    /// Digits compare as numbers: `fields:2` before `fields:10`.
+    /// Runs of digits compare as numbers: `fields:2` before `fields:10`.
     #[default]
     Natural,
     /// Byte by byte: `fields:10` before `fields:2`.
     Lexical,
 }
 
-/// The values of a JSON object with the paths to them.
+/// The values of a JSON object with their paths.
 #[derive(Debug)]
 pub(super) struct Values(Vec<(String, String)>);
 
 impl Values {
-    /// Takes the values of an object apart, all but the signature; `None` if the text is no object.
+    /// The values of an object without its signature; none if the text is not an object.
     pub(super) fn of(object: &str) -> Option<Self> {
         let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
         members.remove(KEY);
@@ -45,12 +47,12 @@ impl Values {
         Some(Self(values))
     }
 
-    /// The signature with this secret, in Base64.
+    /// The signature in Base64.
     pub(super) fn sign(&mut self, secret: &str, order: Order) -> String {
-        STANDARD.encode(crate::hmac_sha512(secret, &self.text(order)))
+        STANDARD.encode(hmac_sha512(secret, &self.text(order)))
     }
 
-    /// What is signed: `path:to:key:value`, joined with semicolons.
+    /// The signed text: `path:to:key:value`, joined with semicolons.
     fn text(&mut self, order: Order) -> String {
         self.0.sort_by(|(one, _), (other, _)| match order {
             Order::Natural => natural(one, other),
@@ -65,7 +67,7 @@ impl Values {
     }
 }
 
-/// Adds the values below a path; `None` if something cannot be read or is nested too deep.
+/// Adds the values below a path; none if one is invalid or nested too deep.
 fn flatten(
     path: String,
     value: &str,
@@ -132,7 +134,7 @@ fn natural(one: &str, other: &str) -> Ordering {
     }
 }
 
-/// How many digits a text starts with.
+/// Number of digits at the start of a text.
 fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
@@ -158,9 +160,9 @@ mod tests {
         Values::of(body).unwrap().text(order)
     }
 
-    /// From the provider's own libraries for PHP and JavaScript, Go, Python and Java.
+    /// From the provider's libraries for PHP and JavaScript, Go, Python and Java.
     #[test]
-    fn published_signatures_are_met_in_either_order() {
+    fn published_signatures_match_in_either_order() {
         let cases = [
             (
                 "secret",
@@ -189,7 +191,7 @@ mod tests {
             ),
         ];
         for (secret, body, expected) in cases {
-            // The libraries of the payment page leave this member out; the Data API has none.
+            // The payment page's libraries omit this member; the Data API does not have it.
             let body = body.replace(r#","frame_mode":"popup""#, "");
             for order in [Order::Natural, Order::Lexical] {
                 assert_eq!(sign(secret, &body, order), expected, "{body}");
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn published_texts_are_met() {
+    fn published_texts_match() {
         assert_eq!(
             text(
                 r#"{"customer":{"project_id":0,"id":"sutm_id"},"card":{"pan":"4242424242424242","year":2020,"month":8,"card_holder":"John Smith","cvv":"123","save":true}}"#,
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_signed_without_its_signature() {
+    fn a_signature_does_not_cover_itself() {
         let body = r#"{"token":"ZOyTL5shY8ddhpxdQyplRPJYmGV7Kv","project_id":[4,12],"interval":{"from":"2024-01-01 00:00:00","to":"2024-01-02 00:00:00"},"tz":"UTC","limit":1000,"offset":0,"operation_status":["success","decline"],"fields":["operation_id","operation_status"],"signature":"left out"}"#;
         assert_eq!(
             text(body, Order::Natural),
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn twelve_fields_tell_the_orders_apart() {
+    fn the_orders_differ_for_twelve_fields() {
         let fields: Vec<String> = (0..12).map(|index| format!("\"f{index}\"")).collect();
         let body = format!(r#"{{"token":"t","fields":[{}]}}"#, fields.join(","));
         assert_eq!(
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_text() {
+    fn values_keep_their_exact_text() {
         assert_eq!(
             text(
                 r#"{ "n": 1.50e2, "m": 12345678901234567890, "s": "a\u0041\n", "e": {}, "l": [ ], "c:d": "x:y;z" }"#,

@@ -1,13 +1,14 @@
-//! One transaction of FireKassa.
+//! A transaction of FireKassa.
 
 use chrono_tz::Tz;
 use serde::Deserialize;
 
+use crate::error::RecordError;
 use crate::model::{Kind, Status, Transaction};
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
-/// Keys of an item that the redaction must know. `account` may be a card, so it is not exact.
+/// `account` may be a card number, so it is not exact.
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
         "amount",
@@ -26,7 +27,7 @@ pub(super) const REDACTION: Redaction = Redaction {
     dropped: &[],
 };
 
-/// Makes a transaction of an item; times without offset are read in `zone`.
+/// Reads an item; `zone` applies to times without an offset.
 pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(item)?;
     let provider_kind = wire::text(item.action);
@@ -56,35 +57,19 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
         payment_method: wire::text(item.method),
         card_last4: last4(wire::text(item.card_number))
             .or_else(|| last4(account.clone().filter(|_| account_is_card))),
-        // A card number is a requisite, no customer.
+        // A card number does not identify a customer.
         customer_id: account.filter(|_| !account_is_card),
         error_code: reason(item.payment_error_code),
         error_message: reason(item.payment_error),
         provider_reference: wire::text(item.payment_code),
         description: wire::text(item.comment),
-        // Not in this API. The last change of a paid row need not be its payment.
-        paid_at: None,
-        parent_transaction_id: None,
-        payment_group_id: None,
-        shop_id: None,
-        converted_amount: None,
-        converted_currency: None,
-        settled_at: None,
-        card_brand: None,
-        card_bin: None,
-        card_issuer_country: None,
-        customer_email: None,
-        customer_ip: None,
-        rrn: None,
-        arn: None,
-        auth_code: None,
-        gateway: None,
-        is_test: None,
+        // Without `paid_at`: the last change of a paid row need not be its payment.
+        ..Transaction::default()
     })
 }
 
 fn kind(text: Option<&str>) -> Kind {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "deposit" => Kind::Payment,
         "withdrawal" => Kind::Payout,
         _ => Kind::Other,
@@ -92,7 +77,7 @@ fn kind(text: Option<&str>) -> Kind {
 }
 
 fn status(text: Option<&str>) -> Status {
-    match wire::word(text.unwrap_or_default()).as_str() {
+    match wire::keyword(text).as_str() {
         "paid" | "overpaid" => Status::Succeeded,
         "process" | "waiting" | "partially paid" => Status::Pending,
         "error" | "failed" | "declined" => Status::Failed,
@@ -101,7 +86,7 @@ fn status(text: Option<&str>) -> Status {
     }
 }
 
-/// Whether an account is a card number, whole (by Luhn's check, as the redaction finds it) or cut.
+/// Whether an account is a card number: complete, by Luhn's check as in the redaction, or masked.
 fn is_card(account: &str) -> bool {
     let compact = account.replace([' ', '-'], "");
     let is_number = (13..=19).contains(&compact.len())
@@ -172,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_has_its_place() {
+    fn kinds_and_statuses_are_mapped() {
         assert_eq!(kind(Some("deposit")), Kind::Payment);
         assert_eq!(kind(Some("WITHDRAWAL")), Kind::Payout);
         assert_eq!(kind(Some("transfer")), Kind::Other);
@@ -210,7 +195,7 @@ mod tests {
         assert_eq!(expired.error_message.as_deref(), Some("too late"));
         assert_eq!(paid.status, Status::Succeeded);
         assert_eq!(paid.error_message, None);
-        // The version guard lets the later one win.
+        // The later version replaces the earlier one.
         assert!(expired.updated_at < paid.updated_at);
     }
 
@@ -236,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_digits_of_a_card_are_taken() {
+    fn only_the_last_digits_of_a_card_are_read() {
         let card = |item: Value| {
             let row = row(&item).unwrap();
             (row.card_bin, row.card_last4, row.customer_id)
@@ -246,7 +231,7 @@ mod tests {
             card(json!({"id": 1, "card_number": "3947333443347584", "account": "account123"})),
             (None, last4("7584"), last4("account123"))
         );
-        // Cut by the redaction, with the same outcome.
+        // Masked by the redaction: the same result.
         assert_eq!(
             card(json!({"id": 1, "card_number": "394733******7584", "account": "account123"})),
             (None, last4("7584"), last4("account123"))
@@ -262,7 +247,7 @@ mod tests {
                 "{account}"
             );
         }
-        // No card: a phone, a bank account, a number that fails Luhn's check.
+        // Not cards: a phone number, a bank account, a number with a wrong check digit.
         for account in ["79344344444", "40817810099910004312", "4111111111111112"] {
             assert_eq!(
                 card(json!({"id": 1, "account": account})),
@@ -272,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn times_without_offset_are_the_accounts() {
+    fn times_without_offset_are_in_the_accounts_zone() {
         let created = |time: &str| {
             row(&json!({"id": 1, "created_at": time}))
                 .unwrap()

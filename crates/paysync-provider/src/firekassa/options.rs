@@ -1,13 +1,13 @@
-//! What an account may ask of FireKassa besides times: filters, and how the filter by time is called.
+//! The options of a FireKassa account: filters, and the names of the filter by creation time.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
-/// Filters that take one text, in the page's order, with the words it allows.
+/// Filters with one value, in the documentation's order, with the values it allows.
 const TEXT_FILTERS: &[(&str, &[&str])] = &[
     ("order_id", &[]),
     ("account", &[]),
@@ -16,7 +16,7 @@ const TEXT_FILTERS: &[(&str, &[&str])] = &[
     ("type", &["site", "invoice", "registry"]),
 ];
 
-/// The filter that takes several ids, separated with commas.
+/// The filter with several ids, separated by commas.
 const ID_FILTER: &str = "id";
 
 /// The filter with a lower and an upper bound.
@@ -29,7 +29,6 @@ const OWN_FILTERS: &[&str] = &["create_at", "created_at"];
 /// Parameters that paysync sets itself.
 const OWN_PARAMETERS: &[&str] = &["page[number]", "page[size]", "sort"];
 
-/// The `options` of an account, as they are written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Options {
@@ -39,7 +38,6 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// The filters as query parameters.
     pub(super) fn filter(&self) -> Result<Vec<(String, String)>, SettingsError> {
         let filters: Vec<Vec<(String, String)>> = self
             .filter
@@ -49,8 +47,8 @@ impl Options {
         Ok(filters.concat())
     }
 
-    /// The names of the filters for creation after and before a time; by default those of the page's
-    /// table, which its own example contradicts.
+    /// The names of the filters for creation after and before a time; by default those of the
+    /// documentation's table, which its example contradicts.
     pub(super) fn created_filter(&self) -> Result<[String; 2], SettingsError> {
         let Some(names) = &self.created_filter else {
             return Ok(["filter[create_at][start]", "filter[create_at][end]"].map(str::to_owned));
@@ -73,7 +71,6 @@ impl Options {
     }
 }
 
-/// One filter as query parameters.
 fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, SettingsError> {
     let problem = |reason: &str| SettingsError(format!("options.filter.{name}: {reason}"));
     let error = |reason: &str| Err(problem(reason));
@@ -124,7 +121,7 @@ fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, Settin
     Ok(vec![(parameter, text)])
 }
 
-/// A text, or an integer as text; none for empty texts and everything else.
+/// The text of a string or an integer; none for blank strings and other values.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
@@ -135,12 +132,18 @@ fn scalar(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::json;
 
     use super::*;
+    use crate::provider::Settings;
 
-    fn options(value: Value) -> Result<Options, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+    fn options(options: Value) -> Result<Options, String> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
+        };
+        settings.options().map_err(|error| error.0)
     }
 
     fn filter(value: &Value) -> Result<String, String> {
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_documented_filter_passes_through() {
+    fn documented_filters_are_accepted() {
         let all = json!({
             "id": [507_164_249, "507164250"], "order_id": "order 123", "account": "9222",
             "action": "withdrawal", "method": "wallet-card", "type": "site",

@@ -1,11 +1,11 @@
-//! What every provider's rows have in common: exact money, kinds and statuses, windows of time.
+//! Data types common to all providers: amounts, transactions, windows of time.
 
 pub mod difference;
+pub mod format;
 pub mod money;
 pub mod transaction;
 pub mod window;
-pub mod words;
 
 pub use difference::{Difference, differences};
-pub use transaction::{Kind, Status, Transaction};
+pub use transaction::{Column, Field, Kind, Status, Transaction};
 pub use window::{IntervalSet, Window};

@@ -1,36 +1,36 @@
-//! Exact amounts: decimals read from text, never through a float.
+//! Exact amounts: decimals parsed from text, never from floating-point numbers.
 //!
-//! Amounts are arbitrary-precision decimals in major units (12.34 EUR), because one API gives 18
-//! decimals and sums of such amounts pass the 28 digits of a fixed-size decimal.
+//! Amounts are arbitrary-precision decimals in major units (12.34 EUR): one API sends 18 decimals, and
+//! sums of such amounts exceed the 28 digits of a fixed-size decimal.
 
 use std::str::FromStr;
 
 use bigdecimal::{BigDecimal, num_bigint::BigInt};
 use thiserror::Error;
 
-/// Digits accepted on either side of the point; far beyond any amount, far below PostgreSQL's limit.
+/// Largest number of digits on either side of the point, below PostgreSQL's limit.
 const MAX_DIGITS: i64 = 200;
 
-/// Why a text is not an amount.
+/// The reason why a text is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum AmountError {
-    /// Not a decimal number.
+    /// The text is not a decimal number.
     #[error("not a decimal number")]
     NotANumber,
-    /// More digits than any amount has.
+    /// The number has more than 200 digits.
     #[error("more than {MAX_DIGITS} digits")]
     TooLong,
-    /// A fraction where whole minor units are due.
-    #[error("a fraction where whole minor units are due")]
+    /// The number of minor units is not an integer.
+    #[error("not a whole number of minor units")]
     FractionOfMinorUnit,
 }
 
-/// Reads an amount in major units: `12.34`, `15`, `1E-18`. The scale of the text is kept.
+/// Parses an amount in major units, such as `12.34`, `15` or `1E-18`, and keeps its scale.
 pub fn from_major(text: &str) -> Result<BigDecimal, AmountError> {
     check_grammar(text)?;
     let amount = BigDecimal::from_str(text).map_err(|_| AmountError::NotANumber)?;
     let (_, scale) = amount.as_bigint_and_scale();
-    // A negative scale means trailing zeros: 1E5 is written out as 100000.
+    // A negative scale means trailing zeros: `1E5` becomes 100000.
     Ok(if scale < 0 {
         amount.with_scale(0)
     } else {
@@ -38,8 +38,8 @@ pub fn from_major(text: &str) -> Result<BigDecimal, AmountError> {
     })
 }
 
-/// Reads an amount in whole minor units and shifts it by the currency's `exponent`:
-/// `1234` with exponent 2 is 12.34.
+/// Parses an amount in whole minor units of a currency with this `exponent`: `1234` with exponent 2 is
+/// 12.34.
 pub fn from_minor(text: &str, exponent: u8) -> Result<BigDecimal, AmountError> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() < 19 {
@@ -57,10 +57,10 @@ pub fn from_minor(text: &str, exponent: u8) -> Result<BigDecimal, AmountError> {
     Ok(BigDecimal::from_bigint(minor, i64::from(exponent)))
 }
 
-/// Decimals of a currency by ISO 4217, withdrawn codes included; `None` for a code it does not name.
+/// The decimals of a currency by ISO 4217, including withdrawn codes; none for unknown codes.
 pub fn iso_4217_exponent(currency: &str) -> Option<u8> {
     if let Some(known) = iso_currency::Currency::from_code(currency) {
-        // Metals, funds without a unit and test codes have no exponent: they are no money here.
+        // Metals, funds without a unit and test codes have no exponent: not money.
         return known
             .exponent()
             .and_then(|exponent| u8::try_from(exponent).ok());
@@ -72,8 +72,8 @@ pub fn iso_4217_exponent(currency: &str) -> Option<u8> {
     }
 }
 
-/// Accepts `-?digits[.digits][e[±]digits]` within bounds; the decimal library takes more than that
-/// (underscores, exponents that write gigabytes).
+/// Accepts only `-?digits[.digits][e[±]digits]` within bounds; the decimal library accepts underscores,
+/// and exponents that expand to gigabytes.
 fn check_grammar(text: &str) -> Result<(), AmountError> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
+    fn texts_that_are_not_amounts_are_errors() {
         for text in [
             "", "-", "1_000", "1,5", ".5", "5.", "NaN", "inf", "0x10", "1e", "1e+", " 1", "+1",
             "--1",

@@ -126,85 +126,211 @@ impl fmt::Display for Status {
     }
 }
 
-/// One step of a payment. Ids are text, amounts exact decimals in major units, times UTC instants
-/// in whole microseconds. Absent, null and empty are all `None`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Transaction {
+/// A column of the table `transactions`: a field of [`Transaction`].
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The name, in the table and in the struct.
+    pub name: &'static str,
+    /// The type, and access to the field.
+    pub field: Field,
+    /// Whether it may name a person: erasing the person empties it.
+    pub is_personal: bool,
+}
+
+/// A column's type in PostgreSQL, and access to the field; `None` is null.
+#[derive(Debug, Clone, Copy)]
+pub enum Field {
+    /// A text: free, or the word of a [`Kind`] or [`Status`].
+    Text {
+        /// Reads the field.
+        get: fn(&Transaction) -> Option<&str>,
+        /// Writes the field, or returns a text that the field's type does not know.
+        set: fn(&mut Transaction, Option<String>) -> Result<(), String>,
+    },
+    /// An exact decimal.
+    Numeric {
+        /// Reads the field.
+        get: fn(&Transaction) -> Option<&BigDecimal>,
+        /// Writes the field.
+        set: fn(&mut Transaction, Option<BigDecimal>),
+    },
+    /// An instant in whole microseconds.
+    Timestamptz {
+        /// Reads the field.
+        get: fn(&Transaction) -> Option<DateTime<Utc>>,
+        /// Writes the field.
+        set: fn(&mut Transaction, Option<DateTime<Utc>>),
+    },
+    /// A truth value.
+    Boolean {
+        /// Reads the field.
+        get: fn(&Transaction) -> Option<bool>,
+        /// Writes the field.
+        set: fn(&mut Transaction, Option<bool>),
+    },
+}
+
+impl Field {
+    /// The column's type as PostgreSQL spells it.
+    pub const fn sql_type(self) -> &'static str {
+        match self {
+            Self::Text { .. } => "text",
+            Self::Numeric { .. } => "numeric",
+            Self::Timestamptz { .. } => "timestamptz",
+            Self::Boolean { .. } => "boolean",
+        }
+    }
+}
+
+/// Declares the columns of [`Transaction`], one per line: `name: type`, and `personal` after the type if
+/// erasing a person empties the column. The type is that of the migration, with two exceptions: `key` is
+/// the text that identifies the row, and an enum with `as_str` and `of_word` is a text of a few words.
+///
+/// The struct, the comparison of two rows, and the store's statements all follow from this declaration.
+macro_rules! transaction {
+    ($($(#[$doc:meta])+ $name:ident: $type:ident $($personal:ident)?,)+) => {
+        /// One step of a payment. Ids are text, amounts exact decimals in major units, times UTC instants
+        /// in whole microseconds. Absent, null and empty are all `None`.
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct Transaction {
+            $($(#[$doc])+ pub $name: transaction!(@type $type),)+
+        }
+
+        impl Transaction {
+            /// The columns, in the table's order.
+            pub const COLUMNS: &'static [Column] = &[$(Column {
+                name: stringify!($name),
+                field: transaction!(@field $type $name),
+                is_personal: transaction!(@personal $($personal)?),
+            }),+];
+        }
+    };
+
+    (@type key) => { String };
+    (@type text) => { Option<String> };
+    (@type numeric) => { Option<BigDecimal> };
+    (@type timestamptz) => { Option<DateTime<Utc>> };
+    (@type boolean) => { Option<bool> };
+    (@type $word:ident) => { $word };
+
+    (@field key $name:ident) => {
+        Field::Text {
+            get: |row| Some(&row.$name),
+            set: |row, key| {
+                row.$name = key.unwrap_or_default();
+                Ok(())
+            },
+        }
+    };
+    (@field text $name:ident) => {
+        Field::Text {
+            get: |row| row.$name.as_deref(),
+            set: |row, text| {
+                row.$name = text;
+                Ok(())
+            },
+        }
+    };
+    (@field numeric $name:ident) => {
+        Field::Numeric { get: |row| row.$name.as_ref(), set: |row, number| row.$name = number }
+    };
+    (@field timestamptz $name:ident) => {
+        Field::Timestamptz { get: |row| row.$name, set: |row, time| row.$name = time }
+    };
+    (@field boolean $name:ident) => {
+        Field::Boolean { get: |row| row.$name, set: |row, flag| row.$name = flag }
+    };
+    (@field $word:ident $name:ident) => {
+        Field::Text {
+            get: |row| Some(row.$name.as_str()),
+            set: |row, word| {
+                let word = word.unwrap_or_default();
+                row.$name = $word::of_word(&word).ok_or(word)?;
+                Ok(())
+            },
+        }
+    };
+
+    (@personal) => { false };
+    (@personal personal) => { true };
+}
+
+transaction! {
     /// The provider's id of this row, unique within the account.
-    pub provider_transaction_id: String,
+    provider_transaction_id: key,
     /// The row this one follows from (the payment of a refund).
-    pub parent_transaction_id: Option<String>,
+    parent_transaction_id: text,
     /// What all rows of one payment share; none where nothing says so. Rows that name no parent are one
     /// payment if they share it: `docs/ARCHITECTURE.md`, "Views are a contract".
-    pub payment_group_id: Option<String>,
+    payment_group_id: text,
     /// The merchant's own reference.
-    pub merchant_reference: Option<String>,
+    merchant_reference: text,
     /// The provider's shop or project.
-    pub shop_id: Option<String>,
+    shop_id: text,
     /// What the row does.
-    pub kind: Kind,
+    kind: Kind,
     /// The provider's word for it.
-    pub provider_kind: Option<String>,
+    provider_kind: text,
     /// How the step ended.
-    pub status: Status,
+    status: Status,
     /// The provider's word for it.
-    pub provider_status: Option<String>,
+    provider_status: text,
     /// Amount asked for, in `currency`.
-    pub amount: Option<BigDecimal>,
+    amount: numeric,
     /// Currency of `amount` as the provider writes it.
-    pub currency: Option<String>,
+    currency: text,
     /// Amount really paid, where the provider tells it apart; in `currency`.
-    pub paid_amount: Option<BigDecimal>,
+    paid_amount: numeric,
     /// Amount in the other currency of a conversion.
-    pub converted_amount: Option<BigDecimal>,
+    converted_amount: numeric,
     /// Currency of `converted_amount`.
-    pub converted_currency: Option<String>,
+    converted_currency: text,
     /// The provider's fee.
-    pub fee: Option<BigDecimal>,
+    fee: numeric,
     /// Currency of `fee`.
-    pub fee_currency: Option<String>,
+    fee_currency: text,
     /// When the provider made the row.
-    pub created_at: Option<DateTime<Utc>>,
+    created_at: timestamptz,
     /// When the provider last changed it; the version guard.
-    pub updated_at: Option<DateTime<Utc>>,
+    updated_at: timestamptz,
     /// When it was paid, in the provider's words; no proof of success.
-    pub paid_at: Option<DateTime<Utc>>,
+    paid_at: timestamptz,
     /// When it was settled.
-    pub settled_at: Option<DateTime<Utc>>,
+    settled_at: timestamptz,
     /// Payment method, the provider's word.
-    pub payment_method: Option<String>,
+    payment_method: text,
     /// Card brand, the provider's word.
-    pub card_brand: Option<String>,
+    card_brand: text,
     /// First six to eight digits of the card.
-    pub card_bin: Option<String>,
+    card_bin: text personal,
     /// Last four digits of the card.
-    pub card_last4: Option<String>,
+    card_last4: text personal,
     /// Country of the card's issuer, ISO 3166-1 alpha-2 as sent.
-    pub card_issuer_country: Option<String>,
+    card_issuer_country: text,
     /// The customer's id.
-    pub customer_id: Option<String>,
+    customer_id: text personal,
     /// The customer's e-mail address.
-    pub customer_email: Option<String>,
+    customer_email: text personal,
     /// The customer's network address.
-    pub customer_ip: Option<String>,
+    customer_ip: text personal,
     /// Why it failed, a code; only on failed and canceled rows.
-    pub error_code: Option<String>,
+    error_code: text,
     /// Why it failed, in words; only on failed and canceled rows.
-    pub error_message: Option<String>,
+    error_message: text,
     /// Retrieval reference number.
-    pub rrn: Option<String>,
+    rrn: text,
     /// Acquirer reference number.
-    pub arn: Option<String>,
+    arn: text,
     /// Authorization code.
-    pub auth_code: Option<String>,
+    auth_code: text,
     /// The acquirer's or method's own reference.
-    pub provider_reference: Option<String>,
+    provider_reference: text,
     /// Gateway or terminal that handled it.
-    pub gateway: Option<String>,
+    gateway: text,
     /// Free text.
-    pub description: Option<String>,
+    description: text personal,
     /// Whether it moved no real money.
-    pub is_test: Option<bool>,
+    is_test: boolean,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Half-open windows of time and sets of them.
+//! Half-open windows of time, and sets of windows.
 
 use std::fmt;
 
@@ -12,37 +12,38 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window `[start, end)`; `None` if that holds no instant.
+    /// The window `[start, end)`; none if it is empty.
     pub fn new(start: DateTime<Utc>, end: DateTime<Utc>) -> Option<Self> {
         (start < end).then_some(Self { start, end })
     }
 
-    /// The first instant.
+    /// The first instant of the window.
     pub const fn start(&self) -> DateTime<Utc> {
         self.start
     }
 
-    /// The first instant after it.
+    /// The first instant after the window.
     pub const fn end(&self) -> DateTime<Utc> {
         self.end
     }
 
-    /// How long it is.
+    /// The duration from start to end.
     pub fn length(&self) -> TimeDelta {
         self.end - self.start
     }
 
-    /// Whether `instant` lies inside.
+    /// Whether the window includes `instant`.
     pub fn contains(&self, instant: DateTime<Utc>) -> bool {
         self.start <= instant && instant < self.end
     }
 
-    /// The part both share.
+    /// The window common to both; none if they are disjoint.
     pub fn intersection(&self, other: &Self) -> Option<Self> {
         Self::new(self.start.max(other.start), self.end.min(other.end))
     }
 
-    /// Two halves that tile it, cut at a whole `unit` since the epoch; `None` if no such cut exists.
+    /// Two adjacent halves, split at a multiple of `unit` since the epoch; none if there is no multiple
+    /// inside.
     pub fn split(&self, unit: TimeDelta) -> Option<(Self, Self)> {
         let middle = floor(self.start + self.length() / 2, unit);
         let middle = if middle > self.start {
@@ -61,14 +62,14 @@ impl fmt::Display for Window {
     }
 }
 
-/// The last whole `unit` since the epoch that is not after `instant`.
+/// The last multiple of `unit` since the epoch that is not after `instant`.
 pub fn floor(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
     let unit = unit.num_microseconds().unwrap_or(1).max(1);
     let micros = instant.timestamp_micros();
     DateTime::from_timestamp_micros(micros - micros.rem_euclid(unit)).unwrap_or(instant)
 }
 
-/// The first whole `unit` since the epoch that is not before `instant`.
+/// The first multiple of `unit` since the epoch that is not before `instant`.
 pub fn ceil(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
     let floored = floor(instant, unit);
     if floored == instant {
@@ -78,17 +79,17 @@ pub fn ceil(instant: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
     }
 }
 
-/// A set of instants: disjoint windows in order, neighbours joined.
+/// A set of instants, as disjoint windows in order; adjacent windows are merged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct IntervalSet(Vec<Window>);
 
 impl IntervalSet {
-    /// The windows, oldest first; no two of them touch.
+    /// The windows, oldest first; no two are adjacent.
     pub fn windows(&self) -> &[Window] {
         &self.0
     }
 
-    /// Whether it holds no instant.
+    /// Whether the set has no instant.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -103,31 +104,31 @@ impl IntervalSet {
         self.0.first().map(Window::start)
     }
 
-    /// How much time it holds.
+    /// The total duration.
     pub fn length(&self) -> TimeDelta {
         self.0.iter().map(Window::length).sum()
     }
 
-    /// Adds a window.
+    /// Adds the instants of a window.
     pub fn add(&mut self, window: Window) {
-        let mut joined = window;
-        let mut kept = Vec::with_capacity(self.0.len() + 1);
+        let mut merged = window;
+        let mut disjoint = Vec::with_capacity(self.0.len() + 1);
         for other in self.0.drain(..) {
-            if other.end < joined.start || joined.end < other.start {
-                kept.push(other);
+            if other.end < merged.start || merged.end < other.start {
+                disjoint.push(other);
             } else {
-                joined = Window {
-                    start: joined.start.min(other.start),
-                    end: joined.end.max(other.end),
+                merged = Window {
+                    start: merged.start.min(other.start),
+                    end: merged.end.max(other.end),
                 };
             }
         }
-        let place = kept.partition_point(|other| other.start < joined.start);
-        kept.insert(place, joined);
-        self.0 = kept;
+        let index = disjoint.partition_point(|other| other.start < merged.start);
+        disjoint.insert(index, merged);
+        self.0 = disjoint;
     }
 
-    /// Removes a window's instants.
+    /// Removes the instants of a window.
     pub fn remove(&mut self, window: Window) {
         let pieces = |other: &Window| {
             let before = Window::new(other.start, other.end.min(window.start));
@@ -137,7 +138,7 @@ impl IntervalSet {
         self.0 = self.0.iter().flat_map(pieces).collect();
     }
 
-    /// The instants that are in `self` and in `window`.
+    /// The instants in both `self` and `window`.
     #[must_use]
     pub fn within(&self, window: Window) -> Self {
         Self(
@@ -148,17 +149,17 @@ impl IntervalSet {
         )
     }
 
-    /// The instants that are in `self` and not in `other`.
+    /// The instants in `self` but not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        let mut left = self.clone();
+        let mut rest = self.clone();
         for window in &other.0 {
-            left.remove(*window);
+            rest.remove(*window);
         }
-        left
+        rest
     }
 
-    /// Whether every instant of `window` is in it.
+    /// Whether the set includes every instant of `window`.
     pub fn covers(&self, window: Window) -> bool {
         self.0
             .iter()
@@ -192,7 +193,7 @@ mod tests {
         Window::new(at(start), at(end)).unwrap()
     }
 
-    /// The whole seconds of a set: a model simple enough to be right.
+    /// The whole seconds of a set: a reference model.
     fn seconds(set: &IntervalSet) -> BTreeSet<i64> {
         set.windows()
             .iter()
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_its_start_and_not_its_end() {
+    fn a_window_includes_its_start_but_not_its_end() {
         assert!(Window::new(at(5), at(5)).is_none());
         assert!(Window::new(at(6), at(5)).is_none());
         assert!(window(1, 3).contains(at(1)));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_tile_the_window_on_whole_units() {
+    fn halves_meet_at_a_multiple_of_the_unit() {
         let second = TimeDelta::seconds(1);
         assert_eq!(
             window(0, 3).split(second),
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_join() {
+    fn adjacent_windows_merge() {
         let set: IntervalSet = [window(0, 2), window(4, 6), window(2, 4)]
             .into_iter()
             .collect();

@@ -1,93 +1,93 @@
-//! Card numbers in text: found by length and Luhn's check digit, cut to first six and last four.
+//! Card numbers in text: recognized by length and Luhn's check digit, masked but for the first six and
+//! the last four digits.
 //!
-//! Works on the text of a JSON string as it is written, so digits may hide behind `\u0031` and groups
-//! may be set apart by single blanks or hyphens. Groups stand whole or not at all: a run of more than
-//! 19 digits is no card. Every reading that could be a card is cut, even where two of them overlap,
-//! and what is left holds none: cutting again changes nothing.
+//! Works on the exact text of a JSON string, so a digit may be the escape `\u0031`, and single blanks or
+//! hyphens may separate groups of digits. A group belongs to a number as a whole: a run of more than 19
+//! digits is not a card. All sequences that could be card numbers are masked, even overlapping ones,
+//! until none is left: masking is idempotent.
 
-/// Card numbers have at least this many digits.
-pub(super) const SHORTEST: usize = 13;
-/// And at most this many.
-const LONGEST: usize = 19;
-/// Digits kept at the front.
-const HEAD: usize = 6;
-/// Digits kept at the end.
-const TAIL: usize = 4;
+/// Digits of the shortest card number.
+pub(super) const MIN_DIGITS: usize = 13;
+/// Digits of the longest card number.
+const MAX_DIGITS: usize = 19;
+/// Digits that stay at the start and at the end of a number.
+const FIRST_DIGITS: usize = 6;
+const LAST_DIGITS: usize = 4;
 
-/// Which digits are cut.
+/// How card numbers are recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
-    /// Groups of 13 to 19 digits that pass Luhn's check.
+pub(super) enum Check {
+    /// Sequences of 13 to 19 digits that pass Luhn's check.
     Luhn,
-    /// Groups of 13 digits or more.
-    Always,
+    /// Sequences of 13 digits or more.
+    Length,
 }
 
-/// A text whose card numbers were cut.
+/// A text with masked card numbers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Cut {
-    /// The text, with `*` for each digit cut.
+pub(super) struct Masked {
+    /// The text, with `*` for each masked digit.
     pub(super) text: String,
-    /// How many numbers were cut.
+    /// How many numbers were masked.
     pub(super) numbers: u32,
 }
 
-/// Cuts the card numbers of a text; `None` if it holds none.
-pub(super) fn cut(text: &str, rule: Rule) -> Option<Cut> {
-    if !is_suspect(text.as_bytes()) || (rule == Rule::Luhn && is_uuid(text.as_bytes())) {
+/// Masks the card numbers of a text; none if it contains none.
+pub(super) fn mask(text: &str, check: Check) -> Option<Masked> {
+    if !has_long_sequence(text.as_bytes()) || (check == Check::Luhn && is_uuid(text.as_bytes())) {
         return None;
     }
     let mut digits = digits(text.as_bytes());
-    let numbers = match rule {
-        Rule::Luhn => mask_cards(&mut digits),
-        Rule::Always => mask_groups(&mut digits),
+    let numbers = match check {
+        Check::Luhn => mask_by_luhn(&mut digits),
+        Check::Length => mask_by_length(&mut digits),
     };
-    (numbers > 0).then(|| Cut {
+    (numbers > 0).then(|| Masked {
         text: render(text, &digits),
         numbers,
     })
 }
 
-/// What stands at one place of a text.
+/// A byte or an escape of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mark {
+enum Symbol {
     Digit(u8),
     Separator,
     Other,
 }
 
-/// The places of a text: a byte or an escape each, with their position and width.
-struct Marks<'a> {
+/// The symbols of a text, each with its position and width in bytes.
+struct Symbols<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-impl Iterator for Marks<'_> {
-    type Item = (usize, usize, Mark);
+impl Iterator for Symbols<'_> {
+    type Item = (usize, usize, Symbol);
 
     fn next(&mut self) -> Option<Self::Item> {
         let at = self.at;
         let byte = *self.bytes.get(at)?;
-        let (width, mark) = if byte == b'\\' {
+        let (width, symbol) = if byte == b'\\' {
             escape(self.bytes.get(at..).unwrap_or_default())
         } else {
-            (1, mark(byte))
+            (1, symbol(byte))
         };
         self.at = at + width;
-        Some((at, width, mark))
+        Some((at, width, symbol))
     }
 }
 
-fn mark(byte: u8) -> Mark {
+fn symbol(byte: u8) -> Symbol {
     match byte {
-        b'0'..=b'9' => Mark::Digit(byte - b'0'),
-        b' ' | b'-' => Mark::Separator,
-        _ => Mark::Other,
+        b'0'..=b'9' => Symbol::Digit(byte - b'0'),
+        b' ' | b'-' => Symbol::Separator,
+        _ => Symbol::Other,
     }
 }
 
-/// Reads an escape; one that is no ASCII character, or broken, is of no interest.
-fn escape(bytes: &[u8]) -> (usize, Mark) {
+/// Reads an escape; only those of ASCII characters can be digits or separators.
+fn escape(bytes: &[u8]) -> (usize, Symbol) {
     if let [b'\\', b'u', b'0', b'0', high, low, ..] = bytes {
         let nibble = |hex: u8| {
             char::from(hex)
@@ -95,55 +95,58 @@ fn escape(bytes: &[u8]) -> (usize, Mark) {
                 .and_then(|n| u8::try_from(n).ok())
         };
         if let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) {
-            return (6, mark(high * 16 + low));
+            return (6, symbol(high * 16 + low));
         }
     }
     if let [b'\\', b'u', a, b, c, d, ..] = bytes
         && [a, b, c, d].iter().all(|hex| hex.is_ascii_hexdigit())
     {
-        return (6, Mark::Other);
+        return (6, Symbol::Other);
     }
     let is_digit = bytes.get(1).is_some_and(u8::is_ascii_digit);
-    (if is_digit { 1 } else { 2 }, Mark::Other)
+    (if is_digit { 1 } else { 2 }, Symbol::Other)
 }
 
-/// Whether a text has a group of 13 digits or more.
-fn is_suspect(bytes: &[u8]) -> bool {
-    if bytes.len() < SHORTEST {
+/// Whether a text has a sequence of 13 digits or more.
+fn has_long_sequence(bytes: &[u8]) -> bool {
+    if bytes.len() < MIN_DIGITS {
         return false;
     }
     let (mut count, mut gap) = (0_usize, false);
-    for (_, _, mark) in (Marks { bytes, at: 0 }) {
-        match mark {
-            Mark::Digit(_) => {
+    for (_, _, symbol) in (Symbols { bytes, at: 0 }) {
+        match symbol {
+            Symbol::Digit(_) => {
                 count += 1;
                 gap = false;
-                if count >= SHORTEST {
+                if count >= MIN_DIGITS {
                     return true;
                 }
             }
-            Mark::Separator if count > 0 && !gap => gap = true,
-            Mark::Separator | Mark::Other => count = 0,
+            Symbol::Separator if count > 0 && !gap => gap = true,
+            Symbol::Separator | Symbol::Other => count = 0,
         }
     }
     false
 }
 
-/// Whether a text is a UUID: an identifier, though some are all digits.
+/// Whether a text is a UUID: an identifier, even if all its characters are digits.
 fn is_uuid(bytes: &[u8]) -> bool {
     bytes.len() == 36
-        && bytes.iter().enumerate().all(|(place, byte)| match place {
+        && bytes.iter().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
 }
 
-/// How a digit follows the one before it.
+/// The relation of a digit to the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
-    Joined,
-    Apart,
-    Broken,
+    /// Directly after it.
+    Adjacent,
+    /// After a single separator.
+    Separated,
+    /// In another sequence.
+    Unrelated,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -157,10 +160,10 @@ struct Digit {
 
 fn digits(bytes: &[u8]) -> Vec<Digit> {
     let mut digits = Vec::new();
-    let mut link = Link::Broken;
-    for (at, width, mark) in (Marks { bytes, at: 0 }) {
-        link = match (mark, link) {
-            (Mark::Digit(value), link) => {
+    let mut link = Link::Unrelated;
+    for (at, width, symbol) in (Symbols { bytes, at: 0 }) {
+        link = match (symbol, link) {
+            (Symbol::Digit(value), link) => {
                 digits.push(Digit {
                     at,
                     width,
@@ -168,30 +171,30 @@ fn digits(bytes: &[u8]) -> Vec<Digit> {
                     link,
                     masked: false,
                 });
-                Link::Joined
+                Link::Adjacent
             }
-            (Mark::Separator, Link::Joined) => Link::Apart,
-            (Mark::Separator | Mark::Other, _) => Link::Broken,
+            (Symbol::Separator, Link::Adjacent) => Link::Separated,
+            (Symbol::Separator | Symbol::Other, _) => Link::Unrelated,
         };
     }
     digits
 }
 
-/// Masks every reading that passes Luhn, then what the pieces left over would read as.
-fn mask_cards(digits: &mut [Digit]) -> u32 {
+/// Masks every sequence that passes Luhn's check, then those that the remaining digits form.
+fn mask_by_luhn(digits: &mut [Digit]) -> u32 {
     let found: Vec<(usize, usize)> = (0..digits.len())
-        .flat_map(|start| readings(digits, start).map(move |length| (start, length)))
+        .flat_map(|start| candidates(digits, start).map(move |length| (start, length)))
         .collect();
     let mut numbers = 0;
     for (start, length) in found {
-        numbers += u32::from(mask(digits, start, length));
+        numbers += u32::from(mask_middle(digits, start, length));
     }
     let mut start = 0;
     while numbers > 0 && start < digits.len() {
-        let longest = readings(digits, start).last();
+        let longest = candidates(digits, start).last();
         if let Some(length) = longest {
-            numbers += u32::from(mask(digits, start, length));
-            start = start.saturating_sub(LONGEST);
+            numbers += u32::from(mask_middle(digits, start, length));
+            start = start.saturating_sub(MAX_DIGITS);
         } else {
             start += 1;
         }
@@ -199,25 +202,28 @@ fn mask_cards(digits: &mut [Digit]) -> u32 {
     numbers
 }
 
-/// Lengths of the digit sequences from `start` that are whole groups and pass Luhn, shortest first.
-fn readings(digits: &[Digit], start: usize) -> impl Iterator<Item = usize> + '_ {
-    let before = start.checked_sub(1).and_then(|place| digits.get(place));
+/// Lengths of the sequences from `start` that consist of whole groups and pass Luhn's check, shortest
+/// first.
+fn candidates(digits: &[Digit], start: usize) -> impl Iterator<Item = usize> + '_ {
+    let before = start.checked_sub(1).and_then(|index| digits.get(index));
     let at_start = digits.get(start).is_some_and(|digit| {
-        digit.link != Link::Joined || before.is_none_or(|before| before.masked)
+        digit.link != Link::Adjacent || before.is_none_or(|before| before.masked)
     });
     let rest = digits.get(start..).filter(|_| at_start).unwrap_or_default();
     let mut sums = (0_u32, 0_u32);
     rest.iter()
         .enumerate()
-        .take(LONGEST)
-        .take_while(|(place, digit)| !digit.masked && (*place == 0 || digit.link != Link::Broken))
-        .filter_map(move |(place, digit)| {
+        .take(MAX_DIGITS)
+        .take_while(|(index, digit)| {
+            !digit.masked && (*index == 0 || digit.link != Link::Unrelated)
+        })
+        .filter_map(move |(index, digit)| {
             let plain = u32::from(digit.value);
             let doubled = plain * 2 - if plain > 4 { 9 } else { 0 };
-            let length = place + 1;
-            // The last digit counts once, the one before it twice, and so on: which of the two sums
-            // holds depends on the length.
-            let sum = if place % 2 == 0 {
+            let length = index + 1;
+            // The last digit counts once, the one before it twice, and so on: the length decides which
+            // of the two sums applies.
+            let sum = if index % 2 == 0 {
                 sums = (sums.0 + doubled, sums.1 + plain);
                 sums.1
             } else {
@@ -226,36 +232,36 @@ fn readings(digits: &[Digit], start: usize) -> impl Iterator<Item = usize> + '_ 
             };
             let at_end = rest
                 .get(length)
-                .is_none_or(|next| next.masked || next.link != Link::Joined);
-            (length >= SHORTEST && at_end && sum % 10 == 0).then_some(length)
+                .is_none_or(|next| next.masked || next.link != Link::Adjacent);
+            (length >= MIN_DIGITS && at_end && sum % 10 == 0).then_some(length)
         })
 }
 
-/// Masks the middle of a number; tells whether that is news.
-fn mask(digits: &mut [Digit], start: usize, length: usize) -> bool {
-    let middle = start + HEAD..(start + length).saturating_sub(TAIL);
-    let mut news = false;
+/// Masks the middle of a number; whether that changed a digit.
+fn mask_middle(digits: &mut [Digit], start: usize, length: usize) -> bool {
+    let middle = start + FIRST_DIGITS..(start + length).saturating_sub(LAST_DIGITS);
+    let mut changed = false;
     for digit in digits.get_mut(middle).unwrap_or_default() {
-        news |= !digit.masked;
+        changed |= !digit.masked;
         digit.masked = true;
     }
-    news
+    changed
 }
 
-/// Masks every group of 13 digits or more.
-fn mask_groups(digits: &mut [Digit]) -> u32 {
+/// Masks every sequence of 13 digits or more.
+fn mask_by_length(digits: &mut [Digit]) -> u32 {
     let mut starts: Vec<usize> = digits
         .iter()
         .enumerate()
-        .filter(|(_, digit)| digit.link == Link::Broken)
-        .map(|(place, _)| place)
+        .filter(|(_, digit)| digit.link == Link::Unrelated)
+        .map(|(index, _)| index)
         .collect();
     starts.push(digits.len());
     let mut numbers = 0;
     for (start, end) in starts.iter().zip(starts.iter().skip(1)) {
         let length = end - start;
-        if length >= SHORTEST {
-            numbers += u32::from(mask(digits, *start, length));
+        if length >= MIN_DIGITS {
+            numbers += u32::from(mask_middle(digits, *start, length));
         }
     }
     numbers
@@ -280,11 +286,11 @@ mod tests {
     use super::*;
 
     fn luhn(text: &str) -> Option<String> {
-        cut(text, Rule::Luhn).map(|cut| cut.text)
+        mask(text, Check::Luhn).map(|masked| masked.text)
     }
 
     #[test]
-    fn published_test_numbers_are_cut() {
+    fn published_test_numbers_are_masked() {
         for (number, left) in [
             ("4111111111111111", "411111******1111"),
             ("4222222222222", "422222***2222"),
@@ -299,13 +305,13 @@ mod tests {
             (r"\\u00314111111111111111", r"\\u00314111111111111111"),
             (r"\\n4111111111111111", r"\\n411111******1111"),
         ] {
-            let cut = luhn(number);
-            assert_eq!(cut.as_deref().unwrap_or(number), left, "{number}");
+            let masked = luhn(number);
+            assert_eq!(masked.as_deref().unwrap_or(number), left, "{number}");
         }
     }
 
     #[test]
-    fn other_numbers_stay() {
+    fn other_numbers_are_unchanged() {
         for text in [
             "",
             "411111111111",
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_next_to_other_digits_is_found() {
+    fn a_number_next_to_other_digits_is_masked() {
         assert_eq!(
             luhn("4111111111111111 123 12-26").unwrap(),
             "411111******1111 123 12-26"
@@ -334,15 +340,15 @@ mod tests {
     }
 
     #[test]
-    fn card_keys_are_cut_whatever_the_check_digit() {
-        let always = |text: &str| cut(text, Rule::Always).map(|cut| cut.text);
+    fn a_check_by_length_ignores_the_check_digit() {
+        let always = |text: &str| mask(text, Check::Length).map(|masked| masked.text);
         assert_eq!(always("4111111111111112").unwrap(), "411111******1112");
         assert_eq!(always(&"4".repeat(25)).unwrap().matches('*').count(), 15);
         assert_eq!(always("411111111111"), None);
     }
 
     #[test]
-    fn readings_that_overlap_are_all_cut() {
+    fn overlapping_numbers_are_all_masked() {
         let chance = (1..10)
             .find(|digit| is_luhn(&format!("{digit}411111111111")))
             .unwrap();
@@ -353,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_holds_no_number_either() {
+    fn the_remaining_digits_form_no_number() {
         let right = (1_000_000..2_000_000)
             .map(|number| number.to_string())
             .find(|number| is_luhn(&format!("{number}411111")))
@@ -377,7 +383,7 @@ mod tests {
         assert_eq!(luhn(&once), None);
     }
 
-    /// A number with a check digit that fits.
+    /// A number with a valid check digit.
     fn valid(body: &str) -> String {
         (0..10)
             .map(|check| format!("{body}{check}"))
@@ -385,14 +391,14 @@ mod tests {
             .unwrap()
     }
 
-    /// Luhn's check as the books write it: from the right.
+    /// Luhn's check in its textbook form, from the right.
     fn is_luhn(number: &str) -> bool {
         let sum: u32 = number
             .bytes()
             .rev()
             .enumerate()
-            .map(|(place, byte)| {
-                let digit = u32::from(byte - b'0') * if place % 2 == 1 { 2 } else { 1 };
+            .map(|(index, byte)| {
+                let digit = u32::from(byte - b'0') * if index % 2 == 1 { 2 } else { 1 };
                 digit / 10 + digit % 10
             })
             .sum();
@@ -409,7 +415,7 @@ mod tests {
         #[test]
         fn no_planted_number_survives(
             body in "[1-9][0-9]{11,17}",
-            cuts in proptest::collection::vec("(|||[ -]|\\\\u0020)", 18),
+            gaps in proptest::collection::vec("(|||[ -]|\\\\u0020)", 18),
             escapes in proptest::collection::vec(0..6, 19),
             before in "([0-9 -]|[a-z]|\\\\u0037){0,30}[ -]?",
             after in "[ -]?([0-9 -]|[a-z]|\\\\u0037){0,30}",
@@ -419,45 +425,45 @@ mod tests {
                 .chars()
                 .zip(escapes)
                 .map(|(digit, escape)| if escape == 0 { format!("\\u003{digit}") } else { digit.to_string() })
-                .zip(cuts.iter().map(String::as_str).chain([""]))
-                .fold(String::new(), |text, (digit, cut)| text + &digit + cut);
-            // The number's groups are whole only where no digit touches them.
+                .zip(gaps.iter().map(String::as_str).chain([""]))
+                .fold(String::new(), |text, (digit, gap)| text + &digit + gap);
+            // A number is recognized only if no digit is adjacent to its groups.
             let text = format!("{before}x{spelled}y{after}");
             let spaced = format!("{} {spelled} {after}", before.trim_end_matches([' ', '-']));
             for text in [text, spaced.replace("  ", " ")] {
-                let cut = luhn(&text).unwrap_or(text.clone());
-                let plain = digits_of(&cut);
-                prop_assert!(!plain.contains(&number), "{} in {}", number, cut);
-                prop_assert_eq!(luhn(&cut), None);
+                let masked = luhn(&text).unwrap_or(text.clone());
+                let plain = digits_of(&masked);
+                prop_assert!(!plain.contains(&number), "{} in {}", number, masked);
+                prop_assert_eq!(luhn(&masked), None);
             }
         }
 
         #[test]
-        fn cutting_again_changes_nothing(text in "([0-9]{1,9}|[ -]|\\*|[0-9]|\\\\u003[0-9]|\\\\u0020){0,80}") {
-            for rule in [Rule::Luhn, Rule::Always] {
-                if let Some(once) = cut(&text, rule) {
-                    prop_assert_eq!(cut(&once.text, rule), None, "{}", once.text);
+        fn masking_is_idempotent(text in "([0-9]{1,9}|[ -]|\\*|[0-9]|\\\\u003[0-9]|\\\\u0020){0,80}") {
+            for check in [Check::Luhn, Check::Length] {
+                if let Some(once) = mask(&text, check) {
+                    prop_assert_eq!(mask(&once.text, check), None, "{}", once.text);
                 }
             }
         }
 
         #[test]
-        fn any_text_is_taken(text in "(\\\\|u|[0-9a-f]|\\PC){0,60}") {
-            let _: Option<Cut> = cut(&text, Rule::Luhn);
-            let _: Option<Cut> = cut(&text, Rule::Always);
+        fn any_text_is_accepted(text in "(\\\\|u|[0-9a-f]|\\PC){0,60}") {
+            let _: Option<Masked> = mask(&text, Check::Luhn);
+            let _: Option<Masked> = mask(&text, Check::Length);
         }
     }
 
-    /// The digits with everything else that could stand between two of a number left out.
+    /// The digits without separators; other symbols become `|`.
     fn digits_of(text: &str) -> String {
-        Marks {
+        Symbols {
             bytes: text.as_bytes(),
             at: 0,
         }
-        .filter_map(|(_, _, mark)| match mark {
-            Mark::Digit(value) => Some(char::from(b'0' + value)),
-            Mark::Separator => None,
-            Mark::Other => Some('|'),
+        .filter_map(|(_, _, symbol)| match symbol {
+            Symbol::Digit(value) => Some(char::from(b'0' + value)),
+            Symbol::Separator => None,
+            Symbol::Other => Some('|'),
         })
         .collect()
     }
@@ -467,7 +473,7 @@ mod tests {
         let digits = "4111 1111 1111 1111 ".repeat(50_000);
         let started = std::time::Instant::now();
         assert_eq!(
-            cut(&digits, Rule::Luhn).map(|cut| cut.text.contains("1111 1111 1111")),
+            mask(&digits, Check::Luhn).map(|masked| masked.text.contains("1111 1111 1111")),
             Some(false)
         );
         assert!(started.elapsed().as_secs() < 10);

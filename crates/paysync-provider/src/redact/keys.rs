@@ -1,9 +1,9 @@
-//! Keys that go with their values.
+//! Keys whose members are dropped.
 
 use std::borrow::Cow;
 
-/// Keys dropped for every provider, compared without regard to case: card verification codes and
-/// 3-D Secure payloads.
+/// Keys dropped for every provider, compared case-insensitively: card verification codes and 3-D Secure
+/// payloads.
 pub const DROPPED: &[&str] = &[
     "cvv",
     "cvc",
@@ -38,33 +38,33 @@ pub const DROPPED: &[&str] = &[
 
 /// The keys dropped from an account's items.
 pub(super) struct DroppedKeys {
-    /// The provider's own, compared as they are written.
+    /// The provider's own, compared case-sensitively.
     own: &'static [&'static str],
-    /// What dropped keys look like: hardly any other is compared with them at all.
-    looks: Looks,
+    /// Rules out most other keys without a comparison.
+    prefilter: Prefilter,
 }
 
 impl DroppedKeys {
     pub(super) const fn new(own: &'static [&'static str]) -> Self {
         Self {
             own,
-            looks: DROPPED_LOOKS.and(own),
+            prefilter: DROPPED_PREFILTER.with(own),
         }
     }
 
-    /// Whether a key may be one of them; hardly any other is.
+    /// Whether a key may be dropped; false for most other keys.
     #[inline]
-    pub(super) fn look_like(&self, key: &[u8]) -> bool {
-        self.looks.may_be(key)
+    pub(super) fn may_contain(&self, key: &[u8]) -> bool {
+        self.prefilter.matches(key)
     }
 
-    /// Whether a key is one of them.
-    pub(super) fn contain(&self, key: &str) -> bool {
+    /// Whether a key is dropped.
+    pub(super) fn contains(&self, key: &str) -> bool {
         DROPPED.iter().any(|known| known.eq_ignore_ascii_case(key)) || self.own.contains(&key)
     }
 }
 
-/// A key as it is meant.
+/// A key without its escapes.
 pub(super) fn unescaped(written: &str) -> Cow<'_, str> {
     if written.contains('\\')
         && let Ok(key) = serde_json::from_str(&format!("\"{written}\""))
@@ -74,31 +74,29 @@ pub(super) fn unescaped(written: &str) -> Cow<'_, str> {
     Cow::Borrowed(written)
 }
 
-/// What the keys dropped for every provider look like.
-const DROPPED_LOOKS: Looks = Looks {
+const DROPPED_PREFILTER: Prefilter = Prefilter {
     firsts: [0; LENGTHS],
     lasts: [0; LENGTHS],
 }
-.and(DROPPED);
+.with(DROPPED);
 
-/// Lengths that are told apart.
+/// Lengths that the prefilter distinguishes.
 const LENGTHS: usize = 32;
 
-/// The first and the last letters of keys, by their length: a bit for each letter, the same in either
-/// case.
+/// The first and the last letters of keys, by length: one bit per letter, upper and lower case alike.
 #[derive(Clone, Copy)]
-struct Looks {
+struct Prefilter {
     firsts: [u32; LENGTHS],
     lasts: [u32; LENGTHS],
 }
 
-impl Looks {
-    /// The same with some more keys.
+impl Prefilter {
+    /// Adds keys.
     #[allow(
         clippy::indexing_slicing,
         reason = "a remainder is always in range, and constants cannot use get_mut"
     )]
-    const fn and(mut self, mut keys: &[&str]) -> Self {
+    const fn with(mut self, mut keys: &[&str]) -> Self {
         while let [key, rest @ ..] = keys {
             if let [first, .., last] | [first @ last] = key.as_bytes() {
                 let length = key.len() % LENGTHS;
@@ -110,8 +108,8 @@ impl Looks {
         self
     }
 
-    /// Whether a key may be one of them.
-    fn may_be(&self, key: &[u8]) -> bool {
+    /// Whether a key may be one of those added.
+    fn matches(&self, key: &[u8]) -> bool {
         let ([first, .., last] | [first @ last]) = key else {
             return false;
         };
@@ -129,15 +127,32 @@ impl Looks {
 mod tests {
     use super::*;
 
+    /// The keys that must be dropped, listed again: a key missing from [`DROPPED`] fails here.
+    const SENSITIVE: &str = "cvv cvc csc cvn cvv2 cvc2 cvn2 cvv_code cvc_code card_cvv card_cvc card_cvv2 \
+        card_cvc2 cardcvv cardcvc card_csc security_code securitycode card_security_code \
+        verification_value card_verification_value pareq pa_req pares pa_res cavv creq cres md";
+
     #[test]
-    fn every_dropped_key_looks_like_one_in_either_case() {
-        let keys = DroppedKeys::new(&["own", "é"]);
-        for key in DROPPED.iter().chain(&["own", "é"]) {
-            for written in [(*key).to_owned(), key.to_ascii_uppercase()] {
-                assert!(keys.look_like(written.as_bytes()), "{written}");
+    fn card_verification_codes_and_3d_secure_payloads_are_dropped_in_either_case() {
+        let keys = DroppedKeys::new(&[]);
+        for key in SENSITIVE.split_whitespace() {
+            for written in [key.to_owned(), key.to_ascii_uppercase()] {
+                assert!(keys.may_contain(written.as_bytes()), "{written}");
+                assert!(keys.contains(&written), "{written}");
             }
-            assert!(keys.contain(key));
         }
-        assert!(!keys.look_like(b"") && !keys.look_like(b"amount") && !keys.contain("amount"));
+        let listed: Vec<&str> = SENSITIVE.split_whitespace().collect();
+        assert_eq!(DROPPED, listed);
+    }
+
+    #[test]
+    fn a_providers_own_keys_are_dropped_as_written() {
+        let keys = DroppedKeys::new(&["own", "é"]);
+        for key in ["own", "é"] {
+            assert!(keys.may_contain(key.as_bytes()), "{key}");
+            assert!(keys.contains(key), "{key}");
+        }
+        assert!(!keys.contains("OWN") && !keys.contains("amount"));
+        assert!(!keys.may_contain(b"") && !keys.may_contain(b"amount"));
     }
 }

@@ -1,124 +1,63 @@
-//! Privacy: what an item loses before anything of it is stored or shown.
+//! Redaction: what is removed from an item before any part of it is stored or logged.
 //!
-//! One pass over the JSON text, which is passed through byte by byte where nothing has to go. Card
-//! numbers are cut to first six and last four; card verification codes and 3-D Secure payloads are
-//! dropped with their keys; members that the installation's rules name are masked, hashed or dropped.
-//! Keys that a provider declares exact (identifiers, amounts, times) keep their digits, as one
-//! identifier in ten passes Luhn's check by chance. Takes any nesting without recursion and checks the
-//! structure only as far as dropping needs it: items come from a JSON parser.
+//! One pass over the JSON text, which is copied only if something is removed. Card numbers are masked but
+//! for the first six and the last four digits; card verification codes and 3-D Secure payloads are
+//! dropped with their keys; members that configured rules name are masked, hashed or dropped. Keys that a
+//! provider declares exact (identifiers, amounts, times) keep their digits, because one identifier in ten
+//! passes Luhn's check by chance. Accepts any depth of nesting without recursion. The structure is checked
+//! only as far as removing members requires: items come from a JSON parser.
 
 mod cards;
 mod keys;
+mod redacted;
 mod rules;
 mod scan;
 mod strings;
 
 use std::borrow::Cow;
-use std::ops::AddAssign;
 
-use cards::{Rule, cut};
+use cards::{Check, mask};
 use scan::Scan;
 
 pub use keys::DROPPED;
+pub use redacted::{EXTRACTED, Redacted, RedactionCounts};
 pub use rules::{RulePaths, Rules};
 
-use crate::Redaction;
+use crate::spec::Redaction;
 
-/// An item that may be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redacted<'a> {
-    /// The text: borrowed if nothing had to go.
-    pub text: Cow<'a, str>,
-    /// What had to go.
-    pub taken: Taken,
-    /// The deepest nesting of objects and arrays; 0 for a scalar.
-    pub depth: u32,
-    /// Values of the members asked for, as the item writes them: of each key the last one, at its top.
-    pub members: [Option<&'a str>; MEMBERS],
-    /// Whether the text is built like JSON. If not, nothing is dropped and every card number in it is
-    /// cut as if the whole were one string.
-    pub valid: bool,
-}
-
-/// Members that can be asked for on the way.
-pub const MEMBERS: usize = 2;
-
-/// What was taken out of items, in numbers.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Taken {
-    /// Card numbers cut.
-    pub cards: u64,
-    /// Members dropped because they always are, for every provider or for this one.
-    pub keys: u64,
-    /// Values masked by the installation's rules.
-    pub masked: u64,
-    /// Values hashed by them.
-    pub hashed: u64,
-    /// Members dropped by them.
-    pub dropped: u64,
-}
-
-impl Taken {
-    /// A word and a number each.
-    pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
-        [
-            ("card", self.cards),
-            ("key", self.keys),
-            ("mask", self.masked),
-            ("hash", self.hashed),
-            ("drop", self.dropped),
-        ]
-    }
-
-    /// All together.
-    pub fn total(&self) -> u64 {
-        self.by_kind().iter().map(|(_, number)| number).sum()
-    }
-}
-
-impl AddAssign for Taken {
-    fn add_assign(&mut self, other: Self) {
-        self.cards += other.cards;
-        self.keys += other.keys;
-        self.masked += other.masked;
-        self.hashed += other.hashed;
-        self.dropped += other.dropped;
-    }
-}
-
-/// Takes out of an item what must never be stored. Redacting twice gives the same as redacting once.
+/// Removes from an item what must never be stored; idempotent.
 pub fn redact<'a>(item: &'a str, spec: &Redaction) -> Redacted<'a> {
-    redact_and_find(item, spec, &Rules::default(), [""; MEMBERS])
+    redact_and_extract(item, spec, &Rules::default(), [""; EXTRACTED])
 }
 
-/// The same with the installation's rules; and finds members by their keys, as they were before: the
-/// item is not read once more for them.
-pub fn redact_and_find<'a>(
+/// Redacts with configured rules as well, and extracts the values of top-level members by their `keys`,
+/// so that a caller does not parse the item a second time.
+pub fn redact_and_extract<'a>(
     item: &'a str,
     spec: &Redaction,
     rules: &Rules,
-    keys: [&str; MEMBERS],
+    keys: [&str; EXTRACTED],
 ) -> Redacted<'a> {
     let mut scan = Scan::new(item, spec, rules, keys);
     if scan.run().is_some() {
         return scan.finish();
     }
-    let plain = cut(item, Rule::Luhn);
+    let masked = mask(item, Check::Luhn);
     Redacted {
-        taken: Taken {
-            cards: plain.as_ref().map_or(0, |cut| u64::from(cut.numbers)),
-            ..Taken::default()
+        counts: RedactionCounts {
+            cards: masked.as_ref().map_or(0, |it| u64::from(it.numbers)),
+            ..RedactionCounts::default()
         },
-        text: plain.map_or(Cow::Borrowed(item), |cut| Cow::Owned(cut.text)),
+        text: masked.map_or(Cow::Borrowed(item), |it| Cow::Owned(it.text)),
         depth: scan.depth,
-        members: [None; MEMBERS],
+        extracted: [None; EXTRACTED],
         valid: false,
     }
 }
 
-/// Cuts the card numbers of a text that is no JSON.
+/// Masks the card numbers of a text that is not JSON.
 pub fn redact_text(text: &str) -> String {
-    cut(text, Rule::Luhn).map_or_else(|| text.to_owned(), |cut| cut.text)
+    mask(text, Check::Luhn).map_or_else(|| text.to_owned(), |masked| masked.text)
 }
 
 #[cfg(test)]
@@ -128,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    const RULES: Redaction = Redaction {
+    const SPEC: Redaction = Redaction {
         exact: &["id", "amount", "ids"],
         cards: &["pan", "card.number"],
         dropped: &["secret", "tab\tle"],
@@ -136,7 +75,7 @@ mod tests {
     const CARD: &str = "4111111111111111";
 
     fn redacted(item: &str) -> String {
-        let redacted = redact(item, &RULES);
+        let redacted = redact(item, &SPEC);
         assert!(redacted.valid, "{item}");
         redacted.text.into_owned()
     }
@@ -145,13 +84,16 @@ mod tests {
     fn an_item_without_secrets_is_borrowed() {
         let item =
             r#"{"id": 4111111111111111, "note": "ünï 12345", "list": [1, {"a": null}], "t": true}"#;
-        let redacted = redact(item, &RULES);
+        let redacted = redact(item, &SPEC);
         assert!(matches!(redacted.text, Cow::Borrowed(text) if text == item));
-        assert_eq!((redacted.taken, redacted.depth), (Taken::default(), 3));
+        assert_eq!(
+            (redacted.counts, redacted.depth),
+            (RedactionCounts::default(), 3)
+        );
     }
 
     #[test]
-    fn cards_are_cut_wherever_they_stand() {
+    fn card_numbers_are_masked_anywhere() {
         for (item, left) in [
             (r#""4111111111111111""#, r#""411111******1111""#),
             ("4111111111111111", r#""411111******1111""#),
@@ -233,12 +175,12 @@ mod tests {
         ] {
             assert_eq!(redacted(item), left);
         }
-        let redacted = redact(r#"{"md":["4111111111111111",{"cvv":1}],"cvv":1}"#, &RULES);
-        assert_eq!((redacted.taken.cards, redacted.taken.keys), (0, 2));
+        let redacted = redact(r#"{"md":["4111111111111111",{"cvv":1}],"cvv":1}"#, &SPEC);
+        assert_eq!((redacted.counts.cards, redacted.counts.keys), (0, 2));
     }
 
     #[test]
-    fn a_text_that_is_no_json_is_cut_as_a_whole() {
+    fn a_text_that_is_not_json_is_masked_as_a_whole() {
         for item in [
             "{",
             "{]",
@@ -252,21 +194,21 @@ mod tests {
             "}",
         ] {
             let text = format!("{item}{CARD}");
-            let redacted = redact(&text, &RULES);
+            let redacted = redact(&text, &SPEC);
             assert!(!redacted.valid, "{text}");
             assert_eq!(redacted.text, format!("{item}411111******1111"));
-            assert_eq!(redact(&redacted.text, &RULES).text, redacted.text);
+            assert_eq!(redact(&redacted.text, &SPEC).text, redacted.text);
         }
     }
 
     #[test]
-    fn deep_nesting_is_only_counted() {
+    fn deep_nesting_is_accepted_and_counted() {
         let deep = format!("{}{CARD}{}", "[".repeat(100_000), "]".repeat(100_000));
-        let redacted = redact(&deep, &RULES);
+        let redacted = redact(&deep, &SPEC);
         assert!(redacted.valid);
-        assert_eq!((redacted.depth, redacted.taken.cards), (100_000, 1));
+        assert_eq!((redacted.depth, redacted.counts.cards), (100_000, 1));
         let open = "{\"a\":".repeat(100_000);
-        assert_eq!(redact(&open, &RULES).depth, 100_000);
+        assert_eq!(redact(&open, &SPEC).depth, 100_000);
     }
 
     fn key() -> impl Strategy<Value = String> {
@@ -300,14 +242,14 @@ mod tests {
         })
     }
 
-    /// What redaction means, on the parsed value.
+    /// The same redaction on the parsed value.
     fn model(value: &Value, key: &str) -> Value {
         match value {
             Value::Object(members) => members
                 .iter()
                 .filter(|(key, _)| {
                     !DROPPED.contains(&key.to_lowercase().as_str())
-                        && !RULES.dropped.contains(&key.as_str())
+                        && !SPEC.dropped.contains(&key.as_str())
                 })
                 .map(|(key, value)| (key.clone(), model(value, key)))
                 .collect::<serde_json::Map<_, _>>()
@@ -323,12 +265,12 @@ mod tests {
     }
 
     fn masked(text: &str, key: &str) -> Option<String> {
-        let rule = match key {
+        let check = match key {
             "id" | "amount" => return None,
-            "pan" => Rule::Always,
-            _ => Rule::Luhn,
+            "pan" => Check::Length,
+            _ => Check::Luhn,
         };
-        cut(text, rule).map(|cut| cut.text)
+        mask(text, check).map(|masked| masked.text)
     }
 
     proptest! {
@@ -339,22 +281,22 @@ mod tests {
             } else {
                 value.to_string()
             };
-            let once = redact(&item, &RULES);
+            let once = redact(&item, &SPEC);
             prop_assert!(once.valid);
             let read: Value = serde_json::from_str(&once.text).unwrap();
             prop_assert_eq!(read, model(&value, ""));
-            prop_assert_eq!(once.taken.total() == 0, matches!(once.text, Cow::Borrowed(_)));
-            let twice = redact(&once.text, &RULES);
+            prop_assert_eq!(once.counts.total() == 0, matches!(once.text, Cow::Borrowed(_)));
+            let twice = redact(&once.text, &SPEC);
             prop_assert_eq!(&twice.text, &once.text);
-            prop_assert_eq!(twice.taken, Taken::default());
+            prop_assert_eq!(twice.counts, RedactionCounts::default());
         }
 
         #[test]
-        fn any_text_is_taken_and_redacted_once(
+        fn any_text_is_redacted_once(
             text in "([{}\\[\\],:\"\\\\ ]|[0-9]{1,17}|4111111111111111|\"cvv\":|\"id\":|\"[a-z]\":|true|\\\\u003[0-9]|\\PC){0,24}",
         ) {
-            let once = redact(&text, &RULES);
-            let twice = redact(&once.text, &RULES);
+            let once = redact(&text, &SPEC);
+            let twice = redact(&once.text, &SPEC);
             prop_assert_eq!(&twice.text, &once.text);
             prop_assert_eq!(twice.valid, once.valid);
             if serde_json::from_str::<Box<serde_json::value::RawValue>>(&text).is_ok() {

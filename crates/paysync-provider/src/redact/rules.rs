@@ -1,5 +1,4 @@
-//! The installation's own rules: which members of an item are masked, hashed or dropped, by their
-//! paths.
+//! Configured rules: members of an item that are masked, hashed or dropped, by their paths.
 
 use std::borrow::Cow;
 
@@ -9,16 +8,16 @@ use sha2::Sha256;
 
 use crate::wire;
 
-/// What stands in the place of a masked value.
+/// The replacement of a masked value.
 const MASK: &str = "\"***\"";
 
-/// What hashes start with.
-const HASH: &str = "hash:";
+/// Prefix of a hash.
+const HASH_PREFIX: &str = "hash:";
 
-/// Hexadecimal digits of a hash.
+/// Hexadecimal digits of a hash: 128 bits.
 const HASH_DIGITS: usize = 32;
 
-/// What becomes of a member; of several actions the last one here, the strictest.
+/// The action for a member. If several rules match, the greatest applies, which is the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     Hash,
@@ -26,21 +25,20 @@ pub(super) enum Action {
     Drop,
 }
 
-/// Members of items by their paths, and what becomes of them. A path is the keys from an item's top,
-/// joined by dots; `*` is any one key.
+/// The paths of members to mask, hash or drop. A path is the keys from an item's top level, joined by
+/// dots; `*` matches any one key.
 #[derive(Debug, Clone, Default)]
 pub struct RulePaths {
-    /// Their value becomes `***`.
+    /// Members whose value becomes `***`.
     pub mask: Vec<String>,
-    /// Their value becomes a keyed hash.
+    /// Members whose value becomes a keyed hash.
     pub hash: Vec<String>,
-    /// They go, key and value.
+    /// Members that are removed with their key.
     pub drop: Vec<String>,
-    /// The key of the hashes; there if anything is hashed.
+    /// The key of the hashes; required if `hash` is not empty.
     pub salt: Option<SecretString>,
 }
 
-/// Whether they take out the same in the same way.
 impl PartialEq for RulePaths {
     fn eq(&self, other: &Self) -> bool {
         let salt = |redact: &Self| redact.salt.as_ref().map(|it| it.expose_secret().to_owned());
@@ -49,7 +47,7 @@ impl PartialEq for RulePaths {
 }
 
 impl RulePaths {
-    /// The paths, by the key that names their action.
+    /// The paths with the configuration key of their action.
     pub fn lists(&self) -> [(&'static str, &[String]); 3] {
         [
             ("mask", &self.mask),
@@ -58,8 +56,8 @@ impl RulePaths {
         ]
     }
 
-    /// The action and path of the first rule that takes out a key at an item's top.
-    pub fn takes(&self, key: &str) -> Option<(&'static str, &str)> {
+    /// The action and path of the first rule that matches a key at an item's top level.
+    pub fn rule_for(&self, key: &str) -> Option<(&'static str, &str)> {
         self.lists().into_iter().find_map(|(action, paths)| {
             let path = paths.iter().find(|path| *path == key || *path == "*")?;
             Some((action, path.as_str()))
@@ -67,11 +65,11 @@ impl RulePaths {
     }
 }
 
-/// The rules of an account, as a tree of keys.
+/// An account's rules, as a tree of keys.
 #[derive(Clone, Default)]
 pub struct Rules {
-    top: Node,
-    /// Makes the hashes; without it, values to be hashed are masked.
+    root: Node,
+    /// Without it, values to be hashed are masked.
     mac: Option<Hmac<Sha256>>,
 }
 
@@ -81,13 +79,13 @@ struct Node {
     /// None for any key.
     key: Option<String>,
     action: Option<Action>,
-    below: Vec<Node>,
+    children: Vec<Node>,
 }
 
 impl Rules {
-    /// The rules of these paths.
+    /// Builds the tree of these paths.
     pub fn new(redact: &RulePaths) -> Self {
-        let mut top = Node::default();
+        let mut root = Node::default();
         let lists = [
             (Action::Mask, &redact.mask),
             (Action::Hash, &redact.hash),
@@ -97,16 +95,16 @@ impl Rules {
             .into_iter()
             .flat_map(|(action, paths)| paths.iter().map(move |path| (action, path)))
         {
-            top.add(path.split('.'), action);
+            root.add(path.split('.'), action);
         }
         let key = redact.salt.as_ref();
         let mac = key.and_then(|it| Hmac::new_from_slice(it.expose_secret().as_bytes()).ok());
-        Self { top, mac }
+        Self { root, mac }
     }
 
-    /// What is written in the place of a value; none if it stays. Null stays, and so does what was
-    /// written in a value's place before.
-    pub(super) fn in_place_of(&self, value: &str, action: Action) -> Option<Cow<'static, str>> {
+    /// The replacement of a value; none if it stays. Null stays, and so does an earlier replacement, so
+    /// that redacting twice changes nothing.
+    pub(super) fn replacement(&self, value: &str, action: Action) -> Option<Cow<'static, str>> {
         if value == "null" {
             return None;
         }
@@ -125,46 +123,46 @@ impl Node {
         let mut node = self;
         for key in path {
             let key = (key != "*").then(|| key.to_owned());
-            let known = node.below.iter().position(|below| below.key == key);
-            let place = known.unwrap_or(node.below.len());
+            let known = node.children.iter().position(|child| child.key == key);
+            let index = known.unwrap_or(node.children.len());
             if known.is_none() {
-                node.below.push(Self {
+                node.children.push(Self {
                     key,
                     ..Self::default()
                 });
             }
-            let Some(below) = node.below.get_mut(place) else {
+            let Some(child) = node.children.get_mut(index) else {
                 return;
             };
-            node = below;
+            node = child;
         }
         node.action = node.action.max(Some(action));
     }
 
-    /// Where this key leads to: by its own name, and as any key.
-    fn below(&self, key: &str) -> impl Iterator<Item = &Self> {
-        self.below
+    /// The children that match a key, by name and by `*`.
+    fn matching(&self, key: &str) -> impl Iterator<Item = &Self> {
+        self.children
             .iter()
-            .filter(move |below| below.key.as_deref().is_none_or(|name| name == key))
+            .filter(move |child| child.key.as_deref().is_none_or(|name| name == key))
     }
 }
 
-/// The rules of which a first part of the path is met, as an item is gone through: those of the
-/// innermost object last.
-pub(super) struct UnderWay<'r>(Vec<&'r Node>);
+/// A stack of the rules whose paths match the keys down to the current value: those of the innermost
+/// object last.
+pub(super) struct PartialMatches<'r>(Vec<&'r Node>);
 
-/// Which of the rules under way hold inside an object or a list: from here to there.
+/// The part of the stack that applies inside an object or array: start and end.
 pub(super) type Span = (usize, usize);
 
-impl<'r> UnderWay<'r> {
-    /// At an item's top.
+impl<'r> PartialMatches<'r> {
+    /// The stack at an item's top level.
     pub(super) fn new(rules: &'r Rules) -> Self {
-        let are_there = !rules.top.below.is_empty();
-        Self(are_there.then_some(&rules.top).into_iter().collect())
+        let has_rules = !rules.root.children.is_empty();
+        Self(has_rules.then_some(&rules.root).into_iter().collect())
     }
 
-    /// Whether there are no rules at all.
-    pub(super) const fn is_none(&self) -> bool {
+    /// Whether there are no rules.
+    pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -172,39 +170,40 @@ impl<'r> UnderWay<'r> {
         (0, self.0.len())
     }
 
-    /// Those that hold in the value of the key followed last, in the object where these hold.
-    pub(super) const fn after(&self, held: Span) -> Span {
-        (held.1, self.0.len())
+    /// The part that applies in the value of the last key, inside the object of `outer`.
+    pub(super) const fn after(&self, outer: Span) -> Span {
+        (outer.1, self.0.len())
     }
 
-    /// Goes one key on, in the object where these hold; the strictest action of those that end there.
-    pub(super) fn follow(&mut self, (from, to): Span, key: &str) -> Option<Action> {
+    /// Matches one more key inside the object of this span; the strictest action of the paths that end
+    /// there.
+    pub(super) fn descend(&mut self, (from, to): Span, key: &str) -> Option<Action> {
         self.0.truncate(to);
         let mut action = None;
-        for place in from..to {
-            let Some(node) = self.0.get(place).copied() else {
+        for index in from..to {
+            let Some(node) = self.0.get(index).copied() else {
                 break;
             };
-            for below in node.below(key) {
-                action = action.max(below.action);
-                self.0.push(below);
+            for child in node.matching(key) {
+                action = action.max(child.action);
+                self.0.push(child);
             }
         }
         action
     }
 }
 
-/// The hash of a value, as JSON.
+/// The hash of a text, as a JSON string.
 fn hash(mut mac: Hmac<Sha256>, text: &str) -> String {
     mac.update(text.as_bytes());
     let bytes = mac.finalize().into_bytes();
     let first = bytes.first_chunk().copied().unwrap_or_default();
     let number = u128::from_be_bytes(first);
-    format!("\"{HASH}{number:0HASH_DIGITS$x}\"")
+    format!("\"{HASH_PREFIX}{number:0HASH_DIGITS$x}\"")
 }
 
 fn is_hash(text: &str) -> bool {
-    text.strip_prefix(HASH).is_some_and(|digits| {
+    text.strip_prefix(HASH_PREFIX).is_some_and(|digits| {
         digits.len() == HASH_DIGITS
             && digits
                 .bytes()
@@ -217,9 +216,9 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::{MEMBERS, Redacted, Taken, redact_and_find};
     use super::*;
-    use crate::Redaction;
+    use crate::redact::{EXTRACTED, Redacted, RedactionCounts, redact_and_extract};
+    use crate::spec::Redaction;
 
     const SPEC: Redaction = Redaction {
         exact: &["id"],
@@ -242,16 +241,16 @@ mod tests {
     }
 
     fn redacted<'a>(item: &'a str, rules: &Rules) -> Redacted<'a> {
-        let redacted = redact_and_find(item, &SPEC, rules, [""; MEMBERS]);
+        let redacted = redact_and_extract(item, &SPEC, rules, [""; EXTRACTED]);
         assert!(redacted.valid, "{item}");
-        let again = redact_and_find(&redacted.text, &SPEC, rules, [""; MEMBERS]);
+        let again = redact_and_extract(&redacted.text, &SPEC, rules, [""; EXTRACTED]);
         assert_eq!(again.text, redacted.text, "{item}");
-        assert_eq!(again.taken, Taken::default(), "{item}");
+        assert_eq!(again.counts, RedactionCounts::default(), "{item}");
         redacted
     }
 
     #[test]
-    fn values_are_masked_whatever_they_are() {
+    fn values_of_every_type_are_masked() {
         let rules = rules(&["a", "b.c"], &[], &[]);
         for (item, left) in [
             (r#"{"a":"x"}"#, r#"{"a":"***"}"#),
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_on_the_way_are_passed_through() {
+    fn paths_pass_through_arrays() {
         let rules = rules(
             &["cards.number", "cards.*.deep"],
             &[],
@@ -323,16 +322,16 @@ mod tests {
         let left = r#"{"cards":[{"number":"***","n":{"deep":"***"},"holder":[[{"x":{"name":2}}]]},[{"number":"***"}],{"n":1,"number":"***"}],"number":4}"#;
         let redacted = redacted(item, &rules);
         assert_eq!(redacted.text, left);
-        let taken = Taken {
+        let counts = RedactionCounts {
             masked: 4,
             dropped: 1,
-            ..Taken::default()
+            ..RedactionCounts::default()
         };
-        assert_eq!(redacted.taken, taken);
+        assert_eq!(redacted.counts, counts);
     }
 
     #[test]
-    fn of_several_actions_the_strictest_is_taken() {
+    fn of_several_actions_the_strictest_applies() {
         let rules = rules(&["c.*"], &["*.email", "id"], &["*.phone", "c.name"]);
         let item =
             r#"{"c":{"email":"x","phone":"y","name":"z","more":1},"d":{"email":null,"phone":1}}"#;
@@ -341,16 +340,16 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_stays_is_cut_where_it_is_a_card_number() {
+    fn a_card_number_in_the_key_of_a_masked_value_is_masked() {
         let item = format!(r#"{{"{CARD}":{{"a":"{CARD}"}}}}"#);
         let redacted = redacted(&item, &rules(&["*"], &[], &[]));
         assert_eq!(redacted.text, r#"{"411111******1111":"***"}"#);
-        assert_eq!((redacted.taken.cards, redacted.taken.masked), (1, 1));
+        assert_eq!((redacted.counts.cards, redacted.counts.masked), (1, 1));
     }
 
-    /// `printf '%s' VALUE | openssl dgst -sha256 -hmac 'a salt of 16 bytes and more'`, its first half.
+    /// The first half of `printf '%s' VALUE | openssl dgst -sha256 -hmac 'a salt of 16 bytes and more'`.
     #[test]
-    fn hashes_are_those_of_the_meaning() {
+    fn hashes_are_of_the_unescaped_value() {
         let rules = rules(&[], &["a"], &[]);
         let hashed = |value: &str| {
             let item = format!(r#"{{"a":{value}}}"#);
@@ -378,25 +377,25 @@ mod tests {
     }
 
     #[test]
-    fn without_a_salt_nothing_stays_clear() {
+    fn without_a_salt_hashed_values_are_masked() {
         let rules = Rules::new(&RulePaths {
             hash: paths(&["a"]),
             ..RulePaths::default()
         });
-        let redacted = redact_and_find(r#"{"a":1}"#, &SPEC, &rules, [""; MEMBERS]);
+        let redacted = redact_and_extract(r#"{"a":1}"#, &SPEC, &rules, [""; EXTRACTED]);
         assert_eq!(redacted.text, r#"{"a":"***"}"#);
     }
 
     #[test]
-    fn members_are_found_as_they_were() {
+    fn extracted_members_are_not_redacted() {
         let rules = rules(&["*"], &[], &[]);
         let item = r#"{"id": "x", "at" : 1 }"#;
-        let redacted = redact_and_find(item, &SPEC, &rules, ["id", "at"]);
-        assert_eq!(redacted.members, [Some("\"x\""), Some("1")]);
+        let redacted = redact_and_extract(item, &SPEC, &rules, ["id", "at"]);
+        assert_eq!(redacted.extracted, [Some("\"x\""), Some("1")]);
         assert_eq!(redacted.text, r#"{"id": "***", "at" : "***" }"#);
     }
 
-    /// What the rules mean, on the parsed value; `paths` with what is left of them here.
+    /// The same rules on the parsed value, with the rest of the matching `paths`.
     fn model(value: &Value, paths: &[(Action, Vec<&str>)], rules: &Rules) -> Value {
         match value {
             Value::Array(elements) => elements
@@ -406,20 +405,20 @@ mod tests {
             Value::Object(members) => members
                 .iter()
                 .filter_map(|(key, value)| {
-                    let met = paths.iter().filter_map(|(action, path)| {
+                    let matches = paths.iter().filter_map(|(action, path)| {
                         let (first, rest) = path.split_first()?;
                         (*first == "*" || first == key).then(|| (*action, rest.to_vec()))
                     });
-                    let met: Vec<(Action, Vec<&str>)> = met.collect();
-                    let ended = met.iter().filter(|(_, rest)| rest.is_empty());
+                    let matches: Vec<(Action, Vec<&str>)> = matches.collect();
+                    let ended = matches.iter().filter(|(_, rest)| rest.is_empty());
                     let value = match ended.map(|(action, _)| *action).max() {
                         Some(Action::Drop) => return None,
                         Some(action) => {
                             let text = value.to_string();
-                            let other = rules.in_place_of(&text, action);
+                            let other = rules.replacement(&text, action);
                             other.map_or(value.clone(), |it| serde_json::from_str(&it).unwrap())
                         }
-                        None => model(value, &met, rules),
+                        None => model(value, &matches, rules),
                     };
                     Some((key.clone(), value))
                 })
@@ -462,7 +461,7 @@ mod tests {
         ) {
             let redact = RulePaths { mask, hash, drop, salt: Some("0123456789abcdef".into()) };
             let rules = Rules::new(&redact);
-            // Of objects and lists the text is hashed as it is written.
+            // Hashes of objects and arrays depend on their exact text.
             let item = if pretty && redact.hash.is_empty() {
                 serde_json::to_string_pretty(&value).unwrap()
             } else {
@@ -480,7 +479,7 @@ mod tests {
             let once = redacted(&item, &rules);
             let read: Value = serde_json::from_str(&once.text).unwrap();
             prop_assert_eq!(read, model(&value, &paths, &rules));
-            prop_assert_eq!(once.taken.total() == 0, matches!(once.text, Cow::Borrowed(_)));
+            prop_assert_eq!(once.counts.total() == 0, matches!(once.text, Cow::Borrowed(_)));
         }
     }
 }

@@ -1,15 +1,15 @@
-//! The pass over an item's JSON text.
+//! The single pass over an item's JSON text.
 
 use std::borrow::Cow;
 
-use super::cards::{Rule, SHORTEST, cut};
+use super::cards::{Check, MIN_DIGITS, mask};
 use super::keys::{DroppedKeys, unescaped};
-use super::rules::{Action, Rules, Span, UnderWay};
-use super::strings::{Escape, may_hold_card, string_end};
-use super::{MEMBERS, Redacted, Taken};
-use crate::Redaction;
+use super::redacted::{EXTRACTED, Redacted, RedactionCounts};
+use super::rules::{Action, PartialMatches, Rules, Span};
+use super::strings::{Escape, may_contain_card, string_end};
+use crate::spec::Redaction;
 
-/// What may come next.
+/// The tokens that the grammar allows next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
     Value,
@@ -23,47 +23,45 @@ enum Expect {
 #[derive(Clone, Copy)]
 struct Frame {
     is_array: bool,
-    /// Where the key stands that names the value being read, without its quotes; arrays have their own.
+    /// The span, without quotes, of the key of the current value; in an array, of the array's key.
     key: (usize, usize),
-    /// Whether a member was kept.
+    /// Whether a member was written.
     kept: bool,
-    /// Where the last comma stands.
+    /// Position of the last comma.
     comma: usize,
-    /// Which of the rules under way hold inside it.
+    /// The rules that apply inside it.
     rules: Span,
 }
 
-/// A member being taken out: nothing inside it is looked at.
+/// A member being removed or replaced: its value is skipped.
 #[derive(Clone, Copy)]
-struct Taking {
-    /// Frames open at its key.
+struct Removal {
+    /// Number of open frames at its key.
     level: usize,
-    /// Where the cut starts; if the key stays, that is after its colon.
+    /// Start of the removed text: after the colon if the key stays.
     from: usize,
-    by: Why,
+    cause: Cause,
 }
 
-/// Why a member is taken out.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// It always is.
-    Key,
-    /// By a rule of the installation.
+enum Cause {
+    DroppedKey,
     Rule(Action),
 }
 
-impl Taking {
-    /// Whether only the value goes.
+impl Removal {
+    /// Whether only the value is replaced.
     fn keeps_key(self) -> bool {
-        !matches!(self.by, Why::Key | Why::Rule(Action::Drop))
+        !matches!(self.cause, Cause::DroppedKey | Cause::Rule(Action::Drop))
     }
 }
 
-/// A member asked for, being read.
+/// A member to extract whose value is being read.
 #[derive(Clone, Copy)]
-struct Finding {
-    place: usize,
-    /// Where its value starts, or the blanks before it.
+struct Extraction {
+    /// Index among the keys to extract.
+    index: usize,
+    /// Start of its value, or of the blanks before it.
     from: usize,
 }
 
@@ -72,18 +70,18 @@ pub(super) struct Scan<'a, 'r> {
     item: &'a str,
     spec: &'r Redaction,
     rules: &'r Rules,
-    under_way: UnderWay<'r>,
-    keys: [&'r str; MEMBERS],
-    finding: Option<Finding>,
-    members: [Option<&'a str>; MEMBERS],
+    matches: PartialMatches<'r>,
+    keys: [&'r str; EXTRACTED],
+    extraction: Option<Extraction>,
+    extracted: [Option<&'a str>; EXTRACTED],
     dropped_keys: DroppedKeys,
     at: usize,
     frames: Vec<Frame>,
-    taking: Option<Taking>,
+    removal: Option<Removal>,
     out: String,
-    /// How much of the item is in `out`, or left out of it.
+    /// Up to where the item is copied to `out` or left out.
     copied: usize,
-    taken: Taken,
+    counts: RedactionCounts,
     pub(super) depth: u32,
 }
 
@@ -92,28 +90,28 @@ impl<'a, 'r> Scan<'a, 'r> {
         item: &'a str,
         spec: &'r Redaction,
         rules: &'r Rules,
-        keys: [&'r str; MEMBERS],
+        keys: [&'r str; EXTRACTED],
     ) -> Self {
         Self {
             item,
             spec,
             rules,
-            under_way: UnderWay::new(rules),
+            matches: PartialMatches::new(rules),
             keys,
-            finding: None,
-            members: [None; MEMBERS],
+            extraction: None,
+            extracted: [None; EXTRACTED],
             dropped_keys: DroppedKeys::new(spec.dropped),
             at: 0,
             frames: Vec::with_capacity(8),
-            taking: None,
+            removal: None,
             out: String::new(),
             copied: 0,
-            taken: Taken::default(),
+            counts: RedactionCounts::default(),
             depth: 0,
         }
     }
 
-    /// Reads the whole text; `None` if it is not built like JSON.
+    /// Reads the whole text; none if its structure is not JSON.
     pub(super) fn run(&mut self) -> Option<()> {
         let mut expect = Expect::Value;
         loop {
@@ -144,9 +142,9 @@ impl<'a, 'r> Scan<'a, 'r> {
         };
         Redacted {
             text,
-            taken: self.taken,
+            counts: self.counts,
             depth: self.depth,
-            members: self.members,
+            extracted: self.extracted,
             valid: true,
         }
     }
@@ -169,8 +167,8 @@ impl<'a, 'r> Scan<'a, 'r> {
         let key = self.frames.last().filter(|_| is_array);
         let rules = match self.frames.last() {
             Some(list) if list.is_array => list.rules,
-            Some(object) => self.under_way.after(object.rules),
-            None => self.under_way.all(),
+            Some(object) => self.matches.after(object.rules),
+            None => self.matches.all(),
         };
         self.frames.push(Frame {
             is_array,
@@ -203,25 +201,25 @@ impl<'a, 'r> Scan<'a, 'r> {
         if frame.is_array {
             return Some(Expect::Value);
         }
-        if !frame.kept && self.taking.is_none() {
-            // All members so far were dropped: their commas go too.
+        if !frame.kept && self.removal.is_none() {
+            // All members so far were removed: their commas are removed too.
             self.replace(at, at + 1, "");
         }
         Some(Expect::Key)
     }
 
-    /// Ends a value, and its member if that is taken out.
+    /// Ends a value, and the removal of its member.
     fn after_value(&mut self) -> Expect {
         if self.frames.len() == 1
-            && let Some(Finding { place, from }) = self.finding.take()
-            && let Some(member) = self.members.get_mut(place)
+            && let Some(Extraction { index, from }) = self.extraction.take()
+            && let Some(value) = self.extracted.get_mut(index)
         {
-            *member = self.item.get(from..self.at).map(str::trim);
+            *value = self.item.get(from..self.at).map(str::trim);
         }
-        if let Some(taking) = self.taking {
-            if taking.level == self.frames.len() {
-                self.taking = None;
-                self.take_out(taking);
+        if let Some(removal) = self.removal {
+            if removal.level == self.frames.len() {
+                self.removal = None;
+                self.remove(removal);
             }
         } else if let Some(frame) = self.frames.last_mut() {
             frame.kept = true;
@@ -238,60 +236,63 @@ impl<'a, 'r> Scan<'a, 'r> {
         let frame = self.frames.last_mut()?;
         frame.key = (quote + 1, end);
         let start = if frame.kept { frame.comma } else { quote };
-        if self.taking.is_none() {
-            self.taking = self.why(quote + 1, end, escape).map(|by| Taking {
+        if self.removal.is_none() {
+            let cause = self.removal_cause(quote + 1, end, escape);
+            self.removal = cause.map(|cause| Removal {
                 level,
                 from: start,
-                by,
+                cause,
             });
-            if self.taking.is_none_or(Taking::keeps_key) && may_hold_card(key, escape) {
-                self.mask_string(quote + 1, end, Rule::Luhn);
+            if self.removal.is_none_or(Removal::keeps_key) && may_contain_card(key, escape) {
+                self.mask_string(quote + 1, end, Check::Luhn);
             }
         }
         if self.skip_blanks()? != b':' {
             return None;
         }
         self.at += 1;
-        if let Some(taking) = &mut self.taking
-            && taking.level == level
-            && taking.keeps_key()
+        if let Some(removal) = &mut self.removal
+            && removal.level == level
+            && removal.keeps_key()
         {
-            taking.from = self.at;
+            removal.from = self.at;
         }
         if level == 1
-            && let Some(place) = self.keys.iter().position(|asked| asked.as_bytes() == key)
+            && let Some(index) = self.keys.iter().position(|it| it.as_bytes() == key)
         {
             let from = self.at;
-            self.finding = Some(Finding { place, from });
+            self.extraction = Some(Extraction { index, from });
         }
         Some(Expect::Value)
     }
 
-    /// Why the member of this key is taken out, if it is.
-    fn why(&mut self, start: usize, end: usize, escape: Escape) -> Option<Why> {
-        let is_suspect = escape != Escape::None
+    /// Why the member with this key is removed; none if it is not.
+    fn removal_cause(&mut self, start: usize, end: usize, escape: Escape) -> Option<Cause> {
+        let may_be_dropped = escape != Escape::None
             || self
                 .dropped_keys
-                .look_like(self.item.as_bytes().get(start..end)?);
-        if !is_suspect && self.under_way.is_none() {
+                .may_contain(self.item.as_bytes().get(start..end)?);
+        if !may_be_dropped && self.matches.is_empty() {
             return None;
         }
         let key = unescaped(self.item.get(start..end)?);
-        if is_suspect && self.dropped_keys.contain(&key) {
-            return Some(Why::Key);
+        if may_be_dropped && self.dropped_keys.contains(&key) {
+            return Some(Cause::DroppedKey);
         }
-        let held = self.frames.last()?.rules;
-        self.under_way.follow(held, &key).map(Why::Rule)
+        let rules = self.frames.last()?.rules;
+        self.matches.descend(rules, &key).map(Cause::Rule)
     }
 
-    /// Takes out the member whose value ends here.
-    fn take_out(&mut self, Taking { from, by, .. }: Taking) {
-        let action = match by {
-            Why::Rule(action @ (Action::Mask | Action::Hash)) => action,
-            Why::Rule(Action::Drop) | Why::Key => {
-                let is_ruled = by != Why::Key;
-                self.taken.dropped += u64::from(is_ruled);
-                self.taken.keys += u64::from(!is_ruled);
+    /// Removes the member whose value ends here, or replaces its value.
+    fn remove(&mut self, Removal { from, cause, .. }: Removal) {
+        let action = match cause {
+            Cause::Rule(action @ (Action::Mask | Action::Hash)) => action,
+            Cause::Rule(Action::Drop) => {
+                self.counts.dropped += 1;
+                return self.replace(from, self.at, "");
+            }
+            Cause::DroppedKey => {
+                self.counts.keys += 1;
                 return self.replace(from, self.at, "");
             }
         };
@@ -300,10 +301,10 @@ impl<'a, 'r> Scan<'a, 'r> {
         }
         let value = self.item.get(from..self.at).unwrap_or_default();
         let value = value.trim_start();
-        if let Some(other) = self.rules.in_place_of(value, action) {
-            self.taken.hashed += u64::from(action == Action::Hash);
-            self.taken.masked += u64::from(action == Action::Mask);
-            self.replace(self.at - value.len(), self.at, &other);
+        if let Some(replacement) = self.rules.replacement(value, action) {
+            self.counts.hashed += u64::from(action == Action::Hash);
+            self.counts.masked += u64::from(action == Action::Mask);
+            self.replace(self.at - value.len(), self.at, &replacement);
         }
     }
 
@@ -311,11 +312,11 @@ impl<'a, 'r> Scan<'a, 'r> {
         let start = self.at + 1;
         let (end, escape) = string_end(self.item.as_bytes(), start)?;
         self.at = end + 1;
-        if self.taking.is_none()
-            && may_hold_card(self.item.as_bytes().get(start..end)?, escape)
-            && let Some(rule) = self.rule()
+        if self.removal.is_none()
+            && may_contain_card(self.item.as_bytes().get(start..end)?, escape)
+            && let Some(check) = self.card_check()
         {
-            self.mask_string(start, end, rule);
+            self.mask_string(start, end, check);
         }
         Some(self.after_value())
     }
@@ -332,7 +333,7 @@ impl<'a, 'r> Scan<'a, 'r> {
                     |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
                 let length = rest.iter().take_while(|byte| is_part(byte)).count();
                 self.at += length;
-                if length >= SHORTEST && self.taking.is_none() {
+                if length >= MIN_DIGITS && self.removal.is_none() {
                     self.mask_number(start);
                 }
                 return Some(self.after_value());
@@ -343,47 +344,47 @@ impl<'a, 'r> Scan<'a, 'r> {
         Some(self.after_value())
     }
 
-    /// How the digits of the value being read are cut, by its key; `None` if they are exact.
-    fn rule(&self) -> Option<Rule> {
+    /// How card numbers in the current value are recognized, by its key; none if its digits are exact.
+    fn card_check(&self) -> Option<Check> {
         let Some(&Frame {
             key: (start, end), ..
         }) = self.frames.last()
         else {
-            return Some(Rule::Luhn);
+            return Some(Check::Luhn);
         };
-        let written = self.item.get(start..end).unwrap_or_default();
-        let key = unescaped(written);
+        let key = unescaped(self.item.get(start..end).unwrap_or_default());
         if self.spec.cards.contains(&key.as_ref()) {
-            Some(Rule::Always)
+            Some(Check::Length)
         } else if self.spec.exact.contains(&key.as_ref()) {
             None
         } else {
-            Some(Rule::Luhn)
+            Some(Check::Luhn)
         }
     }
 
-    fn mask_string(&mut self, start: usize, end: usize, rule: Rule) {
-        if let Some(cut) = self.item.get(start..end).and_then(|text| cut(text, rule)) {
-            self.taken.cards += u64::from(cut.numbers);
-            self.replace(start, end, &cut.text);
+    fn mask_string(&mut self, start: usize, end: usize, check: Check) {
+        let text = self.item.get(start..end);
+        if let Some(masked) = text.and_then(|text| mask(text, check)) {
+            self.counts.cards += u64::from(masked.numbers);
+            self.replace(start, end, &masked.text);
         }
     }
 
-    /// Cuts a number whose whole part is a card; it becomes a string. Fractions alone are no cards.
+    /// Masks a number whose integer part contains a card number; it becomes a string.
     fn mask_number(&mut self, start: usize) {
         let Some(token) = self.item.get(start..self.at) else {
             return;
         };
         let whole = token.split(['.', 'e', 'E']).next().unwrap_or_default();
-        if whole.len() < SHORTEST {
+        if whole.len() < MIN_DIGITS {
             return;
         }
-        if let Some(rule) = self.rule()
-            && cut(whole, rule).is_some()
-            && let Some(cut) = cut(token, rule)
+        if let Some(check) = self.card_check()
+            && mask(whole, check).is_some()
+            && let Some(masked) = mask(token, check)
         {
-            self.taken.cards += u64::from(cut.numbers);
-            self.replace(start, self.at, &format!("\"{}\"", cut.text));
+            self.counts.cards += u64::from(masked.numbers);
+            self.replace(start, self.at, &format!("\"{}\"", masked.text));
         }
     }
 

@@ -1,17 +1,17 @@
-//! The text of JSON strings: where it ends, and whether it is worth a closer look.
+//! JSON strings in their exact text: the closing quote, and a fast test for card numbers.
 
-use super::cards::SHORTEST;
+use super::cards::MIN_DIGITS;
 
-/// Whether a string's text is worth a closer look: looks at every 13th byte, as a card number that is
-/// spelled without `\u` covers at least one of them.
+/// Whether a string may contain a card number. Reads every 13th byte only: a card number without `\u`
+/// escapes covers at least one of them.
 #[inline]
-pub(super) fn may_hold_card(text: &[u8], escape: Escape) -> bool {
-    text.len() >= SHORTEST && (escape == Escape::Unicode || has_long_group(text))
+pub(super) fn may_contain_card(text: &[u8], escape: Escape) -> bool {
+    text.len() >= MIN_DIGITS && (escape == Escape::Unicode || has_long_group(text))
 }
 
 fn has_long_group(bytes: &[u8]) -> bool {
     let is_part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b' ' | b'-');
-    let mut at = SHORTEST - 1;
+    let mut at = MIN_DIGITS - 1;
     while let Some(byte) = bytes.get(at) {
         if is_part(&byte) {
             let (before, after) = bytes.split_at_checked(at).unwrap_or_default();
@@ -21,27 +21,28 @@ fn has_long_group(bytes: &[u8]) -> bool {
                 .chain(right.clone())
                 .filter(|byte| byte.is_ascii_digit())
                 .count()
-                >= SHORTEST
+                >= MIN_DIGITS
             {
                 return true;
             }
             at += right.count();
         }
-        at += SHORTEST;
+        at += MIN_DIGITS;
     }
     false
 }
 
-/// The escapes of a string.
+/// The kind of escapes in a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Escape {
     None,
-    /// None that could stand for a digit.
+    /// Escapes that cannot be digits.
     Other,
     Unicode,
 }
 
-/// Where the closing quote stands of the string whose text starts at `from`; eight bytes at a time.
+/// The position of the closing quote of the string that starts at `from`, searched eight bytes at a
+/// time.
 #[inline]
 pub(super) fn string_end(bytes: &[u8], from: usize) -> Option<(usize, Escape)> {
     let mut escape = Escape::None;
@@ -49,12 +50,12 @@ pub(super) fn string_end(bytes: &[u8], from: usize) -> Option<(usize, Escape)> {
     loop {
         let rest = bytes.get(at..)?;
         let Some(chunk) = rest.first_chunk::<8>() else {
-            let place = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-            at += place;
-            if rest.get(place) == Some(&b'"') {
+            let found = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+            at += found;
+            if rest.get(found) == Some(&b'"') {
                 return Some((at, escape));
             }
-            escape = escape.max_of(*rest.get(place + 1)?);
+            escape = escape.max_of(*rest.get(found + 1)?);
             at += 2;
             continue;
         };
@@ -101,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_end_of_a_string_is_where_the_parser_sees_it(text in "\\PC{0,30}", tail in "\\PC{0,9}") {
+        fn a_string_ends_where_the_parser_ends_it(text in "\\PC{0,30}", tail in "\\PC{0,9}") {
             let written = serde_json::to_string(&text).unwrap();
             let (end, _) = string_end(format!("{written}{tail}").as_bytes(), 1).unwrap();
             prop_assert_eq!(end, written.len() - 1);
@@ -111,7 +112,7 @@ mod tests {
         fn every_thirteenth_byte_is_enough(text in "([0-9 -]|[a-z]){0,60}") {
             let groups = text.split(|c: char| c.is_ascii_lowercase());
             let most = groups.map(|group| group.bytes().filter(u8::is_ascii_digit).count()).max();
-            prop_assert_eq!(may_hold_card(text.as_bytes(), Escape::None), most.unwrap_or(0) >= SHORTEST);
+            prop_assert_eq!(may_contain_card(text.as_bytes(), Escape::None), most.unwrap_or(0) >= MIN_DIGITS);
         }
     }
 }

@@ -6,17 +6,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::PageError;
+use crate::error::PageError;
 
-/// Items that one answer may hold, many times what is asked for: each of them takes memory beyond its
-/// text, and an answer of the smallest items would take far more than its size.
+/// Largest number of items in one answer, many times a page. Each item takes memory beyond its text, so
+/// an answer of tiny items would take far more memory than its size.
 pub const MAX_ITEMS: usize = 100_000;
 
-/// The items of an answer, as long as there are at most [`MAX_ITEMS`].
+/// The items of an answer, read up to [`MAX_ITEMS`].
 #[derive(Debug)]
 pub struct Items<'a> {
-    kept: Vec<&'a RawValue>,
-    is_whole: bool,
+    items: Vec<&'a RawValue>,
+    is_complete: bool,
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
@@ -30,32 +30,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
             }
 
             fn visit_seq<S: SeqAccess<'de>>(self, mut list: S) -> Result<Items<'de>, S::Error> {
-                let mut kept = Vec::new();
-                while kept.len() < MAX_ITEMS {
+                let mut items = Vec::new();
+                while items.len() < MAX_ITEMS {
                     match list.next_element()? {
-                        Some(item) => kept.push(item),
+                        Some(item) => items.push(item),
                         None => break,
                     }
                 }
-                let mut is_whole = true;
+                let mut is_complete = true;
                 while list.next_element::<IgnoredAny>()?.is_some() {
-                    is_whole = false;
+                    is_complete = false;
                 }
-                Ok(Items { kept, is_whole })
+                Ok(Items { items, is_complete })
             }
         }
         deserializer.deserialize_seq(Reader)
     }
 }
 
-/// The items of an answer that must have them under this name.
+/// The items of an answer; an error if they are missing or too many. `name` is their key.
 pub fn items<'a>(
     found: Option<Items<'a>>,
     name: &'static str,
 ) -> Result<Vec<&'a RawValue>, PageError> {
     let items = found.ok_or(PageError::Missing(name))?;
-    if items.is_whole {
-        Ok(items.kept)
+    if items.is_complete {
+        Ok(items.items)
     } else {
         Err(PageError::TooMany(MAX_ITEMS))
     }
@@ -85,8 +85,8 @@ mod tests {
         let beyond = Err(PageError::TooMany(MAX_ITEMS));
         assert_eq!(read(&rows(MAX_ITEMS + 1)), beyond);
         assert!(serde_json::from_str::<Envelope<'_>>("{\"rows\":{}}").is_err());
-        // Cut short beyond the cap is cut short.
-        let cut = rows(MAX_ITEMS + 9).replace("]}", "");
-        assert!(serde_json::from_str::<Envelope<'_>>(&cut).is_err());
+        // A body that is truncated beyond the cap is still an error.
+        let truncated = rows(MAX_ITEMS + 9).replace("]}", "");
+        assert!(serde_json::from_str::<Envelope<'_>>(&truncated).is_err());
     }
 }

@@ -1,10 +1,10 @@
-//! beGateway's rows in paysync's words.
+//! beGateway's rows in the ledger.
 //!
 //! DWH:
-//! - the group is `parent_uid`, else the own uid: one step up, not the root of a chain;
+//! - the group is `parent_uid`, else the row's uid: the parent, not the root of a chain;
 //! - `shop.id` (or the flat `shop_id`) is the shop, `gateway.id` as text the gateway,
 //!   `provider_raw.ref_id` the provider's reference;
-//! - the method is `method.type`, `credit_card` where a card is given without a type;
+//! - the method is `method.type`, or `credit_card` for a card without a type;
 //! - `card_bin` is `bin_8`, else `bin`; the brand is `credit_card.brand` alone;
 //! - `converted_amount` has the decimals of `converted_currency`, by beGateway's own table;
 //! - `paid_at` is as sent, on failed rows too.
@@ -17,26 +17,27 @@
 //! - error code and message are `payment.bank_code` and the row's own `message`;
 //! - the gateway is `payment.gateway_id` as text, the provider's reference `payment.ref_id`;
 //! - the fee is `transaction_fee` as written, in the row's currency (its unit is undocumented);
-//!   every row says `0.0`.
+//!   it is `0.0` for every row.
 
-use super::{LedgerRow, micros, seconds};
-use crate::begateway_dwh::item::{self, Extras};
-use crate::begateway_report::item as report_item;
-use crate::facts::{Facts, Method};
-use crate::world::{Row, World};
+use super::row::{LedgerRow, micros, seconds};
+use crate::merchants::details::{Details, Method};
+use crate::merchants::row::Row;
+use crate::merchants::table::Table;
+use crate::providers::begateway_dwh::item::{self, Extras};
+use crate::providers::begateway_report::item as report_item;
 
-pub(super) fn dwh(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) -> LedgerRow {
-    let extras = Extras::of(row, facts);
+pub(super) fn dwh(shared: LedgerRow, table: &Table, row: &Row, details: &Details) -> LedgerRow {
+    let extras = Extras::of(row, details);
     let uid = item::uid(row);
-    let parent = world.parent(row).map(item::uid);
-    let card = facts.card();
+    let parent = table.parent(row).map(item::uid);
+    let card = details.card();
     let text = |text: Option<&str>| text.map(str::to_owned);
     LedgerRow {
         payment_group_id: Some(parent.clone().unwrap_or_else(|| uid.clone())),
         parent_transaction_id: parent,
         provider_transaction_id: uid,
-        merchant_reference: facts.reference.clone(),
-        shop_id: Some(facts.shop.to_string()),
+        merchant_reference: details.reference.clone(),
+        shop_id: Some(details.shop.to_string()),
         provider_kind: item::kind(row).to_owned(),
         provider_status: item::status(row).to_owned(),
         converted_amount: extras.converted.map(|(amount, _)| amount.canonical()),
@@ -45,7 +46,7 @@ pub(super) fn dwh(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) ->
         updated_at: Some(micros(row.updated)),
         paid_at: row.paid.map(micros),
         settled_at: row.settled.map(micros),
-        payment_method: match &facts.method {
+        payment_method: match &details.method {
             Method::Card(_) => Some("credit_card".to_owned()),
             Method::Account(name, _) => Some((*name).to_owned()),
             Method::Nothing => None,
@@ -62,30 +63,30 @@ pub(super) fn dwh(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) ->
         }),
         card_last4: card.map(|card| card.last_4.clone()),
         card_issuer_country: card.map(|card| card.country.to_owned()),
-        customer_id: facts.customer_id.clone(),
-        customer_email: facts.email.clone(),
-        customer_ip: facts.ip.clone(),
-        error_code: text(extras.code.filter(|_| row.phase.is_bad())),
-        error_message: text(extras.message.filter(|_| row.phase.is_bad())),
-        rrn: facts.rrn.clone(),
-        auth_code: facts.auth_code.clone(),
-        provider_reference: facts.acquirer_reference.clone(),
-        gateway: Some(facts.gateway.to_string()),
+        customer_id: details.customer_id.clone(),
+        customer_email: details.email.clone(),
+        customer_ip: details.ip.clone(),
+        error_code: text(extras.code.filter(|_| row.phase.is_unsuccessful())),
+        error_message: text(extras.message.filter(|_| row.phase.is_unsuccessful())),
+        rrn: details.rrn.clone(),
+        auth_code: details.auth_code.clone(),
+        provider_reference: details.acquirer_reference.clone(),
+        gateway: Some(details.gateway.to_string()),
         is_test: Some(row.test.to_string()),
         ..shared
     }
 }
 
-pub(super) fn report(shared: LedgerRow, world: &World, row: &Row, facts: &Facts) -> LedgerRow {
-    let extras = Extras::of(row, facts);
-    let card = facts.card();
+pub(super) fn report(shared: LedgerRow, table: &Table, row: &Row, details: &Details) -> LedgerRow {
+    let extras = Extras::of(row, details);
+    let card = details.card();
     let text = |text: Option<&str>| text.map(str::to_owned);
     let bank_code = extras.bank_code.filter(|code| !code.is_empty());
     LedgerRow {
         provider_transaction_id: report_item::uid(row),
-        parent_transaction_id: world.parent(row).map(report_item::uid),
+        parent_transaction_id: table.parent(row).map(report_item::uid),
         payment_group_id: Some(report_item::order_id(row).to_string()),
-        merchant_reference: facts.reference.clone(),
+        merchant_reference: details.reference.clone(),
         shop_id: Some(report_item::SHOP.to_string()),
         provider_kind: item::kind(row).to_owned(),
         provider_status: item::status(row).to_owned(),
@@ -95,7 +96,7 @@ pub(super) fn report(shared: LedgerRow, world: &World, row: &Row, facts: &Facts)
         updated_at: row.corrected.map(seconds),
         paid_at: row.paid.map(seconds),
         settled_at: row.settled.map(seconds),
-        payment_method: text(Some(report_item::method(facts))),
+        payment_method: text(Some(report_item::method(details))),
         card_brand: card.map(|card| {
             if extras.brand {
                 card.brand.to_owned()
@@ -106,14 +107,14 @@ pub(super) fn report(shared: LedgerRow, world: &World, row: &Row, facts: &Facts)
         card_bin: card.map(|card| card.bin.clone()),
         card_last4: card.map(|card| card.last_4.clone()),
         card_issuer_country: card.map(|card| card.country.to_owned()),
-        customer_email: facts.email.clone(),
-        customer_ip: facts.ip.clone(),
-        error_code: text(bank_code.filter(|_| row.phase.is_bad())),
-        error_message: text(extras.message.filter(|_| row.phase.is_bad())),
-        rrn: facts.rrn.clone(),
-        auth_code: facts.auth_code.clone(),
-        provider_reference: facts.acquirer_reference.clone(),
-        gateway: Some(facts.gateway.to_string()),
+        customer_email: details.email.clone(),
+        customer_ip: details.ip.clone(),
+        error_code: text(bank_code.filter(|_| row.phase.is_unsuccessful())),
+        error_message: text(extras.message.filter(|_| row.phase.is_unsuccessful())),
+        rrn: details.rrn.clone(),
+        auth_code: details.auth_code.clone(),
+        provider_reference: details.acquirer_reference.clone(),
+        gateway: Some(details.gateway.to_string()),
         is_test: Some(row.test.to_string()),
         ..shared
     }

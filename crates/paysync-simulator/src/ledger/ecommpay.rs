@@ -1,4 +1,4 @@
-//! ECommPay's operations in paysync's words, as if every field had been asked for.
+//! ECommPay's operations in the ledger, as if all fields had been requested.
 //!
 //! - The group is `project_id:payment_id`, the merchant's reference `payment_id`, the shop
 //!   `project_id`; operations name no parent.
@@ -8,22 +8,22 @@
 //! - The converted amount is `sum_converted` as sent, also where it equals `sum_initial`.
 //! - The method is `payment_method_name`; the brand is `payment_method_type` of card rows only.
 
-use super::{LedgerRow, seconds};
-use crate::ecommpay::item::{self, Extras};
-use crate::facts::Facts;
-use crate::world::{Phase, Row};
+use super::row::{LedgerRow, seconds};
+use crate::merchants::details::Details;
+use crate::merchants::row::{Phase, Row};
+use crate::providers::ecommpay::item::{self, Extras};
 
-pub(super) fn line(shared: LedgerRow, row: &Row, facts: &Facts) -> LedgerRow {
-    let extras = Extras::of(row, facts);
-    let card = facts.card();
-    let payment_id = item::payment_id(row, facts);
+pub(super) fn line(shared: LedgerRow, row: &Row, details: &Details) -> LedgerRow {
+    let extras = Extras::of(row, details);
+    let card = details.card();
+    let payment_id = item::payment_id(row, details);
     let (converted, converted_currency) = extras.converted;
     let text = |text: Option<&str>| text.map(str::to_owned);
     LedgerRow {
         provider_transaction_id: item::id(row),
-        payment_group_id: Some(format!("{}:{payment_id}", facts.merchant)),
+        payment_group_id: Some(format!("{}:{payment_id}", details.merchant)),
         merchant_reference: Some(payment_id),
-        shop_id: Some(facts.merchant.to_string()),
+        shop_id: Some(details.merchant.to_string()),
         provider_kind: item::kind(row).to_owned(),
         provider_status: item::status(row).to_owned(),
         converted_amount: Some(converted.canonical()),
@@ -40,15 +40,15 @@ pub(super) fn line(shared: LedgerRow, row: &Row, facts: &Facts) -> LedgerRow {
         card_bin: card.map(|card| card.bin.clone()),
         card_last4: card.map(|card| card.last_4.clone()),
         card_issuer_country: card.map(|card| card.country.to_owned()),
-        customer_id: facts.customer_id.clone(),
-        customer_email: facts.email.clone(),
-        customer_ip: facts.ip.clone(),
-        error_code: text(extras.code.filter(|_| row.phase.is_bad())),
-        error_message: text(extras.message.filter(|_| row.phase.is_bad())),
-        rrn: facts.rrn.clone(),
-        arn: facts.arn.clone(),
-        auth_code: facts.auth_code.clone(),
-        provider_reference: facts.acquirer_reference.clone(),
+        customer_id: details.customer_id.clone(),
+        customer_email: details.email.clone(),
+        customer_ip: details.ip.clone(),
+        error_code: text(extras.code.filter(|_| row.phase.is_unsuccessful())),
+        error_message: text(extras.message.filter(|_| row.phase.is_unsuccessful())),
+        rrn: details.rrn.clone(),
+        arn: details.arn.clone(),
+        auth_code: details.auth_code.clone(),
+        provider_reference: details.acquirer_reference.clone(),
         ..shared
     }
 }

@@ -1,4 +1,4 @@
-//! FireKassa's rows in paysync's words.
+//! FireKassa's rows in the ledger.
 //!
 //! - The paid amount is `payment_amount` (zero where nothing was paid), the fee `commission`
 //!   in the row's currency.
@@ -7,16 +7,16 @@
 //! - No parent, group, shop, gateway, bin, `paid_at` or `settled_at`; the last four digits are
 //!   those of `card_number`. All times in whole seconds.
 
-use super::{LedgerRow, seconds};
-use crate::facts::Facts;
-use crate::firekassa::item::{self, Extras};
-use crate::world::Row;
+use super::row::{LedgerRow, seconds};
+use crate::merchants::details::Details;
+use crate::merchants::row::Row;
+use crate::providers::firekassa::item::{self, Extras};
 
-pub(super) fn line(shared: LedgerRow, row: &Row, facts: &Facts) -> LedgerRow {
-    let extras = Extras::of(row, facts);
+pub(super) fn line(shared: LedgerRow, row: &Row, details: &Details) -> LedgerRow {
+    let extras = Extras::of(row, details);
     LedgerRow {
         provider_transaction_id: item::id(row),
-        merchant_reference: facts.reference.clone(),
+        merchant_reference: details.reference.clone(),
         provider_kind: item::action(row).to_owned(),
         provider_status: item::status(row).to_owned(),
         paid_amount: Some(item::paid(row).canonical()),
@@ -25,8 +25,8 @@ pub(super) fn line(shared: LedgerRow, row: &Row, facts: &Facts) -> LedgerRow {
         created_at: Some(seconds(row.created)),
         updated_at: Some(seconds(row.updated)),
         payment_method: Some(extras.method.to_owned()),
-        card_last4: facts.card().map(|card| card.last_4.clone()),
-        customer_id: facts.customer_id.clone(),
+        card_last4: details.card().map(|card| card.last_4.clone()),
+        customer_id: details.customer_id.clone(),
         error_code: extras.error.map(|(code, _)| code.to_owned()),
         error_message: extras.error.map(|(_, message)| message.to_owned()),
         provider_reference: extras.payment_code,

@@ -1,20 +1,20 @@
-//! The truth about whole payments: what became of each, told from the rows' own links.
+//! The ledger of payments, from the links between rows.
 //!
-//! A reader only sees what an API tells of these links; the simulator knows the places of parents.
+//! A reader only knows the links that an API sends; the simulator knows all parents.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::line;
-use crate::firekassa;
-use crate::money::Amount;
+use super::transaction::ledger_row;
+use crate::merchants::money::Amount;
+use crate::merchants::row::{Kind, Phase, Row};
+use crate::merchants::table::Table;
+use crate::providers::firekassa;
 use crate::settings::Provider;
-use crate::world::{Kind, Phase, Row, World};
 
-/// One payment as paysync's view `payments` should have it; amounts as in `LedgerRow`.
+/// A payment that paysync's view `payments` should have; amounts as in `LedgerRow`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[allow(missing_docs, reason = "the fields are columns of `payments`")]
 pub struct LedgerPayment {
     pub payment_id: String,
     pub state: String,
@@ -29,24 +29,24 @@ pub struct LedgerPayment {
     pub steps: String,
 }
 
-/// What happened to the money of a payment, in smallest units of its first amount.
+/// The sums of a payment's rows, in the units of its first amount.
 #[derive(Debug, Default)]
-struct Story {
-    held: Option<u128>,
-    taken: Option<u128>,
-    undone: u128,
+struct Totals {
+    authorized: Option<u128>,
+    captured: Option<u128>,
+    reversed: u128,
     refunded: u128,
-    disputed: Option<u128>,
-    is_released: bool,
+    charged_back: Option<u128>,
+    is_voided: bool,
     steps: usize,
 }
 
-/// Every payment that is no test, in the order of creation.
-pub(crate) fn payments(provider: Provider, world: &World) -> Vec<LedgerPayment> {
-    let mut stories: BTreeMap<usize, Story> = BTreeMap::new();
-    for (place, row) in (0..world.len()).filter_map(|at| Some((at, world.row(at)?))) {
-        let first = first_of(world, place);
-        let starts = world.row(first).is_some_and(|first| {
+/// All payments except tests, in the order of creation.
+pub(crate) fn payments(provider: Provider, table: &Table) -> Vec<LedgerPayment> {
+    let mut payments: BTreeMap<usize, Totals> = BTreeMap::new();
+    for (position, row) in (0..table.len()).filter_map(|at| Some((at, table.row(at)?))) {
+        let first = root_of(table, position);
+        let starts = table.row(first).is_some_and(|first| {
             !first.test
                 && matches!(
                     first.kind,
@@ -54,98 +54,98 @@ pub(crate) fn payments(provider: Provider, world: &World) -> Vec<LedgerPayment> 
                 )
         });
         if starts {
-            tell(stories.entry(first).or_default(), provider, world, row);
+            add(payments.entry(first).or_default(), provider, table, row);
         }
     }
-    stories
+    payments
         .iter()
-        .filter_map(|(first, story)| Some(payment(provider, world, world.row(*first)?, story)))
+        .filter_map(|(first, totals)| Some(payment(provider, table, table.row(*first)?, totals)))
         .collect()
 }
 
-fn first_of(world: &World, mut place: usize) -> usize {
-    while let Some(parent) = world.row(place).and_then(|row| row.parent) {
-        place = parent;
+fn root_of(table: &Table, mut position: usize) -> usize {
+    while let Some(parent) = table.row(position).and_then(|row| row.parent) {
+        position = parent;
     }
-    place
+    position
 }
 
-fn tell(story: &mut Story, provider: Provider, world: &World, row: &Row) {
-    story.steps += 1;
+fn add(totals: &mut Totals, provider: Provider, table: &Table, row: &Row) {
+    totals.steps += 1;
     let digits = match provider {
         Provider::Firekassa => firekassa::item::paid(row).digits,
         _ => row.amount.digits,
     };
-    if row.phase == Phase::Held {
-        story.held = Some(digits);
+    if row.phase == Phase::Authorized {
+        totals.authorized = Some(digits);
     }
     if !matches!(row.phase, Phase::Succeeded | Phase::Overpaid) {
         return;
     }
     match row.kind {
-        Kind::Authorization => story.held = Some(story.held.unwrap_or(0) + digits),
+        Kind::Authorization => totals.authorized = Some(totals.authorized.unwrap_or(0) + digits),
         Kind::Payment | Kind::Recurring | Kind::PeerToPeer | Kind::Capture => {
-            story.taken = Some(story.taken.unwrap_or(0) + digits);
+            totals.captured = Some(totals.captured.unwrap_or(0) + digits);
         }
-        Kind::Refund => story.refunded += digits,
-        Kind::Chargeback => story.disputed = Some(story.disputed.unwrap_or(0) + digits),
-        Kind::Reversal => story.undone += digits,
-        Kind::Void => match world.parent(row).map(|parent| parent.kind) {
-            Some(Kind::Authorization) => story.is_released = true,
-            _ => story.undone += digits,
+        Kind::Refund => totals.refunded += digits,
+        Kind::Chargeback => totals.charged_back = Some(totals.charged_back.unwrap_or(0) + digits),
+        Kind::Reversal => totals.reversed += digits,
+        Kind::Void => match table.parent(row).map(|parent| parent.kind) {
+            Some(Kind::Authorization) => totals.is_voided = true,
+            _ => totals.reversed += digits,
         },
         Kind::Payout | Kind::Credit | Kind::Verification | Kind::Advice => {}
     }
 }
 
-fn payment(provider: Provider, world: &World, first: &Row, story: &Story) -> LedgerPayment {
+fn payment(provider: Provider, table: &Table, first: &Row, totals: &Totals) -> LedgerPayment {
     let text = |digits: u128| Amount::new(digits, first.amount.scale).canonical();
-    let taken = story.taken.unwrap_or(0);
-    let gone = story.undone + story.refunded + story.disputed.unwrap_or(0);
-    let net = if gone > taken {
-        format!("-{}", text(gone - taken))
+    let captured = totals.captured.unwrap_or(0);
+    let returned = totals.reversed + totals.refunded + totals.charged_back.unwrap_or(0);
+    let net = if returned > captured {
+        format!("-{}", text(returned - captured))
     } else {
-        text(taken - gone)
+        text(captured - returned)
     };
     LedgerPayment {
-        payment_id: line(provider, world, first).provider_transaction_id,
-        state: state(first, story).to_owned(),
+        payment_id: ledger_row(provider, table, first).provider_transaction_id,
+        state: state(first, totals).to_owned(),
         currency: first.currency.code.to_owned(),
         amount: first.amount.canonical(),
-        authorized_amount: story.held.map(text),
-        captured_amount: text(taken),
-        reversed_amount: text(story.undone),
-        refunded_amount: text(story.refunded),
-        charged_back_amount: text(story.disputed.unwrap_or(0)),
+        authorized_amount: totals.authorized.map(text),
+        captured_amount: text(captured),
+        reversed_amount: text(totals.reversed),
+        refunded_amount: text(totals.refunded),
+        charged_back_amount: text(totals.charged_back.unwrap_or(0)),
         net_amount: net,
-        steps: story.steps.to_string(),
+        steps: totals.steps.to_string(),
     }
 }
 
-fn state(first: &Row, story: &Story) -> &'static str {
-    if story.disputed.is_some() {
+fn state(first: &Row, totals: &Totals) -> &'static str {
+    if totals.charged_back.is_some() {
         return "charged_back";
     }
-    if let Some(taken) = story.taken {
-        let back = story.undone + story.refunded;
-        return match story.held {
-            _ if back > 0 && back < taken => "partially_refunded",
-            _ if back > 0 && story.refunded > 0 => "refunded",
-            _ if back > 0 => "voided",
-            Some(held) if taken < held => "partially_captured",
+    if let Some(captured) = totals.captured {
+        let returned = totals.reversed + totals.refunded;
+        return match totals.authorized {
+            _ if returned > 0 && returned < captured => "partially_refunded",
+            _ if returned > 0 && totals.refunded > 0 => "refunded",
+            _ if returned > 0 => "voided",
+            Some(authorized) if captured < authorized => "partially_captured",
             _ => "captured",
         };
     }
-    if story.is_released {
+    if totals.is_voided {
         return "voided";
     }
-    if story.held.is_some() {
+    if totals.authorized.is_some() {
         return "authorized";
     }
     match first.phase {
         Phase::Opened | Phase::Pending | Phase::Approval => "pending",
         Phase::Failed | Phase::Broken => "failed",
         Phase::Canceled | Phase::Expired => "canceled",
-        Phase::Held | Phase::Succeeded | Phase::Overpaid => "unknown",
+        Phase::Authorized | Phase::Succeeded | Phase::Overpaid => "unknown",
     }
 }

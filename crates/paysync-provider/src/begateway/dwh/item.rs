@@ -1,14 +1,14 @@
-//! One transaction of the DWH.
+//! A transaction of the DWH.
 
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::super::{exponent, kind, status};
+use crate::begateway::{Card, Customer, Identified, exponent, kind, status};
+use crate::error::RecordError;
 use crate::model::Transaction;
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
-/// Keys of an item that the redaction must know.
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
         "agent_id",
@@ -40,11 +40,10 @@ pub(super) const REDACTION: Redaction = Redaction {
         "xid",
     ],
     cards: &[],
-    // A card token lets its holder charge the card.
+    // Tokens with which a card can be charged.
     dropped: &["token"],
 };
 
-/// Makes a transaction of an item.
 pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(item)?;
     let shop: Identified<'_> = wire::object(item.shop);
@@ -64,7 +63,7 @@ pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let amount = |raw, field, currency: &Option<String>| {
         wire::minor_amount(raw, field, currency.as_deref(), exponent)
     };
-    // Times are asked for in UTC, so one without offset is UTC.
+    // Requests are in UTC, so a time without an offset is UTC.
     let instant = |raw, field| wire::instant(raw, field, Tz::UTC);
     let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
 
@@ -107,11 +106,7 @@ pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
         gateway: wire::text(gateway.id),
         description: wire::text(item.description),
         is_test: wire::flag(item.test),
-        // Not in this API.
-        paid_amount: None,
-        fee: None,
-        fee_currency: None,
-        arn: None,
+        ..Transaction::default()
     })
 }
 
@@ -145,14 +140,6 @@ struct Item<'a> {
     method: Raw<'a>,
 }
 
-/// A shop or a gateway.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Identified<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-}
-
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct ProviderRaw<'a> {
@@ -164,30 +151,10 @@ struct ProviderRaw<'a> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Customer<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-    ip: Raw<'a>,
-    email: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
 struct Method<'a> {
     #[serde(rename = "type", borrow)]
     kind: Raw<'a>,
     credit_card: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Card<'a> {
-    #[serde(borrow)]
-    bin: Raw<'a>,
-    bin_8: Raw<'a>,
-    last_4: Raw<'a>,
-    brand: Raw<'a>,
-    issuer_country: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -252,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_named_or_seen() {
+    fn methods_are_named_or_recognized_by_a_card() {
         let method = |method: Value| {
             row(&json!({"uid": "u", "method": method}))
                 .unwrap()
@@ -286,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_taken_into_account() {
+    fn times_with_and_without_offset_are_read() {
         let created =
             |time: &str| row(&json!({"uid": "u", "created_at": time})).map(|row| row.created_at);
         let utc = created("2024-01-01T05:30:20.762001Z").unwrap();

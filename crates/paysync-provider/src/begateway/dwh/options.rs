@@ -1,14 +1,14 @@
-//! What an account may ask of the DWH besides times: filters and the fields of the answer.
+//! The options of a DWH account: filters and the fields of answers.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
-/// Every documented field in the spelling of the page's sample query, except the payloads of
-/// 3-D Secure (`pa_req`, `md`, `cavv`, `creq`) and the card's `token`, which are not to be stored.
+/// All documented fields, spelled as in the documentation's sample query, except the 3-D Secure payloads
+/// (`pa_req`, `md`, `cavv`, `creq`) and the card's `token`, which must not be stored.
 const EVERY_FIELD: &str = "query { transactions { \
     uid status description amount currency type tracking_id created_at paid_at settled_at \
     psp_settled_at updated_at manually_corrected_at expired_at closed_at message friendly_message \
@@ -34,7 +34,7 @@ const EVERY_FIELD: &str = "query { transactions { \
 /// Filters that paysync sets itself.
 const OWN_FILTERS: &[&str] = &["date_from", "date_to", "date_type", "test", "uid_from"];
 
-/// Filters that take several values, separated with commas.
+/// Filters with several values, separated by commas.
 const LIST_FILTERS: &[&str] = &[
     "amount",
     "currency",
@@ -48,10 +48,10 @@ const LIST_FILTERS: &[&str] = &[
     "type",
 ];
 
-/// Filters that take a JSON integer.
+/// Filters with a JSON integer.
 const INTEGER_FILTERS: &[&str] = &["shop_business_category_id"];
 
-/// Filters that take one text.
+/// Filters with one text.
 const TEXT_FILTERS: &[&str] = &[
     "code",
     "credit_card_bin",
@@ -94,20 +94,19 @@ const TEXT_FILTERS: &[&str] = &[
     "uid",
 ];
 
-/// The `options` of an account, as they are written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Options {
     #[serde(default)]
     filter: BTreeMap<String, Value>,
     response_parameters: Option<String>,
-    /// Whether test transactions are read too, by streams of their own.
+    /// Whether test transactions are read, by streams of their own.
     #[serde(default)]
     pub(super) include_test: bool,
 }
 
 impl Options {
-    /// The filters in the form the API takes them.
+    /// The filters in the API's form.
     pub(super) fn filter(&self) -> Result<BTreeMap<String, Value>, SettingsError> {
         self.filter
             .iter()
@@ -115,7 +114,7 @@ impl Options {
             .collect()
     }
 
-    /// The GraphQL text; checked for what paysync cannot do without.
+    /// The GraphQL query, checked for the required fields.
     pub(super) fn response_parameters(&self) -> Result<String, SettingsError> {
         let Some(query) = &self.response_parameters else {
             return Ok(EVERY_FIELD.to_owned());
@@ -146,7 +145,7 @@ impl Options {
     }
 }
 
-/// One filter's value; lists are joined where the API takes lists.
+/// The API's form of a filter; lists are joined by commas.
 fn filter_value(name: &str, value: &Value) -> Result<Value, SettingsError> {
     let error = |reason: &str| Err(SettingsError(format!("options.filter.{name}: {reason}")));
     if OWN_FILTERS.contains(&name) {
@@ -178,7 +177,7 @@ fn filter_value(name: &str, value: &Value) -> Result<Value, SettingsError> {
     }
 }
 
-/// A text, or an integer as text: ids are often written without quotes.
+/// The text of a string or an integer: ids are often written without quotes.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -187,7 +186,7 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// Names directly inside `query { transactions { … } }`; `None` if the braces do not match.
+/// The names directly inside `query { transactions { … } }`; none if the braces do not match.
 pub(super) fn transaction_fields(query: &str) -> Option<Vec<String>> {
     let mut names = vec![String::new()];
     let mut depth: u32 = 0;
@@ -210,12 +209,18 @@ pub(super) fn transaction_fields(query: &str) -> Option<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::json;
 
     use super::*;
+    use crate::provider::Settings;
 
-    fn options(value: Value) -> Result<Options, String> {
-        serde_json::from_value(value).map_err(|error| error.to_string())
+    fn options(options: Value) -> Result<Options, String> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
+        };
+        settings.options().map_err(|error| error.0)
     }
 
     fn filter(value: &Value) -> Result<Value, String> {
@@ -232,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_take_the_documented_forms() {
+    fn documented_filters_are_accepted() {
         assert_eq!(
             filter(&json!({
                 "currency": ["EUR", "USD"],
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_must_hold_what_is_needed() {
+    fn required_fields_are_checked() {
         assert!(query("query { transactions { uid status } }").is_ok());
         assert!(query("{transactions{uid,amount,currency}}").is_ok());
         let cases = [

@@ -1,14 +1,14 @@
-//! One transaction of the report.
+//! A transaction of the report.
 
 use chrono_tz::Tz;
 use serde::Deserialize;
 
-use super::super::{exponent, kind, status};
+use crate::begateway::{Card, Customer, Identified, exponent, kind, status};
+use crate::error::RecordError;
 use crate::model::Transaction;
+use crate::spec::Redaction;
 use crate::wire::{self, Raw};
-use crate::{RecordError, Redaction};
 
-/// Keys of an item that the redaction must know.
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
         "amount",
@@ -33,31 +33,31 @@ pub(super) const REDACTION: Redaction = Redaction {
         "xid",
     ],
     cards: &[],
-    // A card token lets its holder charge the card.
+    // Tokens with which a card can be charged.
     dropped: &["token"],
 };
 
-/// Makes a transaction of an item; calendar days are those of `zone`.
+/// Reads an item; calendar days are in `zone`.
 pub(super) fn normalize(text: &str, zone: Tz) -> Result<Transaction, RecordError> {
     let item: Item<'_> = wire::item(text)?;
     let provider_kind = wire::text(item.kind);
     let payment: Step<'_> = wire::object(item.payment);
-    // Other steps than payments have an object of their own name.
+    // Steps other than payments have an object named after their type.
     let own = provider_kind
         .as_deref()
         .and_then(|kind| wire::member(text, kind));
     let own: Step<'_> = wire::object(own);
     let card: Card<'_> = wire::object(item.credit_card);
-    let shop: Shop<'_> = wire::object(item.shop);
+    let shop: Identified<'_> = wire::object(item.shop);
     let customer: Customer<'_> = wire::object(item.customer);
 
     let provider_status = wire::text(item.status);
     let status = status(provider_status.as_deref());
     let currency = wire::text(item.currency);
-    // The unit of fees is not documented: they are taken as they are written, in the row's currency.
+    // The unit of fees is not documented: read as major units of the row's currency.
     let fee = wire::major_amount(item.transaction_fee, "transaction_fee")?;
     let text = |payment, own| wire::text(payment).or_else(|| wire::text(own));
-    // Asked for in UTC, so a time without offset is UTC.
+    // Requests are in UTC, so a time without an offset is UTC.
     let instant = |raw, field| wire::instant(raw, field, Tz::UTC);
     let reason = |text: Option<String>| text.filter(|_| status.is_unsuccessful());
 
@@ -96,12 +96,7 @@ pub(super) fn normalize(text: &str, zone: Tz) -> Result<Transaction, RecordError
         gateway: text(payment.gateway_id, own.gateway_id),
         description: wire::text(item.description),
         is_test: wire::flag(item.test),
-        // Not in this API.
-        paid_amount: None,
-        converted_amount: None,
-        converted_currency: None,
-        customer_id: None,
-        arn: None,
+        ..Transaction::default()
     })
 }
 
@@ -133,7 +128,7 @@ struct Item<'a> {
     customer: Raw<'a>,
 }
 
-/// What a gateway did.
+/// The gateway's result of one step.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Step<'a> {
@@ -145,32 +140,6 @@ struct Step<'a> {
     auth_code: Raw<'a>,
     bank_code: Raw<'a>,
     rrn: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Card<'a> {
-    #[serde(borrow)]
-    brand: Raw<'a>,
-    product: Raw<'a>,
-    bin: Raw<'a>,
-    last_4: Raw<'a>,
-    issuer_country: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Shop<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Customer<'a> {
-    #[serde(borrow)]
-    email: Raw<'a>,
-    ip: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -220,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn fees_keep_their_text() {
+    fn fees_keep_their_exact_text() {
         let fee = |text: &str| {
             let item = format!(r#"{{"uid":"u","currency":"USD","transaction_fee":{text}}}"#);
             row_of(&item).map(|row| (row.fee.map(|fee| fee.to_plain_string()), row.fee_currency))
         };
         let dollars = |text: &str| Ok((Some(text.to_owned()), Some("USD".to_owned())));
-        // No float can hold these.
+        // No floating-point number represents these.
         assert_eq!(
             fee("0.1000000000000000055"),
             dollars("0.1000000000000000055")
@@ -238,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_name_their_parent_at_either_place() {
+    fn a_parent_is_read_from_either_place() {
         let parent = |item: Value| {
             let row = row(&item).unwrap();
             (row.parent_transaction_id, row.rrn)
@@ -256,7 +225,7 @@ mod tests {
             ),
             (some("p"), some("2"))
         );
-        // Only the object of the row's own type counts.
+        // Only the object of the row's own type is read.
         assert_eq!(
             parent(json!({"uid": "u", "type": "void", "refund": {"parent_uid": "p"}})),
             (None, None)
@@ -268,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_is_the_version() {
+    fn the_time_of_a_correction_is_the_version() {
         let row = row(&json!({
             "uid": "u", "created_at": "2022-01-27T14:07:00Z", "manually_corrected_at": "2022-01-28 10:00:00",
         }))
@@ -281,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_settlement_is_the_accounts() {
+    fn a_day_of_settlement_is_in_the_accounts_zone() {
         let settled = |time: &str| {
             row(&json!({"uid": "u", "settled_at": time}))
                 .map(|row| row.settled_at.map(|time| time.to_rfc3339()))
@@ -316,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_stands_in_for_a_brand() {
+    fn a_missing_brand_is_read_from_the_product() {
         let brand = |card: Value| {
             row(&json!({"uid": "u", "credit_card": card}))
                 .unwrap()

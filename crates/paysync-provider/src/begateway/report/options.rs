@@ -1,13 +1,13 @@
-//! What an account may ask of the report besides times: payment methods, time axes, one status.
+//! The options of a report account: payment methods, time axes, one status.
 
 use serde::Deserialize;
 
-use crate::SettingsError;
+use crate::error::SettingsError;
 
-/// The statuses that can be asked for; fewer than rows have.
+/// The statuses of the API's filter; rows have more.
 const STATUSES: &[&str] = &["all", "successful", "failed", "pending", "incomplete"];
 
-/// A time that a report goes by.
+/// The time axis of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(super) enum DateType {
     #[serde(rename = "created_at")]
@@ -19,7 +19,7 @@ pub(super) enum DateType {
 }
 
 impl DateType {
-    /// The `date_type` of a request.
+    /// The value of `date_type` in requests.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created_at",
@@ -29,13 +29,12 @@ impl DateType {
     }
 }
 
-/// The `options` of an account, as they are written.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Options {
     payment_method_types: Option<Vec<String>>,
     date_types: Option<Vec<DateType>>,
-    /// Whether rows that were corrected by hand are looked for.
+    /// Whether manually corrected rows are read by streams of their own.
     #[serde(default = "yes")]
     pub(super) manual_corrections: bool,
     status: Option<String>,
@@ -47,7 +46,8 @@ const fn yes() -> bool {
 }
 
 impl Options {
-    /// The payment methods, one pass each; brands add `alternative` and others to the page's own.
+    /// The payment methods, each read by streams of its own. Not limited to the documented ones: brands of
+    /// the platform add others, such as `alternative`.
     pub(super) fn payment_method_types(&self) -> Result<Vec<String>, SettingsError> {
         let methods = match &self.payment_method_types {
             None => vec!["credit_card".to_owned()],
@@ -60,7 +60,7 @@ impl Options {
         Ok(methods)
     }
 
-    /// The time axes, creation among them.
+    /// The time axes, which include creation.
     pub(super) fn date_types(&self) -> Result<Vec<DateType>, SettingsError> {
         let all = [DateType::Created, DateType::Paid, DateType::Settled];
         let date_types = self.date_types.clone().unwrap_or_else(|| all.to_vec());
@@ -74,7 +74,7 @@ impl Options {
         Ok(date_types)
     }
 
-    /// The id before which the backfill starts to walk backwards; none for a walk forwards.
+    /// The id before which the backfill starts to page backwards; none to page forwards.
     pub(super) fn backfill_before(&self) -> Result<Option<String>, SettingsError> {
         match self.backfill_before {
             Some(0) => error("backfill_before", "an id above every row's is expected"),
@@ -82,7 +82,7 @@ impl Options {
         }
     }
 
-    /// The status asked for; all by default, as rows have more statuses than can be named.
+    /// The status to read; all by default, because rows have more statuses than the filter.
     pub(super) fn status(&self) -> Result<&'static str, SettingsError> {
         let wanted = self.status.as_deref().unwrap_or("all");
         match STATUSES.iter().find(|status| **status == wanted) {
@@ -98,7 +98,7 @@ impl Options {
 fn distinct<T: PartialEq>(option: &str, values: &[T]) -> Result<(), SettingsError> {
     let is_again = |(index, value): (usize, &T)| values.iter().take(index).any(|v| v == value);
     if values.iter().enumerate().any(is_again) {
-        return error(option, "a value stands there twice");
+        return error(option, "a value occurs twice");
     }
     Ok(())
 }
@@ -109,20 +109,24 @@ fn error<T>(option: &str, reason: &str) -> Result<T, SettingsError> {
 
 #[cfg(test)]
 mod tests {
+    use chrono_tz::Tz;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::provider::Settings;
 
-    fn read(value: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), String> {
-        let options: Options = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        let read = || {
-            Ok((
-                options.payment_method_types()?,
-                options.date_types()?,
-                options.status()?,
-            ))
+    fn read(options: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), SettingsError> {
+        let settings = Settings {
+            time_zone: Tz::UTC,
+            options,
         };
-        read().map_err(|error: SettingsError| error.0)
+        let options: Options = settings.options()?;
+        options.backfill_before()?;
+        Ok((
+            options.payment_method_types()?,
+            options.date_types()?,
+            options.status()?,
+        ))
     }
 
     #[test]
@@ -148,7 +152,7 @@ mod tests {
             ),
             (
                 json!({"payment_method_types": ["erip", "erip"]}),
-                "options.payment_method_types: a value stands there twice",
+                "options.payment_method_types: a value occurs twice",
             ),
             (
                 json!({"date_types": ["paid_at"]}),
@@ -156,24 +160,31 @@ mod tests {
             ),
             (
                 json!({"date_types": ["created_at", "created_at"]}),
-                "options.date_types: a value stands there twice",
+                "options.date_types: a value occurs twice",
             ),
             (
                 json!({"date_types": ["updated_at"]}),
-                "unknown variant `updated_at`",
+                "options.date_types[0]: unknown variant `updated_at`",
             ),
             (
                 json!({"status": "error"}),
                 "options.status: expected one of all, successful",
             ),
-            (json!({"manual_corrections": "no"}), "expected a boolean"),
-            (json!({"backfill_before": "x"}), "invalid type: string"),
+            (
+                json!({"manual_corrections": "no"}),
+                "options.manual_corrections: invalid type",
+            ),
+            (
+                json!({"backfill_before": "x"}),
+                "options.backfill_before: invalid type",
+            ),
+            (
+                json!({"backfill_before": 0}),
+                "options.backfill_before: an id above every row's is expected",
+            ),
         ] {
-            let error = read(value).unwrap_err();
-            assert!(
-                error.starts_with(expected) || error.contains(expected),
-                "{error}"
-            );
+            let error = read(value).unwrap_err().0;
+            assert!(error.starts_with(expected), "{error}");
         }
     }
 }

@@ -1,0 +1,4 @@
+//! The HTTP server of all simulated APIs.
+
+mod response;
+pub(crate) mod server;

@@ -1,0 +1,237 @@
+//! What an account has to read: opens the windows that are due, and says which can be read now.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+
+use crate::clock::WORST_SKEW;
+use crate::engine::account::Stream;
+use crate::engine::account_loop::in_flight::InFlightWindows;
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::provider_clock::roll_back_coverage;
+use crate::plan::{Goal, due_until, gaps, is_complete, next_wakeup, plan};
+use crate::store::StoreError;
+use crate::store::progress::stream::StreamState;
+use crate::store::progress::window::OpenWindow;
+
+/// How often a suspended account or stream is tried.
+const PROBE_INTERVAL: Duration = Duration::from_mins(15);
+
+/// The longest sleep, so that changes by other processes are noticed.
+const MAX_SLEEP: TimeDelta = TimeDelta::minutes(1);
+
+/// The longest sleep while an operator or a clock is waited for, so that either is noticed soon.
+const MAX_SLEEP_SUSPENDED: TimeDelta = TimeDelta::seconds(5);
+
+/// How long an account's loop runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RunMode {
+    /// Until it is stopped.
+    Daemon,
+    /// Until everything wanted at `now` is covered, or no window has been read for `give_up_after`.
+    Once {
+        now: DateTime<Utc>,
+        give_up_after: Duration,
+    },
+}
+
+impl RunMode {
+    /// The instant up to which the account is read.
+    fn as_of(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::Daemon => now,
+            // A provider's clock may turn out to lag after the start.
+            Self::Once { now: started, .. } => started.min(now),
+        }
+    }
+
+    /// Whether nothing has been read for so long that no further window is started.
+    pub(crate) fn gives_up(self, last_success: Instant) -> bool {
+        match self {
+            Self::Daemon => false,
+            Self::Once { give_up_after, .. } => last_success.elapsed() >= give_up_after,
+        }
+    }
+}
+
+/// A window that can be read now.
+pub(crate) struct ReadyWindow {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) window: OpenWindow,
+    /// The stream's window length, to adapt from.
+    pub(crate) length: TimeDelta,
+}
+
+/// What an account has to read, and when to load the schedule again.
+pub(crate) struct Schedule {
+    /// Windows to read, most urgent first.
+    pub(crate) ready: Vec<ReadyWindow>,
+    /// Whether everything wanted is covered.
+    pub(crate) complete: bool,
+    /// Whether the account waits for an operator.
+    pub(crate) suspended: bool,
+    /// When it was loaded, by the clock it plans by.
+    pub(crate) now: DateTime<Utc>,
+    /// When to load it again if nothing happens before, by the same clock.
+    pub(crate) next_wakeup: DateTime<Utc>,
+    /// How far the database's clock, which stamps what is stored, is ahead of it.
+    ahead: TimeDelta,
+}
+
+impl Schedule {
+    /// Loads the account's progress, and opens windows for the gaps that are due.
+    pub(crate) async fn load(
+        context: &ReadContext,
+        mode: RunMode,
+        in_flight: &InFlightWindows,
+    ) -> Result<Self, StoreError> {
+        let (store, account) = (&context.store, &context.account);
+        let state = store.account(&account.id).await?;
+        let lag = account.progress.clock_lag();
+        let now = context.clock.agreed(state.now) - lag;
+        let ahead = state.now - now;
+        let mut states = store.streams(&account.id).await?;
+        if lag > TimeDelta::zero()
+            && roll_back_coverage(store, &account.id, &states, now, lag).await?
+        {
+            states = store.streams(&account.id).await?;
+        }
+        let mut schedule = Self {
+            ready: Vec::new(),
+            complete: true,
+            suspended: state.suspended_at.is_some(),
+            now,
+            ahead,
+            // Clocks that differ may be set right at any moment.
+            next_wakeup: now
+                + if ahead > WORST_SKEW {
+                    MAX_SLEEP_SUSPENDED
+                } else {
+                    MAX_SLEEP
+                },
+        };
+        let mut seconds = (0, 0);
+        let probe = |since: Option<DateTime<Utc>>| Some(probe_at(since? - ahead, mode, now));
+        let account_probe = probe(state.suspended_at);
+        for state in states {
+            let Some(stream) = account.stream(&state.stream) else {
+                continue;
+            };
+            let goal = goal(stream, mode, now);
+            let probe = probe(state.suspended_at).max(account_probe);
+            if let Some(probe_at) = probe.filter(|probe_at| *probe_at > now) {
+                schedule.complete = false;
+                schedule.wake_up(probe_at.min(now + MAX_SLEEP_SUSPENDED));
+            } else {
+                schedule
+                    .add_stream(context, stream, state.clone(), mode, in_flight)
+                    .await?;
+            }
+            let until = due_until(&state.progress, &stream.policy, goal);
+            add_seconds(&state, until, &mut seconds);
+        }
+        schedule.ready.sort_by_key(|ready| {
+            (
+                ready.window.planned.lane,
+                std::cmp::Reverse(ready.window.planned.window),
+            )
+        });
+        if account_probe.is_some() {
+            // One request is enough to see whether the account has access again.
+            schedule.ready.truncate(usize::from(in_flight.is_empty()));
+        }
+        account.progress.record_coverage(seconds.0, seconds.1);
+        Ok(schedule)
+    }
+
+    /// Opens the windows of a stream that are due, and adds those that can be read.
+    async fn add_stream(
+        &mut self,
+        context: &ReadContext,
+        stream: &Arc<Stream>,
+        mut state: StreamState,
+        mode: RunMode,
+        in_flight: &InFlightWindows,
+    ) -> Result<(), StoreError> {
+        let now = self.now;
+        let goal = goal(stream, mode, now);
+        let unfetched = |window: &&OpenWindow| !in_flight.is_fetched(window.id);
+        let taken = state.open.iter().filter(unfetched).count();
+        let room = context.account.concurrency.saturating_sub(taken);
+        // What becomes due again while a sync runs is left to the next one: else it might never end.
+        let due = mode.as_of(now);
+        let plan = plan(&state.progress, &stream.policy, goal, due, room);
+        if !plan.open.is_empty() || !plan.begin.is_empty() {
+            let wanted_until = due_until(&state.progress, &stream.policy, goal);
+            let opened = context
+                .store
+                .open(&context.lease, &state.stream, wanted_until, &plan)
+                .await?;
+            state
+                .progress
+                .open
+                .extend(opened.iter().map(|window| window.planned));
+            state.open.extend(opened);
+        }
+        self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty())
+            && is_complete(&state.progress, &stream.policy, goal);
+        if state.open.is_empty() {
+            // Nothing new is due sooner than one unit of the stream's time.
+            let soonest = now + stream.policy.unit.min(TimeDelta::seconds(1));
+            self.wake_up(next_wakeup(&state.progress, &stream.policy));
+            self.next_wakeup = self.next_wakeup.max(soonest);
+        }
+        for window in state.open {
+            match window.retry_at.map(|retry_at| retry_at - self.ahead) {
+                _ if in_flight.contains(window.id) => {}
+                Some(retry_at) if retry_at > now => self.wake_up(retry_at),
+                _ => self.ready.push(ReadyWindow {
+                    stream: stream.clone(),
+                    window,
+                    length: state.progress.length,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the schedule again no later than this.
+    fn wake_up(&mut self, at: DateTime<Utc>) {
+        self.next_wakeup = self.next_wakeup.min(at);
+    }
+}
+
+fn goal(stream: &Stream, mode: RunMode, now: DateTime<Utc>) -> Goal {
+    Goal {
+        horizon: stream.policy.horizon(mode.as_of(now)),
+        eager: matches!(mode, RunMode::Once { .. }),
+    }
+}
+
+/// When to try what was suspended at `suspended_at`.
+fn probe_at(suspended_at: DateTime<Utc>, mode: RunMode, now: DateTime<Utc>) -> DateTime<Utc> {
+    let interval = match mode {
+        RunMode::Daemon => PROBE_INTERVAL,
+        RunMode::Once { give_up_after, .. } => PROBE_INTERVAL.min(give_up_after / 3),
+    };
+    let interval = TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX);
+    // A clock that jumped back must not delay the probe for longer than its interval.
+    (suspended_at + interval).min(now + interval)
+}
+
+/// Adds the seconds that a stream wants, and those it does not cover.
+fn add_seconds(state: &StreamState, until: DateTime<Utc>, seconds: &mut (u64, u64)) {
+    let progress = &state.progress;
+    let gap = gaps(progress, until).length().num_seconds();
+    let reading: i64 = progress
+        .open
+        .iter()
+        .filter(|open| open.lane.fills())
+        .map(|open| open.window.length().num_seconds())
+        .sum();
+    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    seconds.0 += unsigned((until - progress.wanted_from).num_seconds());
+    seconds.1 += unsigned(gap + reading);
+}

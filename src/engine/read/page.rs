@@ -1,0 +1,87 @@
+//! An answer and the items in it: one owns the text, the other points into it. So the items of a page can
+//! be prepared while the page before it is stored.
+
+use self_cell::self_cell;
+use serde_json::value::RawValue;
+
+use crate::engine::read::request::Fetched;
+use paysync_provider::item::{ItemContext, PageItems};
+use paysync_provider::{Next, Page, PageError, Response};
+
+/// Items prepared before other tasks get their turn.
+const YIELD_EVERY: usize = 100;
+
+self_cell!(
+    /// A page whose envelope has been parsed.
+    pub(super) struct ParsedPage {
+        owner: Fetched,
+        #[covariant]
+        dependent: Contents,
+    }
+);
+
+struct Contents<'a> {
+    unprepared: std::vec::IntoIter<&'a RawValue>,
+    items: PageItems<'a>,
+    item_count: u64,
+    next: Next,
+    provider_count: Option<u64>,
+}
+
+impl ParsedPage {
+    pub(super) fn parse(
+        fetched: Fetched,
+        parse: impl for<'r> FnOnce(&'r Response) -> Result<Page<'r>, PageError>,
+    ) -> Result<Self, PageError> {
+        Self::try_new(fetched, |fetched| {
+            let Page { items, next, count } = parse(&fetched.response)?;
+            Ok(Contents {
+                items: PageItems::default(),
+                item_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
+                unprepared: items.into_iter(),
+                next,
+                provider_count: count,
+            })
+        })
+    }
+
+    /// Prepares all items, and lets other tasks have their turn in between.
+    pub(super) async fn prepare_items(&mut self, context: ItemContext<'_>) {
+        while self.prepare_some(context) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn prepare_some(&mut self, context: ItemContext<'_>) -> bool {
+        self.with_dependent_mut(|_, contents| {
+            for item in contents.unprepared.by_ref().take(YIELD_EVERY) {
+                contents.items.push(context, item);
+            }
+            contents.unprepared.len() > 0
+        })
+    }
+
+    pub(super) fn fetched(&self) -> &Fetched {
+        self.borrow_owner()
+    }
+
+    /// The items prepared so far.
+    pub(super) fn items(&self) -> &PageItems<'_> {
+        &self.borrow_dependent().items
+    }
+
+    /// How many items were sent.
+    pub(super) fn item_count(&self) -> u64 {
+        self.borrow_dependent().item_count
+    }
+
+    /// What comes after the page.
+    pub(super) fn next(&self) -> &Next {
+        &self.borrow_dependent().next
+    }
+
+    /// The provider's own count, if it gave one.
+    pub(super) fn provider_count(&self) -> Option<u64> {
+        self.borrow_dependent().provider_count
+    }
+}

@@ -1,0 +1,170 @@
+//! Requests with a few tries each: the account's budget, the wait a provider asks for, the counters.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use metrics::{counter, histogram};
+use tracing::debug;
+
+use crate::engine::failure::{Directive, Failure};
+use crate::engine::read::context::ReadContext;
+use crate::engine::read::provider_clock;
+use crate::plan::Lane;
+use crate::store::StoreError;
+use crate::telemetry;
+use crate::transport::{Priority, retry};
+use paysync_provider::{Authenticity, PageError, Request, Response};
+
+/// An answer.
+pub(super) struct Fetched {
+    pub(super) response: Response,
+    /// Whether its signature does not match, which the account tolerates.
+    pub(super) signature_mismatch: bool,
+    /// When its request was sent, by the database's clock.
+    pub(super) requested_at: DateTime<Utc>,
+}
+
+/// How the requests for one stream are sent.
+pub(super) struct RequestContext<'a> {
+    context: &'a ReadContext,
+    stream: &'a str,
+    priority: Priority,
+}
+
+impl<'a> RequestContext<'a> {
+    pub(super) fn new(context: &'a ReadContext, stream: &'a str, lane: Lane) -> Self {
+        Self {
+            context,
+            stream,
+            priority: match lane {
+                Lane::Live => Priority::Foreground,
+                _ => Priority::Background,
+            },
+        }
+    }
+
+    /// Fetches an answer, with a few tries; each makes its request anew.
+    pub(super) async fn fetch(
+        &self,
+        make: impl Fn() -> Result<Request, PageError>,
+        delays: &mut impl Iterator<Item = Duration>,
+    ) -> Result<Fetched, Failure> {
+        loop {
+            match self.fetch_once(&make).await {
+                Ok(fetched) => return Ok(fetched),
+                Err(failure) => self.retry_or_fail(failure, delays).await?,
+            }
+        }
+    }
+
+    /// Fetches an answer and parses it; one that cannot be parsed is requested again.
+    pub(super) async fn fetch_and_parse<T>(
+        &self,
+        make: impl Fn() -> Result<Request, PageError>,
+        parse: impl Fn(&Response) -> Result<T, PageError>,
+    ) -> Result<(Fetched, T), Failure> {
+        let mut delays = retry::request_backoff();
+        loop {
+            let fetched = self.fetch(&make, &mut delays).await?;
+            match parse(&fetched.response) {
+                Ok(parsed) => return Ok((fetched, parsed)),
+                Err(error) => self.retry_or_fail(error.into(), &mut delays).await?,
+            }
+        }
+    }
+
+    async fn fetch_once(
+        &self,
+        make: &impl Fn() -> Result<Request, PageError>,
+    ) -> Result<Fetched, Failure> {
+        let account = &self.context.account;
+        let waited = self
+            .unless_stopped(account.client.acquire_slot(self.priority))
+            .await?
+            .map_err(|left| Failure::Waiting { left })?;
+        counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
+            .absolute(waited.as_secs());
+        if self.context.lease_handle.is_over() {
+            return Err(StoreError::LeaseLost.into());
+        }
+        let request = make()?;
+        let requested_at = self.context.lease.now();
+        let clock = std::time::Instant::now();
+        let answer = account
+            .client
+            .send(&*account.provider, request, self.context.clock.now())
+            .await;
+        let status = answer.as_ref().map_or_else(
+            |_| "error".to_owned(),
+            |answer| answer.response.status.to_string(),
+        );
+        histogram!(telemetry::REQUEST_SECONDS, "account" => account.id.clone(), "stream" => self.stream.to_owned())
+            .record(clock.elapsed());
+        counter!(
+            telemetry::REQUESTS,
+            "account" => account.id.clone(), "stream" => self.stream.to_owned(), "status" => status
+        )
+        .increment(1);
+        let answer = answer?;
+        if answer.response.status == 200 {
+            provider_clock::record_date(account, answer.date, requested_at);
+            return Ok(Fetched {
+                response: answer.response,
+                signature_mismatch: answer.authenticity == Authenticity::Mismatch,
+                requested_at,
+            });
+        }
+        let refusal = account.refusal(&answer.response);
+        Err(Failure::Refused {
+            status: answer.response.status,
+            refusal,
+            retry_after: answer.retry_after,
+        })
+    }
+
+    /// Waits before another try, or returns the failure if the tries are used up or no try can help.
+    pub(super) async fn retry_or_fail(
+        &self,
+        failure: Failure,
+        delays: &mut impl Iterator<Item = Duration>,
+    ) -> Result<(), Failure> {
+        let account = &self.context.account;
+        let throttled = match failure.directive() {
+            Directive::Retry => None,
+            Directive::Throttle => {
+                let Failure::Refused { retry_after, .. } = &failure else {
+                    return Err(failure);
+                };
+                let floor = account.spec.retry_after_floor;
+                let wait = retry_after.map_or(floor, |wait| wait.max(floor));
+                account.client.pause(wait);
+                if failure.long_wait().is_some() {
+                    return Err(failure);
+                }
+                Some(wait)
+            }
+            _ => return Err(failure),
+        };
+        let Some(bound) = delays.next() else {
+            return Err(failure);
+        };
+        // The budget itself holds the next try back for the wait that the provider asked for.
+        let delay = retry::jittered(bound);
+        counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => self.stream.to_owned())
+            .increment(1);
+        debug!(
+            error = %failure,
+            delay_ms = u64::try_from((delay + throttled.unwrap_or_default()).as_millis()).unwrap_or(u64::MAX),
+            "request failed, trying again"
+        );
+        self.unless_stopped(tokio::time::sleep(delay)).await
+    }
+
+    async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
+        self.context
+            .stop
+            .run_until_cancelled(future)
+            .await
+            .ok_or(Failure::Stopped)
+    }
+}

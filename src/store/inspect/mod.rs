@@ -1,0 +1,6 @@
+//! What the database says of itself, for status, proofs, reports and the history of a row. Reads only.
+
+pub mod health;
+pub mod report;
+pub mod row_history;
+pub mod verify;
