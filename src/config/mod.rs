@@ -87,7 +87,7 @@ pub struct Engine {
     pub page_memory_mib: u32,
 }
 
-/// How long data is kept; `None` for ever.
+/// How long data is kept; `None` is forever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Windows of the ledger, since they got their outcome; older ones are folded into totals.
