@@ -132,7 +132,7 @@ fn samples() -> Vec<Sample> {
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let simulator = paysync_simulator::start(settings, listener).await.unwrap();
-        let config = simulator.config_toml("postgres://nobody@localhost/nothing");
+        let config = simulator.config_toml("postgres://localhost/unused");
         let config = Config::of_text(&config, &BTreeMap::new()).unwrap();
         let app = App::new(&config, &[]).unwrap();
         let window = Window::new(now - TimeDelta::days(1), now).unwrap();

@@ -14,13 +14,13 @@ pub trait Clock: Debug + Send + Sync {
 
     /// The instant to plan by while the database's clock shows `database`: the earlier of both. Reading
     /// beyond it could cover time that is still in the future, whose rows would then be missed.
-    fn agreed(&self, database: DateTime<Utc>) -> DateTime<Utc> {
+    fn planning_time(&self, database: DateTime<Utc>) -> DateTime<Utc> {
         self.now().min(database)
     }
 }
 
 /// Difference of two clocks above which it is logged.
-pub const WORST_SKEW: TimeDelta = TimeDelta::seconds(20);
+pub const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::seconds(20);
 
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,7 +45,7 @@ impl Clock for ShiftedClock {
         SystemClock.now() + self.0
     }
 
-    fn agreed(&self, _database: DateTime<Utc>) -> DateTime<Utc> {
+    fn planning_time(&self, _database: DateTime<Utc>) -> DateTime<Utc> {
         self.now()
     }
 }

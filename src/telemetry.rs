@@ -44,7 +44,7 @@ pub const GAP_SECONDS: &str = "paysync_gap_seconds";
 pub const THROTTLED_SECONDS: &str = "paysync_throttled_seconds_total";
 /// Requests sent again within a run. Labels: `account`, `stream`.
 pub const RETRIES: &str = "paysync_retries_total";
-/// What was taken out of items of stored pages, each time they are read. Labels: `account`, `what`
+/// Redactions in the items of stored pages, each time they are read. Labels: `account`, `what`
 /// (`card`: a card number cut; `key`: a member that is always dropped; `mask`, `hash`, `drop`: by a rule
 /// of the configuration).
 pub const REDACTIONS: &str = "paysync_redactions_total";
@@ -110,7 +110,7 @@ fn describe() {
     describe_counter!(
         REDACTIONS,
         Unit::Count,
-        "What was taken out of items of stored pages"
+        "Redactions in the items of stored pages"
     );
     describe_gauge!(QUARANTINED_ITEMS, Unit::Count, "Items in quarantine");
     describe_gauge!(
@@ -190,8 +190,7 @@ pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
 }
 
 fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
-    // What PostgreSQL says of an object that is there already is no news, and that a connection was
-    // cut is told by whoever used it.
+    // PostgreSQL's notices about existing objects are noise; the user of a connection that was cut logs it.
     EnvFilter::builder()
         .parse(format!(
             "{SPANS}=error,sqlx::postgres::notice=error,sqlx_core::pool=error,{filter}"

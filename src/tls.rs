@@ -5,7 +5,7 @@ use std::io;
 
 use rustls::CertificateError;
 
-/// What is wrong with the peer's certificate, if that is among the causes of an error.
+/// The error of the peer's certificate, if it is among the causes of an error.
 pub(crate) fn certificate_error<'e>(
     error: &'e (dyn Error + 'static),
 ) -> Option<&'e CertificateError> {

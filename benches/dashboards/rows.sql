@@ -77,7 +77,7 @@ BEGIN
         ORDER BY created_at;
         COMMIT;
     END LOOP;
-    -- What changes later: a new version of the row, with its old one in the history.
+    -- Later changes: a new version of the row, and its old version in the history.
     FOR part IN SELECT account_id FROM paysync.accounts WHERE account_id LIKE 'bench-%' LOOP
         UPDATE paysync.transactions
         SET settled_at = settled_at + interval '1 hour', changed_at = clock_timestamp(), payload_hash = md5(payload_hash::text)::uuid

@@ -69,7 +69,7 @@ async fn round(server: &mut Server, setup: &Setup<'_>, simulator: &Simulator) ->
     (load, rescan)
 }
 
-/// What a program is called in the progress lines.
+/// The name of a program in the progress lines.
 fn name(program: &Path) -> String {
     program.display().to_string()
 }

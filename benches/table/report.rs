@@ -43,8 +43,8 @@ impl Report {
         self.others.push(format!("| {what} | {figures} |"));
     }
 
-    pub fn goal(&mut self, goal: &str, figure: &dyn Display, met: bool) {
-        let verdict = if met { "pass" } else { "**fail**" };
+    pub fn goal(&mut self, goal: &str, figure: &dyn Display, reached: bool) {
+        let verdict = if reached { "pass" } else { "**fail**" };
         self.goals
             .push(format!("| {goal} | {figure} | {verdict} |"));
     }

@@ -49,12 +49,12 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         store.migrate().await?;
     }
     let mut found = find(&store, args).await?;
-    let nobody = found.iter().all(|found| found.ids.is_empty());
+    let is_found = found.iter().any(|found| !found.ids.is_empty());
     if !json {
         for line in found.iter().flat_map(|found| lines(found, dry_run)) {
             output::line(line);
         }
-        if nobody {
+        if !is_found {
             bail!(
                 "no transaction has this customer_id or customer_email: write it exactly as it is stored; \
                  nothing was changed"
@@ -77,11 +77,11 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     }
     if json {
         output::json(&json!({
-            "erased": !dry_run && !nobody,
+            "erased": !dry_run && is_found,
             "accounts": found.iter().map(report).collect::<Vec<_>>(),
         }))?;
     }
-    Ok(!nobody)
+    Ok(is_found)
 }
 
 async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {

@@ -71,7 +71,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// What the command forgets, one line per stream.
+/// One line per stream with the time to forget and the cost of reading it again.
 fn preview(account: &str, span: Window, forgotten: &[ForgetPreview]) -> Vec<String> {
     if forgotten.is_empty() {
         return vec![format!("{account}: nothing of {span} has been read")];

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// What is wrong with the configuration: one line with place and remedy, without secrets.
+/// A problem of the configuration: one line with place and remedy, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct ConfigError(pub(super) String);

@@ -8,7 +8,7 @@ use ::config::{Value, ValueKind};
 
 use super::error::ConfigError;
 
-/// What the readers of values need besides the value.
+/// The context in which a value is read.
 pub(super) struct Context<'a> {
     /// The configuration file, if there is one.
     pub(super) file: Option<&'a Path>,

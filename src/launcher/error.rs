@@ -69,7 +69,7 @@ pub enum LauncherError {
     /// The server ended, or did not become ready.
     #[error("the PostgreSQL server {what}; see {}: {tail}", .log.display())]
     Server {
-        /// What happened.
+        /// The event, a verb phrase.
         what: &'static str,
         /// Its log file.
         log: PathBuf,

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::interface::arguments::Accounts;
 use super::interface::{errors, output};
 use crate::app::App;
-use crate::clock::{Clock as _, SystemClock, WORST_SKEW};
+use crate::clock::{Clock as _, MAX_CLOCK_SKEW, SystemClock};
 use crate::config::{Config, environment, schema};
 use crate::engine::Account;
 use crate::engine::failure::Failure;
@@ -101,7 +101,7 @@ async fn test_database(app: &App) -> Finding {
         Ok(database_now) => {
             let skew = (database_now - now).abs();
             let version = app.store.server_version().await.unwrap_or_default();
-            let hint = (skew > WORST_SKEW).then(|| {
+            let hint = (skew > MAX_CLOCK_SKEW).then(|| {
                 format!(
                     "set the clocks: the database's and this machine's differ by {} s",
                     skew.num_seconds()
@@ -124,7 +124,7 @@ async fn test_account(account: &Account) -> Finding {
     let answer = request(account, &mut skew).await;
     // A wrong clock may be the cause of a refusal, and of missed rows.
     let clock = skew
-        .filter(|skew: &TimeDelta| skew.abs() > WORST_SKEW)
+        .filter(|skew: &TimeDelta| skew.abs() > MAX_CLOCK_SKEW)
         .map(|skew| {
             let (apart, side) = (skew.num_seconds().abs(), skew.num_seconds() < 0);
             let side = if side { "ahead of" } else { "behind" };

@@ -31,7 +31,7 @@ pub(crate) fn line(error: &anyhow::Error) -> String {
     line
 }
 
-/// What an operator can do about a database error.
+/// A hint for an operator about a database error.
 pub(crate) fn database_hint(error: &StoreError) -> Option<&'static str> {
     let general = matches!(error, StoreError::Away(_))
         .then_some("check database.url, the server and the way to it");

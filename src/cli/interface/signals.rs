@@ -9,7 +9,7 @@ use tracing::{info, warn};
 /// Time limit of a graceful stop.
 const GRACE_PERIOD: Duration = Duration::from_secs(30);
 
-/// A token that the first SIGTERM or SIGINT cancels: a graceful stop, which finishes the pages in work. A
+/// A token that the first SIGTERM or SIGINT cancels: a graceful stop, which finishes the pages in progress. A
 /// second signal, or 30 s, ends the process at once; that is safe, because a page is stored atomically.
 pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
@@ -18,7 +18,7 @@ pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
     let graceful = stop.clone();
     tokio::spawn(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        info!("stopping: finishing the pages in work");
+        info!("stopping: finishing the pages in progress");
         graceful.cancel();
         tokio::select! {
             _ = terminate.recv() => {}

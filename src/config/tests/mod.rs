@@ -65,6 +65,19 @@ fn complaint(text: &str) -> String {
     error.strip_prefix(&file).expect(&error).to_owned()
 }
 
+/// Checks the message about each line's TOML, which stands before ` => `. `;` is a line break of the TOML.
+fn check_messages(cases: &str, document: impl Fn(&str) -> String) {
+    for case in cases.trim().lines() {
+        let (toml, expected) = case.trim().split_once(" => ").unwrap();
+        let message = complaint(&document(&toml.replace(';', "\n")));
+        assert!(message.starts_with(expected), "{toml}: {message}");
+        assert!(
+            !message.contains("0123456789"),
+            "a secret is shown: {message}"
+        );
+    }
+}
+
 #[test]
 fn defaults_hold_where_nothing_is_set() {
     let config = load("");

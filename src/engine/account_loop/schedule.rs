@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 
-use crate::clock::WORST_SKEW;
+use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::account::Stream;
 use crate::engine::account_loop::in_flight::InFlightWindows;
 use crate::engine::read::context::ReadContext;
@@ -90,7 +90,7 @@ impl Schedule {
         let (store, account) = (&context.store, &context.account);
         let state = store.account(&account.id).await?;
         let lag = account.progress.clock_lag();
-        let now = context.clock.agreed(state.now) - lag;
+        let now = context.clock.planning_time(state.now) - lag;
         let ahead = state.now - now;
         let mut states = store.streams(&account.id).await?;
         if lag > TimeDelta::zero()
@@ -106,7 +106,7 @@ impl Schedule {
             ahead,
             // Clocks that differ may be set right at any moment.
             next_wakeup: now
-                + if ahead > WORST_SKEW {
+                + if ahead > MAX_CLOCK_SKEW {
                     MAX_SLEEP_SUSPENDED
                 } else {
                     MAX_SLEEP

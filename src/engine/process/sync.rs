@@ -169,7 +169,7 @@ impl Engine {
         };
         self.store.lift_suspension(&account.id, true).await?;
         let mode = RunMode::Once {
-            now: *begun.get_or_insert_with(|| self.clock.agreed(lease.now())),
+            now: *begun.get_or_insert_with(|| self.clock.planning_time(lease.now())),
             give_up_after,
         };
         let stop = stop.child_token();

@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use metrics::counter;
 use tracing::{debug, info, warn};
 
-use crate::clock::WORST_SKEW;
+use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::account::Account;
 use crate::engine::progress::LOG_INTERVAL;
 use crate::engine::read::context::ReadContext;
@@ -160,7 +160,7 @@ pub(super) fn record_window(account: &Account, total: &PageCounts, duration: Tim
 /// Reading goes by the earlier of both clocks, so that a wrong one delays and loses nothing.
 pub(crate) fn record_clock_skew(context: &ReadContext) {
     let ahead = context.clock.now() - context.lease.now();
-    if ahead.abs() > WORST_SKEW
+    if ahead.abs() > MAX_CLOCK_SKEW
         && let Some(times) = context.account.progress.record_event("clock", LOG_INTERVAL)
     {
         warn!(

@@ -7,7 +7,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
-use crate::clock::WORST_SKEW;
+use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::account::Account;
 use crate::engine::progress::LOG_INTERVAL;
 use crate::store::progress::stream::StreamState;
@@ -23,7 +23,7 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 /// How far the provider's clock lags, if an answer is dated `measured` before its request was sent and the
 /// estimate so far is `known`.
 fn estimate_lag(known: TimeDelta, measured: TimeDelta) -> TimeDelta {
-    if measured <= WORST_SKEW || measured > MAX_LAG {
+    if measured <= MAX_CLOCK_SKEW || measured > MAX_LAG {
         TimeDelta::zero()
     } else if (known - TOLERANCE - measured).abs() <= TOLERANCE {
         known
