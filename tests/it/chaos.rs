@@ -6,10 +6,10 @@
 //! seeds start and how many there are; a schedule that fails tells its seed. The seed decides what
 //! happens, the machine how fast.
 
-mod books;
 mod clocks;
-mod found;
+mod invariants;
 mod process;
+mod regressions;
 mod replicas;
 mod schedule;
 mod world;
@@ -27,9 +27,9 @@ use world::World;
 /// Without a word about it: what a run between two changes can afford.
 const SCHEDULES: u64 = 20;
 
-/// What schedules met, so that nobody takes peace for strength.
+/// What schedules tally, so that nobody takes peace for strength.
 #[derive(Debug, Default, Clone, Copy)]
-struct Met {
+struct Tally {
     starts: u64,
     kills: u64,
     deaths_at_places: u64,
@@ -44,7 +44,7 @@ struct Met {
     versions: u64,
 }
 
-impl AddAssign for Met {
+impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.starts += other.starts;
         self.kills += other.kills;
@@ -85,17 +85,17 @@ fn places() -> Vec<String> {
     places.into_iter().collect()
 }
 
-/// Runs a schedule; what it met, or what is wrong, in short: all that is known about it is printed.
-async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, String> {
+/// Runs a schedule; what it tally, or what is wrong, in short: all that is known about it is printed.
+async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Tally, String> {
     let mut world = World::new(Schedule::draw(seed, &places), server).await;
     let ran = async {
         world.happen().await;
         world.settle().await;
     };
     let Err(panic) = std::panic::AssertUnwindSafe(ran).catch_unwind().await else {
-        let met = world.met;
+        let tally = world.tally;
         world.end().await;
-        return Ok(met);
+        return Ok(tally);
     };
     let what = panic
         .downcast_ref::<String>()
@@ -114,7 +114,7 @@ async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Met, St
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
+async fn no_schedule_of_faults_loses_or_doubles_a_row() {
     let server = std::env::var("DATABASE_URL").expect(
         "this test needs PostgreSQL: run it by cargo, or set DATABASE_URL to a server where databases may be created",
     );
@@ -129,12 +129,12 @@ async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
         async move { tokio::spawn(run(seed, places, server)).await.unwrap() }
     });
     let mut runs = futures_util::stream::iter(runs).buffer_unordered(4 * cores);
-    let mut met = Met::default();
+    let mut tally = Tally::default();
     let mut wrong = Vec::new();
     let mut done = 0;
     while let Some(run) = runs.next().await {
         match run {
-            Ok(ran) => met += ran,
+            Ok(ran) => tally += ran,
             Err(what) => wrong.push(what),
         }
         done += 1;
@@ -145,7 +145,7 @@ async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
             );
         }
     }
-    println!("{schedules} schedules from seed {first}: {met:?}");
+    println!("{schedules} schedules from seed {first}: {tally:?}");
     assert!(
         wrong.is_empty(),
         "{} of {schedules} schedules:\n{}",
@@ -155,14 +155,14 @@ async fn whatever_happens_nothing_is_lost_and_nothing_doubled() {
     // Few schedules may be lucky.
     if schedules >= SCHEDULES {
         let some = [
-            met.kills,
-            met.deaths_at_places,
-            met.cuts,
-            met.resyncs,
-            met.faults,
-            met.failures,
-            met.versions,
+            tally.kills,
+            tally.deaths_at_places,
+            tally.cuts,
+            tally.resyncs,
+            tally.faults,
+            tally.failures,
+            tally.versions,
         ];
-        assert!(some.iter().all(|times| *times > 0), "{met:?}");
+        assert!(some.iter().all(|times| *times > 0), "{tally:?}");
     }
 }

@@ -59,7 +59,7 @@ fn program() -> String {
 }
 
 #[test]
-fn lines_that_operators_are_told_to_expect_are_the_programs_own() {
+fn quoted_log_lines_exist_in_the_program() {
     let program = program();
     let text = read("docs/OPERATIONS.md");
     let (_, section) = text.split_once("## What goes wrong").unwrap();
@@ -150,7 +150,7 @@ fn alerts_are_made_of_metrics_that_exist() {
 
 /// Who contributes is told of every step of `scripts/check`, and every script that is named exists.
 #[test]
-fn contributors_are_told_what_is_checked() {
+fn contributing_names_every_check() {
     let check = read("scripts/check");
     let told = read("CONTRIBUTING.md");
     let steps = check.split("step \"").skip(1);
@@ -173,7 +173,7 @@ fn contributors_are_told_what_is_checked() {
 
 /// Users are promised the versions of PostgreSQL that continuous integration tests, and no others.
 #[test]
-fn everybody_names_the_same_versions_of_postgresql() {
+fn all_files_name_the_same_versions_of_postgresql() {
     let workflow = read(".github/workflows/ci.yml");
     let (_, matrix) = workflow.split_once("postgres: [").unwrap();
     let (matrix, _) = matrix.split_once(']').unwrap();

@@ -1,30 +1,30 @@
 //! The engine against the simulator, over real HTTP into a real PostgreSQL: what it claims to have
 //! covered is compared with the simulator's ledger, row by row and column by column.
 
-mod again;
-mod faults;
+mod backpressure;
+mod failures;
 mod firekassa;
-mod lies;
 mod maintenance;
-mod movement;
-mod patience;
-mod poison;
-mod published;
+mod moving_rows;
+mod paging;
+mod published_examples;
+mod quarantine;
+mod recheck;
 mod replay;
 mod replicas;
-mod trouble;
 mod verify;
 
 use std::time::Duration;
 
-use paysync::engine::Outcome;
 use paysync::engine::inspect::status::{self, stalled_streams};
+use paysync::engine::{Account, Outcome};
 use paysync_provider::model::Window;
+use paysync_provider::{Position, Response};
 use sqlx::PgPool;
 
 use crate::support::{
     account_of, assert_exact, config_text, count, engine_of, eventually, history, in_time, ledger,
-    providers, start, stored, sync, sync_covers, versions,
+    now, providers, start, stored, sync, sync_covers, versions,
 };
 
 /// Small pages, nothing awaited: a page holds few rows, so that a test reads many.
@@ -34,7 +34,7 @@ pub(crate) const SMALL: &str = "page_size = 50\nlag = \"0s\"\noverlap = \"5s\"\n
 pub(crate) async fn forget_everything(text: &str) {
     let engine = engine_of(text).await;
     let epoch = chrono::DateTime::from_timestamp(0, 0).unwrap();
-    let always = Window::new(epoch, crate::support::now()).unwrap();
+    let always = Window::new(epoch, now()).unwrap();
     for account in &engine.accounts {
         engine
             .store
@@ -43,6 +43,22 @@ pub(crate) async fn forget_everything(text: &str) {
             .unwrap();
     }
     engine.store.pool().close().await;
+}
+
+/// A correct response about a window.
+async fn fetch(account: &Account, stream: &str, window: Window, page_size: u32) -> Response {
+    let at = Position {
+        stream,
+        window,
+        checkpoint: None,
+        page_size,
+    };
+    let request = account.provider.request(&at).unwrap();
+    let answer = account
+        .client
+        .send(&*account.provider, request, now())
+        .await;
+    answer.unwrap().response
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -112,7 +128,7 @@ async fn a_sync_rescans_once(pool: PgPool) {
 /// Whatever is cut off at any moment, the next sync goes on, and the tables are those of an
 /// undisturbed run.
 #[sqlx::test(migrations = "./migrations")]
-async fn a_sync_cut_off_anywhere_goes_on(pool: PgPool) {
+async fn an_aborted_sync_resumes(pool: PgPool) {
     let mut settings = history(1_200, 10);
     settings.latency = Duration::from_millis(10);
     let simulator = start(settings).await;
@@ -130,7 +146,7 @@ async fn a_sync_cut_off_anywhere_goes_on(pool: PgPool) {
         let doomed = text.clone();
         let work = runtime.spawn(async move {
             let engine = engine_of(&doomed).await;
-            sync(&engine, crate::support::PATIENCE).await
+            sync(&engine, crate::support::TIMEOUT).await
         });
         tokio::time::sleep(Duration::from_millis(random.u64(20..220))).await;
         let finished = work.is_finished();
@@ -154,7 +170,7 @@ async fn a_sync_cut_off_anywhere_goes_on(pool: PgPool) {
 
 /// A sync that is asked to stop ends soon, gives its leases back, and the next one goes on.
 #[sqlx::test(migrations = "./migrations")]
-async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
+async fn a_graceful_stop_releases_the_leases(pool: PgPool) {
     let mut settings = history(1_000, 10);
     settings.latency = Duration::from_millis(10);
     let simulator = start(settings).await;
@@ -166,7 +182,7 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
         eventually("the first page of each", reads).await;
         stop.cancel();
     };
-    let syncing = async { tokio::join!(engine.sync(crate::support::PATIENCE, &stop), stopper).0 };
+    let syncing = async { tokio::join!(engine.sync(crate::support::TIMEOUT, &stop), stopper).0 };
     let report = in_time("a stop", syncing).await.unwrap();
     assert!(
         report
@@ -183,7 +199,7 @@ async fn a_soft_stop_gives_the_leases_back(pool: PgPool) {
 
 /// What is no longer configured is nobody's trouble.
 #[sqlx::test(migrations = "./migrations")]
-async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
+async fn a_process_is_ready_while_every_stream_makes_progress(pool: PgPool) {
     let simulator = start(history(50, 2)).await;
     let text = config_text(&simulator, &pool, &providers()[..2], SMALL);
     let engine = engine_of(&text).await;
@@ -230,7 +246,7 @@ async fn a_process_is_ready_while_what_is_read_moves_on(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn the_status_tells_of_configured_accounts_only(pool: PgPool) {
+async fn the_status_lists_configured_accounts_only(pool: PgPool) {
     let simulator = start(history(50, 2)).await;
     let both = &providers()[..2];
     sync_covers(&config_text(&simulator, &pool, both, SMALL)).await;

@@ -6,31 +6,15 @@ mod chaos;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
-mod daemon;
-#[cfg(test)]
-mod dashboards;
-#[cfg(test)]
-mod database;
+mod deployment;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
-mod kill;
-#[cfg(test)]
-mod pooler;
-#[cfg(test)]
-mod port;
-#[cfg(test)]
 mod privacy;
 #[cfg(test)]
-mod privileges;
-#[cfg(test)]
 mod providers;
-#[cfg(test)]
-mod requests;
-#[cfg(test)]
-mod servers;
 #[cfg(test)]
 mod store;
 #[cfg(test)]
@@ -38,10 +22,4 @@ mod structure;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
-mod tls;
-#[cfg(test)]
-mod upgrades;
-#[cfg(test)]
 mod views;
-#[cfg(test)]
-mod zones;

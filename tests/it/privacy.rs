@@ -2,8 +2,8 @@
 //! every column of every table, every line of the log, every answer of the HTTP port.
 
 mod keys;
+mod planted_numbers;
 
-use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,21 +14,18 @@ use paysync::app::App;
 use paysync::engine::Outcome;
 use paysync::engine::replay::replay;
 use paysync::{http, transport};
-use paysync_provider::Redaction;
 use paysync_simulator::{Fault, Handle, Provider};
-use proptest::prelude::*;
-use proptest::sample::Index;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use planted_numbers::{CANARY, Defect, Plan, Template, plan};
+
 use crate::engine::{SMALL, forget_everything};
-use crate::providers::build;
-use crate::servers;
+use crate::support::servers;
 use crate::support::{
-    PATIENCE, account_of, config_of, config_text, count, engine_of, history, providers, start,
-    sync, sync_covers, url,
+    TIMEOUT, config_of, config_text, count, engine_of, history, providers, start, sync,
+    sync_covers, url,
 };
 
 /// Each reads an item's worth of numbers from every provider into the database.
@@ -36,287 +33,6 @@ const CASES: u32 = 4;
 
 /// So few that no page seems to be the answer to another question.
 const ITEMS: usize = 8;
-
-/// What stands where a planted value has to be written.
-const PLACE: &str = "@@";
-
-/// What is in the place of 3-D Secure payloads and of all that rules take out.
-const CANARY: &str = "canary";
-
-/// How a number is written.
-#[derive(Debug, Clone)]
-enum Spelling {
-    /// A JSON number, perhaps with a sign or decimals.
-    Number(&'static str, &'static str),
-    /// Within other text; both sides are letters and marks.
-    Text(String, String),
-    /// In a JSON text inside a JSON text.
-    Nested,
-}
-
-/// A card number and how it is written.
-#[derive(Debug, Clone)]
-struct Planted {
-    digits: String,
-    /// What stands after each digit but the last.
-    gaps: Vec<&'static str>,
-    /// Which digits are written as escapes.
-    escaped: Vec<bool>,
-    spelling: Spelling,
-}
-
-impl Planted {
-    /// The digits with gaps and escapes, inside a JSON text.
-    fn spelled(&self) -> String {
-        let gaps = self.gaps.iter().copied().chain(std::iter::repeat(""));
-        let digits = self.digits.chars().zip(&self.escaped).zip(gaps);
-        digits.fold(String::new(), |mut text, ((digit, escaped), gap)| {
-            let escape = if *escaped { "\\u003" } else { "" };
-            write!(text, "{escape}{digit}{gap}").unwrap();
-            text
-        })
-    }
-
-    /// A JSON value.
-    fn value(&self) -> String {
-        match &self.spelling {
-            Spelling::Number(before, after) => format!("{before}{}{after}", self.digits),
-            Spelling::Text(..) | Spelling::Nested => self.text(),
-        }
-    }
-
-    /// A JSON text, as keys have to be.
-    fn text(&self) -> String {
-        match &self.spelling {
-            Spelling::Number(..) => format!("\"{}\"", self.digits),
-            Spelling::Text(before, after) => format!("\"{before}{}{after}\"", self.spelled()),
-            Spelling::Nested => format!(r#""{{\"number\":\"{}\"}}""#, self.spelled()),
-        }
-    }
-}
-
-/// Where a number is planted.
-#[derive(Debug, Clone)]
-enum Place {
-    /// Instead of a value that the provider sent.
-    Instead(Index),
-    /// In a further member.
-    Member,
-    /// Deeper in objects and lists.
-    Deep,
-    /// As a key.
-    Key,
-    /// In a list beside another one.
-    List,
-}
-
-/// What makes an item unreadable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spoilt {
-    No,
-    Time,
-    Id,
-    Nesting,
-    /// It is a list, or a text.
-    List,
-    Text,
-}
-
-/// One item: numbers with their places, and what is wrong with it besides.
-#[derive(Debug, Clone)]
-struct Plan {
-    numbers: Vec<(Planted, Place)>,
-    spoilt: Spoilt,
-}
-
-fn number() -> impl Strategy<Value = String> {
-    "[1-9][0-9]{11,17}".prop_map(|body| {
-        (0..10)
-            .map(|check| format!("{body}{check}"))
-            .find(|number| is_luhn(number))
-            .unwrap()
-    })
-}
-
-/// As the books write it: from the right.
-fn is_luhn(number: &str) -> bool {
-    let sum: u32 = number
-        .bytes()
-        .rev()
-        .enumerate()
-        .map(|(place, byte)| {
-            let digit = u32::from(byte - b'0') * if place % 2 == 1 { 2 } else { 1 };
-            digit / 10 + digit % 10
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
-fn planted() -> impl Strategy<Value = Planted> {
-    let spelling = prop_oneof![
-        (
-            proptest::sample::select(&["", "-"][..]),
-            proptest::sample::select(&["", ".0", "e0"][..])
-        )
-            .prop_map(|(before, after)| Spelling::Number(before, after)),
-        (
-            "([a-zé(#:/]{0,9}[a-zé(#:/] ?)?",
-            "( ?[a-zü).,;/][a-zü).,;/]{0,9})?"
-        )
-            .prop_map(|(before, after)| Spelling::Text(before, after)),
-        Just(Spelling::Nested),
-    ];
-    let gaps = prop_oneof![
-        Just(vec![]),
-        proptest::collection::vec(
-            proptest::sample::select(&["", "", " ", "-", "\\u0020", "\\u002d"][..]),
-            18
-        ),
-        Just(vec!["", "", "", " ", "", "", "", " ", "", "", "", " "]),
-    ];
-    let escaped = prop_oneof![
-        Just(vec![false; 19]),
-        proptest::collection::vec(any::<bool>(), 19),
-    ];
-    (number(), gaps, escaped, spelling).prop_map(|(digits, mut gaps, escaped, spelling)| {
-        gaps.truncate(digits.len() - 1);
-        Planted {
-            digits,
-            gaps,
-            escaped,
-            spelling,
-        }
-    })
-}
-
-fn plan() -> impl Strategy<Value = Plan> {
-    let place = prop_oneof![
-        any::<Index>().prop_map(Place::Instead),
-        Just(Place::Member),
-        Just(Place::Deep),
-        Just(Place::Key),
-        Just(Place::List),
-    ];
-    let spoilt = prop_oneof![
-        4 => Just(Spoilt::No),
-        1 => Just(Spoilt::Time),
-        1 => Just(Spoilt::Id),
-        1 => Just(Spoilt::Nesting),
-        1 => Just(Spoilt::List),
-        1 => Just(Spoilt::Text),
-    ];
-    let numbers = proptest::collection::vec((planted(), place), 1..8);
-    (numbers, spoilt).prop_map(|(numbers, spoilt)| Plan { numbers, spoilt })
-}
-
-/// A true item of a provider, to be planted in.
-struct Soil {
-    provider: Provider,
-    id_key: &'static str,
-    redaction: Redaction,
-    item: Value,
-}
-
-impl Soil {
-    async fn of(provider: Provider, pool: &PgPool) -> Self {
-        let spec = build(provider.slug(), json!({})).spec();
-        let payload: String = sqlx::query_scalar(
-            "SELECT payload::text FROM paysync.raw_transactions WHERE account_id = $1
-             ORDER BY provider_transaction_id LIMIT 1",
-        )
-        .bind(account_of(provider))
-        .fetch_one(pool)
-        .await
-        .unwrap();
-        Self {
-            provider,
-            id_key: spec.id_key,
-            redaction: spec.redaction,
-            item: serde_json::from_str(&payload).unwrap(),
-        }
-    }
-
-    /// The item as a plan wants it, by this id.
-    fn grow(&self, plan: &Plan, id: &str) -> String {
-        let values = plan.numbers.iter().map(|(number, _)| number.value());
-        match plan.spoilt {
-            Spoilt::List => return format!("[{}]", values.collect::<Vec<_>>().join(",")),
-            Spoilt::Text => return plan.numbers[0].0.text(),
-            _ => {}
-        }
-        let mut item = self.item.clone();
-        for (at, (_, place)) in plan.numbers.iter().enumerate() {
-            let mark = format!("{PLACE}{at}{PLACE}");
-            match place {
-                Place::Instead(index) => {
-                    let mut leaves = Vec::new();
-                    self.leaves(&mut item, "", &mut leaves);
-                    let chosen = index.index(leaves.len());
-                    *leaves.swap_remove(chosen) = mark.into();
-                }
-                Place::Member => item[format!("planted {at}")] = mark.into(),
-                Place::Deep => {
-                    item[format!("planted {at}")] = json!([{ "a": [1, { "b": mark }] }]);
-                }
-                Place::Key => item[format!("planted {at}")] = json!({ mark: { "a": null } }),
-                Place::List => item[format!("planted {at}")] = json!([mark, "and", mark]),
-            }
-        }
-        item[self.id_key] = id.into();
-        item["3ds"] = json!({ "cavv": CANARY, "PaReq": { "x": CANARY }, "y": 1 });
-        let secrets: Value = json!([CANARY, { "x": CANARY }]);
-        item["ruled"] = json!({ "mask": secrets, "hash": CANARY, "drop": secrets });
-        item["all"] = json!([{ "mask": CANARY }]);
-        match plan.spoilt {
-            Spoilt::Time => {
-                for key in ["created", "created_at", "operation_created_at"] {
-                    if item.get(key).is_some() {
-                        item[key] = "soon".into();
-                    }
-                }
-            }
-            Spoilt::Id => item[self.id_key] = Value::Null,
-            Spoilt::Nesting => {
-                item["deep"] =
-                    (0..200).fold(json!(format!("{PLACE}0{PLACE}")), |it, _| json!([it]));
-            }
-            Spoilt::No | Spoilt::List | Spoilt::Text => {}
-        }
-        let text = item.to_string();
-        plan.numbers
-            .iter()
-            .enumerate()
-            .fold(text, |text, (at, (number, place))| {
-                let mark = format!("\"{PLACE}{at}{PLACE}\"");
-                match place {
-                    Place::Key => {
-                        let as_key = format!("{mark}:");
-                        let key = format!("{}:", number.text());
-                        text.replace(&as_key, &key).replace(&mark, &number.value())
-                    }
-                    _ => text.replace(&mark, &number.value()),
-                }
-            })
-    }
-
-    /// The values of an item whose digits need not stay exact.
-    fn leaves<'v>(&self, value: &'v mut Value, key: &str, leaves: &mut Vec<&'v mut Value>) {
-        match value {
-            Value::Object(members) => {
-                for (key, value) in members {
-                    self.leaves(value, key, leaves);
-                }
-            }
-            Value::Array(elements) => {
-                for element in elements {
-                    self.leaves(element, key, leaves);
-                }
-            }
-            _ if self.redaction.exact.contains(&key) => {}
-            leaf => leaves.push(leaf),
-        }
-    }
-}
 
 /// The log, whatever its level.
 #[derive(Clone, Default)]
@@ -457,7 +173,7 @@ fn redactions(pages: &str, what: &str) -> u64 {
 }
 
 /// Reads planted items of every provider, and looks for what must not be found.
-async fn plant(simulator: &Handle, soils: &[Soil], text: &str, url: &str, plans: &[Plan]) {
+async fn plant(simulator: &Handle, templates: &[Template], text: &str, url: &str, plans: &[Plan]) {
     let pool = PgPool::connect(url).await.unwrap();
     sqlx::query(
         "TRUNCATE paysync.transactions, paysync.raw_transactions, paysync.transaction_history, paysync.quarantine,
@@ -466,16 +182,16 @@ async fn plant(simulator: &Handle, soils: &[Soil], text: &str, url: &str, plans:
     .execute(&pool)
     .await
     .unwrap();
-    for soil in soils {
+    for template in templates {
         let items: Vec<String> = plans
             .iter()
             .enumerate()
-            .map(|(at, plan)| soil.grow(plan, &format!("planted {at}")))
+            .map(|(at, plan)| template.fill(plan, &format!("planted {at}")))
             .collect();
-        simulator.clear_faults(soil.provider);
-        simulator.fail_next(soil.provider, Fault::Extra(items.join(",")));
+        simulator.clear_faults(template.provider);
+        simulator.fail_next(template.provider, Fault::Extra(items.join(",")));
     }
-    let (outcomes, written) = run(text, &pool, PATIENCE).await;
+    let (outcomes, written) = run(text, &pool, TIMEOUT).await;
     for outcome in outcomes {
         assert_eq!(outcome, Outcome::Covered);
     }
@@ -504,12 +220,12 @@ async fn plant(simulator: &Handle, soils: &[Soil], text: &str, url: &str, plans:
     .await
     .unwrap();
     let aside = count(&pool, "SELECT count(*) FROM paysync.quarantine").await;
-    let planted = plans.len() * soils.len();
+    let planted = plans.len() * templates.len();
     assert_eq!(usize::try_from(held + aside).unwrap(), planted);
     let objects = plans
         .iter()
-        .filter(|plan| !matches!(plan.spoilt, Spoilt::List | Spoilt::Text));
-    let objects = u64::try_from(objects.count() * soils.len()).unwrap();
+        .filter(|plan| !matches!(plan.defect, Defect::List | Defect::Text));
+    let objects = u64::try_from(objects.count() * templates.len()).unwrap();
     for (what, each) in [("mask", 2), ("hash", 1), ("drop", 1)] {
         assert_eq!(redactions(&written.pages, what), each * objects, "{what}");
     }
@@ -526,9 +242,9 @@ async fn no_planted_number_is_found_anywhere(pool: PgPool) {
     let settings = format!("{SMALL}{RULES}");
     let text = config_text(&simulator, &pool, &providers(), &settings) + RULES_FOR_ALL;
     sync_covers(&text).await;
-    let mut soils = Vec::new();
+    let mut templates = Vec::new();
     for provider in providers() {
-        soils.push(Soil::of(provider, &pool).await);
+        templates.push(Template::of(provider, &pool).await);
     }
     let (server, url) = (simulator.clone(), url(&pool));
     let trial = tokio::task::spawn_blocking(move || {
@@ -544,7 +260,7 @@ async fn no_planted_number_is_found_anywhere(pool: PgPool) {
         });
         let plans = proptest::collection::vec(plan(), ITEMS);
         let tried = runner.run(&plans, |plans| {
-            runtime.block_on(plant(&server, &soils, &text, &url, &plans));
+            runtime.block_on(plant(&server, &templates, &text, &url, &plans));
             Ok(())
         });
         tried.unwrap_or_else(|failure| panic!("{failure}"));
@@ -588,7 +304,7 @@ async fn no_number_of_a_refusal_is_found_anywhere(pool: PgPool) {
 
 /// New rules hold for what is stored from then on; replay brings back nothing.
 #[sqlx::test(migrations = "./migrations")]
-async fn new_rules_hold_for_what_is_read_again(pool: PgPool) {
+async fn new_rules_apply_to_rows_that_are_read_again(pool: PgPool) {
     let provider = [Provider::BegatewayReport];
     let simulator = start(history(60, 3)).await;
     let bare = config_text(&simulator, &pool, &provider, SMALL);

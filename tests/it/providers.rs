@@ -6,30 +6,25 @@
 //! tables; all others: further pages (`bad-item`; `card-like-ids`: every id, reference and amount
 //! passes Luhn; `published…`: the documentation's own examples).
 
+mod documented_parameters;
 pub(crate) mod redaction;
+mod robustness;
+mod sent_requests;
 mod show;
+mod time_zones;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use chrono::{TimeZone, Utc};
+use chrono::{TimeZone as _, Utc};
 use chrono_tz::Tz;
 use paysync_provider::model::Window;
-use paysync_provider::redact::{Rules, redact, redact_and_extract};
-use paysync_provider::{
-    Axis, Checkpoint, Next, PROVIDERS, PageError, Position, Provider, Response, Settings, wire,
-};
-use proptest::prelude::*;
-use proptest::sample::Index;
-use serde_json::value::RawValue;
+use paysync_provider::{Checkpoint, Next, PROVIDERS, Position, Provider, Response, Settings, wire};
 use serde_json::{Value, json};
 
 /// Items on the full pages among the fixtures.
 const PAGE_SIZE: u32 = 3;
-
-/// Whole card numbers among the fixtures: made up, and FireKassa's published one, which fails Luhn.
-const CARDS: &[&str] = &["4242424242424242", "3947333443347584"];
 
 pub(crate) struct Fixture {
     code: &'static str,
@@ -154,19 +149,6 @@ fn checkpoint_of(provider: &dyn Provider, fixture: &Fixture) -> Option<Checkpoin
     }
 }
 
-/// Reads a page and normalizes its items; only for seeing that nothing panics.
-fn digest(provider: &dyn Provider, body: String) -> bool {
-    let stream = provider.spec().streams[0].name.clone();
-    let response = response(200, body);
-    let Ok(page) = provider.page(&position(&stream, None), &response) else {
-        return false;
-    };
-    for item in page.items {
-        let _outcome = provider.normalize(item.get()).is_ok();
-    }
-    true
-}
-
 #[test]
 fn every_provider_has_its_fixtures() {
     assert!(!PROVIDERS.is_empty());
@@ -286,7 +268,7 @@ fn pages_and_transactions() {
 }
 
 #[test]
-fn bad_items_are_told_apart_from_good_ones() {
+fn bad_items_are_distinguished_from_good_ones() {
     for entry in PROVIDERS {
         let provider = build(entry.code, json!({}));
         let stream = provider.spec().streams[0].name.clone();
@@ -324,326 +306,5 @@ fn refusals() {
         let empty = provider.refusal(&response(502, String::new()));
         texts.push(format!("nothing: {empty:#?}"));
         insta::assert_snapshot!(format!("{}__refusals", entry.code), texts.join("\n"));
-    }
-}
-
-#[test]
-fn what_is_no_page_is_an_error() {
-    for entry in PROVIDERS {
-        let provider = build(entry.code, json!({}));
-        for body in [
-            "",
-            "null",
-            "[]",
-            "{}",
-            "\"ok\"",
-            "<html>wait</html>",
-            "{\"data\":{}}",
-        ] {
-            assert!(
-                !digest(provider.as_ref(), body.to_owned()),
-                "{}: {body}",
-                entry.code
-            );
-        }
-    }
-}
-
-/// Memory is bounded by more than the size of a body: the smallest items take the most beside their text.
-#[test]
-fn more_items_than_any_page_has_are_refused() {
-    for entry in PROVIDERS {
-        let provider = build(entry.code, json!({}));
-        let stream = provider.spec().streams[0].name.clone();
-        let first = fixture(entry.code, "first").response();
-        let at = position(&stream, None);
-        let item = provider.page(&at, &first).unwrap().items[0].get();
-        let full = |items: usize| {
-            let many = format!("{item}{}", ",0".repeat(items));
-            response(200, first.body.replacen(item, &many, 1))
-        };
-        assert!(provider.page(&at, &full(1000)).is_ok(), "{}", entry.code);
-        let refused = provider.page(&at, &full(wire::MAX_ITEMS)).err();
-        let expected = Some(PageError::TooMany(wire::MAX_ITEMS));
-        assert_eq!(refused, expected, "{}", entry.code);
-    }
-}
-
-#[test]
-fn redaction_changes_no_transaction() {
-    for fixture in pages() {
-        let provider = build(fixture.code, json!({}));
-        let keys = provider.spec().redaction;
-        let stream = provider.spec().streams[0].name.clone();
-        let checkpoint = checkpoint_of(provider.as_ref(), &fixture);
-        let response = fixture.response();
-        let page = provider
-            .page(&position(&stream, checkpoint.as_ref()), &response)
-            .unwrap();
-        for item in page.items {
-            let stored = redact(item.get(), &keys).text.into_owned();
-            for redacted in [
-                redaction::redact(item, &keys),
-                RawValue::from_string(stored).unwrap(),
-            ] {
-                for card in CARDS {
-                    assert!(!redacted.get().contains(card));
-                }
-                assert_eq!(
-                    provider.normalize(redacted.get()),
-                    provider.normalize(item.get()),
-                    "{}/{}: {}",
-                    fixture.code,
-                    fixture.name,
-                    redacted.get()
-                );
-            }
-        }
-    }
-}
-
-/// A row's name and time are found without reading its item.
-#[test]
-fn what_is_found_on_the_way_is_what_is_read() {
-    let mut times = 0;
-    for fixture in pages() {
-        let provider = build(fixture.code, json!({}));
-        let spec = provider.spec();
-        let stream = spec.streams[0].name.clone();
-        let checkpoint = checkpoint_of(provider.as_ref(), &fixture);
-        let response = fixture.response();
-        let page = provider
-            .page(&position(&stream, checkpoint.as_ref()), &response)
-            .unwrap();
-        for (item, stream) in page
-            .items
-            .iter()
-            .flat_map(|item| spec.streams.iter().map(move |stream| (item, stream)))
-        {
-            let Ok(read) = provider.normalize(item.get()) else {
-                continue;
-            };
-            let key = stream.axis.map_or("", |shown| shown.key);
-            let found = redact_and_extract(
-                item.get(),
-                &spec.redaction,
-                &Rules::default(),
-                [spec.id_key, key],
-            );
-            let [id, time] = found.extracted.map(|member| member.and_then(wire::text_of));
-            assert_eq!(
-                id.as_ref(),
-                Some(&read.provider_transaction_id),
-                "{}/{}",
-                fixture.code,
-                fixture.name
-            );
-            let Some(shown) = stream.axis else { continue };
-            let time = time.and_then(|time| wire::parse_instant(&time, shown.zone));
-            let column = match shown.axis {
-                Axis::Created => read.created_at,
-                Axis::Updated | Axis::Corrected => read.updated_at,
-                Axis::Paid => read.paid_at,
-                Axis::Settled => read.settled_at,
-            };
-            assert_eq!(
-                time, column,
-                "{}/{}: {}",
-                fixture.code, fixture.name, stream.name
-            );
-            times += usize::from(time.is_some());
-        }
-    }
-    assert!(times > 50, "{times}");
-}
-
-#[test]
-fn only_documented_parameters_are_sent() {
-    for entry in PROVIDERS {
-        let provider = build(entry.code, json!({}));
-        let documented: BTreeSet<String> =
-            serde_json::from_value(fixture(entry.code, "documented").json()).unwrap();
-        let mut sent = BTreeSet::new();
-        for stream in provider.spec().streams {
-            let mut checkpoints = vec![None];
-            for name in ["middle", "last"] {
-                checkpoints.push(checkpoint_of(provider.as_ref(), &fixture(entry.code, name)));
-            }
-            for checkpoint in checkpoints {
-                let request = provider
-                    .request(&position(&stream.name, checkpoint.as_ref()))
-                    .unwrap();
-                sent.extend(request.query.into_iter().map(|(name, _)| name));
-                if let Some(body) = request.body {
-                    sent.extend(show::paths(&serde_json::from_str(&body).unwrap()));
-                }
-            }
-        }
-        let undocumented: Vec<&String> = sent.difference(&documented).collect();
-        assert!(undocumented.is_empty(), "{}: {undocumented:?}", entry.code);
-        for fixture in fixtures(entry.code) {
-            if fixture.name.starts_with("published-request") {
-                let published: BTreeSet<String> =
-                    show::paths(&fixture.json()).into_iter().collect();
-                let unknown: Vec<&String> = published.difference(&documented).collect();
-                assert!(unknown.is_empty(), "{}: {unknown:?}", entry.code);
-            }
-        }
-    }
-}
-
-#[test]
-fn unknown_options_are_named() {
-    for entry in PROVIDERS {
-        let settings = Settings {
-            time_zone: Tz::UTC,
-            options: json!({"colour": "red"}),
-        };
-        let Err(error) = paysync_provider::build(entry.code, &settings) else {
-            panic!("{} takes any option", entry.code);
-        };
-        assert!(error.0.contains("colour"), "{error}");
-    }
-}
-
-/// Every documented filter is taken, and the query's fields are those of the page's own sample.
-#[test]
-fn the_dwh_asks_for_what_its_page_documents() {
-    let code = "begateway_dwh";
-    let own = ["date_from", "date_to", "date_type", "test", "uid_from"];
-    let documented: Vec<String> =
-        serde_json::from_value(fixture(code, "documented").json()).unwrap();
-    for filter in documented
-        .iter()
-        .filter_map(|path| path.strip_prefix("filter."))
-    {
-        let accepts = |value: Value| {
-            let settings = Settings {
-                time_zone: Tz::UTC,
-                options: json!({"filter": {filter: value}}),
-            };
-            paysync_provider::build(code, &settings).is_ok()
-        };
-        let taken = accepts(json!("1")) || accepts(json!(1));
-        assert_eq!(taken, !own.contains(&filter), "{filter}");
-    }
-
-    let words = |query: &str| -> BTreeSet<String> {
-        query
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .filter(|word| !word.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
-    let request = build(code, json!({}))
-        .request(&position("created_at", None))
-        .unwrap();
-    let body: Value = serde_json::from_str(&request.body.unwrap()).unwrap();
-    let asked = words(body["response_parameters"].as_str().unwrap());
-    let published = fixture(code, "published-request").json();
-    let mut sample = words(published["response_parameters"].as_str().unwrap());
-    for secret in ["cavv", "creq", "md", "pa_req", "token"] {
-        assert!(sample.remove(secret), "{secret}");
-    }
-    assert_eq!(asked, sample);
-}
-
-#[test]
-fn test_transactions_have_streams_of_their_own() {
-    let provider = build("begateway_dwh", json!({"include_test": true}));
-    let names: Vec<String> = provider
-        .spec()
-        .streams
-        .into_iter()
-        .map(|s| s.name)
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "created_at",
-            "updated_at",
-            "created_at/test",
-            "updated_at/test"
-        ]
-    );
-    for name in names {
-        let request = provider.request(&position(&name, None)).unwrap();
-        let body: Value = serde_json::from_str(&request.body.unwrap()).unwrap();
-        let expected = name.ends_with("/test").then_some(json!(true));
-        assert_eq!(body["filter"].get("test").cloned(), expected, "{name}");
-        assert_eq!(body["filter"]["date_type"], name.trim_end_matches("/test"));
-    }
-}
-
-fn nodes(value: &Value, path: &str, found: &mut Vec<String>) {
-    found.push(path.to_owned());
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                nodes(value, &format!("{path}/{name}"), found);
-            }
-        }
-        Value::Array(values) => {
-            for (index, value) in values.iter().enumerate() {
-                nodes(value, &format!("{path}/{index}"), found);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn odd_value() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        Just(Value::Null),
-        Just(json!({})),
-        Just(json!([])),
-        Just(json!([1, "a", null])),
-        Just(json!({"id": {"id": []}})),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<f64>().prop_map(Value::from),
-        any::<String>().prop_map(Value::from),
-    ]
-}
-
-proptest! {
-    #[test]
-    fn a_truncated_page_is_an_error(which in any::<Index>(), length in any::<Index>()) {
-        let pages = pages();
-        let fixture = which.get(&pages);
-        let whole: Vec<char> = fixture.body.trim_end().chars().collect();
-        let cut: String = whole.iter().take(length.index(whole.len())).collect();
-        let provider = build(fixture.code, json!({}));
-        prop_assert!(!digest(provider.as_ref(), cut));
-    }
-
-    #[test]
-    fn a_changed_byte_never_panics(which in any::<Index>(), place in any::<Index>(), c in any::<char>()) {
-        let pages = pages();
-        let fixture = which.get(&pages);
-        let mut chars: Vec<char> = fixture.body.chars().collect();
-        let place = place.index(chars.len());
-        chars[place] = c;
-        digest(build(fixture.code, json!({})).as_ref(), chars.into_iter().collect());
-    }
-
-    #[test]
-    fn a_changed_value_never_panics(which in any::<Index>(), place in any::<Index>(), odd in odd_value()) {
-        let pages = pages();
-        let fixture = which.get(&pages);
-        let mut body = fixture.json();
-        let mut found = Vec::new();
-        nodes(&body, "", &mut found);
-        let path = place.get(&found);
-        *body.pointer_mut(path).unwrap() = odd;
-        digest(build(fixture.code, json!({})).as_ref(), body.to_string());
-    }
-
-    #[test]
-    fn any_refusal_is_one_line(status in 201u16..600, body in any::<String>()) {
-        for entry in PROVIDERS {
-            let refusal = build(entry.code, json!({})).refusal(&response(status, body.clone()));
-            prop_assert_eq!(&refusal.message, &wire::one_line(&refusal.message));
-        }
     }
 }

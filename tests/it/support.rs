@@ -1,6 +1,9 @@
 //! What the tests with a database share: a simulator, a configuration, and the comparison of
 //! paysync's tables with the simulator's ledger.
 
+pub(crate) mod daemon;
+pub(crate) mod servers;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write as _;
@@ -26,7 +29,7 @@ pub(crate) const SOURCES: [&str; 3] = [
 ];
 
 /// Longer than anything here takes on a slow machine: whoever waits this long hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Columns of `transactions` as the ledger writes them.
 const TEXTS: &[&str] = &[
@@ -72,9 +75,9 @@ pub(crate) fn now() -> DateTime<Utc> {
 
 /// Gives up on what hangs.
 pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, future)
+    tokio::time::timeout(TIMEOUT, future)
         .await
-        .unwrap_or_else(|_| panic!("{what}: still going on after {PATIENCE:?}"))
+        .unwrap_or_else(|_| panic!("{what}: still going on after {TIMEOUT:?}"))
 }
 
 /// Waits until a condition holds.
@@ -199,7 +202,7 @@ pub(crate) async fn sync(engine: &Engine, give_up_after: Duration) -> BTreeMap<S
 /// Reads all accounts with a fresh engine, until everything is covered.
 pub(crate) async fn sync_covers(text: &str) {
     let engine = engine_of(text).await;
-    let outcomes = sync(&engine, PATIENCE).await;
+    let outcomes = sync(&engine, TIMEOUT).await;
     for (account, outcome) in &outcomes {
         let trouble = engine
             .accounts

@@ -81,7 +81,7 @@ async fn every_table_view_and_column_is_explained(pool: PgPool) {
 /// Merchants of all providers, by a seed: whatever happened to a payment, the view says what the
 /// simulator's own books say.
 #[sqlx::test(migrations = "./migrations")]
-async fn payments_are_what_became_of_them(pool: PgPool) {
+async fn payments_show_their_final_state(pool: PgPool) {
     let seed = std::env::var("PAYSYNC_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("PAYSYNC_SEED={seed}");

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, differences, engine_of, eventually,
+    TIMEOUT, account_of, assert_exact, config_text, count, differences, engine_of, eventually,
     history, in_time, ledger, providers, start, stored, sync,
 };
 
@@ -91,7 +91,7 @@ fn insert(simulator: &Handle) -> Vec<(Provider, Vec<String>)> {
 async fn sync_later(text: &str, by: TimeDelta) {
     let mut engine = engine_of(text).await;
     engine.clock = Arc::new(ShiftedClock(by));
-    let outcomes = sync(&engine, PATIENCE).await;
+    let outcomes = sync(&engine, TIMEOUT).await;
     assert!(
         outcomes
             .values()
@@ -103,7 +103,7 @@ async fn sync_later(text: &str, by: TimeDelta) {
 
 /// An hour ahead and an hour back in the middle of the work, and right again after each.
 #[sqlx::test(migrations = "./migrations")]
-async fn the_machines_clock_jumps_while_a_daemon_reads(pool: PgPool) {
+async fn a_jump_of_the_machines_clock_loses_nothing(pool: PgPool) {
     let mut settings = history(400, 3);
     settings.latency = Duration::from_millis(5);
     let simulator = start(settings).await;
@@ -134,7 +134,7 @@ async fn the_machines_clock_jumps_while_a_daemon_reads(pool: PgPool) {
 
 /// The provider dates its rows into the future, and then into what was read before they were made.
 #[sqlx::test(migrations = "./migrations")]
-async fn the_providers_clock_jumps_while_a_daemon_reads(pool: PgPool) {
+async fn a_jump_of_the_providers_clock_loses_nothing(pool: PgPool) {
     let mut settings = history(400, 3);
     settings.latency = Duration::from_millis(5);
     let simulator = start(settings).await;

@@ -13,7 +13,7 @@ use paysync::clock::{Clock, SystemClock};
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{PATIENCE, config_of};
+use crate::support::{TIMEOUT, config_of};
 
 /// The number of SIGABRT: how the program ends at a place where it was told to die.
 const ABORTED: i32 = 6;
@@ -109,7 +109,7 @@ pub(super) async fn work_by_a_wrong_clock(
         if daemon {
             engine.run(&stop).await;
         } else {
-            drop(engine.sync(PATIENCE, &stop).await);
+            drop(engine.sync(TIMEOUT, &stop).await);
         }
     });
     tokio::time::sleep(lives).await;

@@ -15,9 +15,9 @@ use sqlx::PgPool;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::{Met, books, number};
+use super::{Tally, invariants, number};
 use crate::support::{
-    PATIENCE, account_of, config_text, differences, history, in_time, ledger, start, stored,
+    TIMEOUT, account_of, config_text, differences, history, in_time, ledger, start, stored,
 };
 
 /// Its accounts can be told apart by their credentials.
@@ -239,7 +239,7 @@ async fn assert_fair(pool: &PgPool, simulator: &Handle) -> (usize, usize) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn replicas_that_are_killed_one_after_another_lose_and_double_nothing(pool: PgPool) {
+async fn killed_replicas_lose_and_double_nothing(pool: PgPool) {
     sqlx::raw_sql(DIARY).execute(&pool).await.unwrap();
     let mut settings = history(250, 2);
     settings.latency = Duration::from_millis(20);
@@ -288,8 +288,8 @@ async fn replicas_that_are_killed_one_after_another_lose_and_double_nothing(pool
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, ended).await.unwrap();
+        tokio::time::timeout(TIMEOUT, ended).await.unwrap();
     }
-    books::balance(&pool, &mut Met::default()).await;
+    invariants::balance(&pool, &mut Tally::default()).await;
     simulator.stop().await;
 }

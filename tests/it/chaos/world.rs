@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::process::{Process, died_at_its_place, work_by_a_wrong_clock};
 use super::schedule::{Act, Schedule};
-use super::{Met, books};
+use super::{Tally, invariants};
 use crate::support::{
     account_of, assert_exact, config_text, in_time, next_second, now, start, sync_covers,
 };
@@ -42,7 +42,7 @@ pub(super) struct World {
     processes: Vec<Process>,
     started: u32,
     random: Rng,
-    pub(super) met: Met,
+    pub(super) tally: Tally,
 }
 
 async fn try_execute(pool: &PgPool, statement: &str) -> Result<PgQueryResult, sqlx::Error> {
@@ -82,7 +82,7 @@ impl World {
             folder,
             processes: Vec::new(),
             started: 0,
-            met: Met::default(),
+            tally: Tally::default(),
         };
         std::fs::write(&world.config, world.text(Rescan::Sometimes)).unwrap();
         world
@@ -144,12 +144,12 @@ impl World {
 
     /// Forgets the processes that ended.
     fn bury(&mut self) {
-        let met = &mut self.met;
+        let tally = &mut self.tally;
         self.processes.retain_mut(|process| {
             let Some(status) = process.ended() else {
                 return true;
             };
-            met.deaths_at_places += u64::from(died_at_its_place(status));
+            tally.deaths_at_places += u64::from(died_at_its_place(status));
             false
         });
     }
@@ -166,13 +166,13 @@ impl World {
                 self.bury();
                 if self.processes.len() == MOST_PROCESSES {
                     self.processes.remove(0).kill().await;
-                    self.met.kills += 1;
+                    self.tally.kills += 1;
                 }
                 self.started += 1;
                 let log = self.folder.path().join(format!("{}.log", self.started));
                 let process = Process::start(command, &self.config, &places, &log);
                 self.processes.push(process);
-                self.met.starts += 1;
+                self.tally.starts += 1;
             }
             Act::Shifted { by, daemon, lives } => {
                 let text = self.text(Rescan::Sometimes);
@@ -181,7 +181,7 @@ impl World {
             Act::Kill => {
                 if let Some(process) = self.one_process() {
                     process.kill().await;
-                    self.met.kills += 1;
+                    self.tally.kills += 1;
                 }
             }
             Act::Terminate => {
@@ -207,7 +207,7 @@ impl World {
                 let forgotten = store
                     .forget_coverage(&account_of(provider), None, span)
                     .await;
-                self.met.resyncs += forgotten.unwrap_or_default();
+                self.tally.resyncs += forgotten.unwrap_or_default();
             }
             Act::Pause(long) => {
                 let provider = *self.random.choice(&self.schedule.providers).unwrap();
@@ -269,7 +269,7 @@ impl World {
         .fetch_one(&self.server)
         .await
         .unwrap();
-        self.met.cuts += u64::try_from(cut).unwrap();
+        self.tally.cuts += u64::try_from(cut).unwrap();
     }
 
     /// Renewals, commits and takeovers wait.
@@ -308,9 +308,9 @@ impl World {
         sync_covers(&calm(Rescan::Sometimes)).await;
         sync_covers(&calm(Rescan::Always)).await;
         assert_exact(&self.pool, &self.simulator, &self.schedule.providers).await;
-        books::balance(&self.pool, &mut self.met).await;
+        invariants::balance(&self.pool, &mut self.tally).await;
         for &provider in &self.schedule.providers {
-            self.met.faults += self.simulator.requests(provider).faults;
+            self.tally.faults += self.simulator.requests(provider).faults;
         }
     }
 

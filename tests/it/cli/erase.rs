@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bench::Bench;
+use super::fixture::Fixture;
 use super::one_line;
 
 const ACCOUNT: &str = "simulated-convergegate";
@@ -14,7 +14,7 @@ const ROWS: &str = "SELECT count(*) FROM paysync.transactions WHERE customer_ema
 const ERASED: &str =
     "SELECT count(*) FROM paysync.transactions WHERE account_id = $1 AND erased_at IS NOT NULL";
 
-async fn report(bench: &Bench) -> String {
+async fn report(fixture: &Fixture) -> String {
     let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
     let arguments = [
         "report",
@@ -27,20 +27,20 @@ async fn report(bench: &Bench) -> String {
         "--format",
         "csv",
     ];
-    bench.run(&arguments).await.out
+    fixture.run(&arguments).await.out
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_is_erased_and_the_report_stays() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    let person = bench.ask_text(SOMEBODY, ACCOUNT).await;
-    let rows = bench.ask(ROWS, &person).await;
-    let before = report(&bench).await;
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    let person = fixture.ask_text(SOMEBODY, ACCOUNT).await;
+    let rows = fixture.ask(ROWS, &person).await;
+    let before = report(&fixture).await;
     assert!(rows > 0 && before.lines().count() > 5, "{before}");
 
     let of = ["erase", "--customer", &person];
-    let dry = bench.run(&[&of[..], &["--dry-run"]].concat()).await;
+    let dry = fixture.run(&[&of[..], &["--dry-run"]].concat()).await;
     assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
     let counts = "rows, 0 replaced versions, ";
     assert!(
@@ -48,15 +48,15 @@ async fn a_person_is_erased_and_the_report_stays() {
         "{dry:?}"
     );
     assert_eq!(
-        bench.ask(ERASED, ACCOUNT).await,
+        fixture.ask(ERASED, ACCOUNT).await,
         0,
         "a dry run changes nothing"
     );
 
-    let unconfirmed = bench.run(&of).await;
+    let unconfirmed = fixture.run(&of).await;
     assert_eq!(unconfirmed.code, 2, "{unconfirmed:?}");
     assert_eq!(
-        bench.ask(ERASED, ACCOUNT).await,
+        fixture.ask(ERASED, ACCOUNT).await,
         0,
         "nothing changes unconfirmed"
     );
@@ -66,36 +66,36 @@ async fn a_person_is_erased_and_the_report_stays() {
         &["--account", "simulated-begateway-dwh", "--yes", "--json"],
     ]
     .concat();
-    let other = bench.run(&other).await;
+    let other = fixture.run(&other).await;
     assert_eq!(other.code, 1, "nobody there: {other:?}");
-    let ran = bench
+    let ran = fixture
         .run(&[&of[..], &["--account", ACCOUNT, "--yes", "--json"]].concat())
         .await;
     assert_eq!(ran.code, 0, "{ran:?}");
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
     let account = json!({
         "id": ACCOUNT, "rows": rows, "versions": 0, "payloads": rows, "quarantined": 0, "left_in_quarantine": 0,
     });
-    assert_eq!(told, json!({"erased": true, "accounts": [account]}));
+    assert_eq!(printed, json!({"erased": true, "accounts": [account]}));
     assert!(ran.err.contains("a person was erased"), "{ran:?}");
     assert!(
         !ran.err.contains(&person) && !ran.out.contains(&person),
         "{ran:?}"
     );
-    assert_eq!(bench.ask(ERASED, ACCOUNT).await, rows);
-    assert_eq!(report(&bench).await, before);
+    assert_eq!(fixture.ask(ERASED, ACCOUNT).await, rows);
+    assert_eq!(report(&fixture).await, before);
 
     let id = "SELECT min(provider_transaction_id) FROM paysync.transactions WHERE account_id = $1 AND erased_at IS NOT NULL";
-    let id = bench.ask_text(id, ACCOUNT).await;
-    let why = bench.run(&["why", ACCOUNT, &id]).await;
+    let id = fixture.ask_text(id, ACCOUNT).await;
+    let why = fixture.run(&["why", ACCOUNT, &id]).await;
     assert!(
         why.out.contains("its payload: none; the person was erased"),
         "{why:?}"
     );
-    let replay = bench.run(&["replay", "--account", ACCOUNT]).await;
+    let replay = fixture.run(&["replay", "--account", ACCOUNT]).await;
     let said = format!("{rows} without a payload (deleted by retention, or erased)");
     assert!(replay.out.contains(&said), "{replay:?}");
-    let verify = bench.run(&["verify"]).await;
+    let verify = fixture.run(&["verify"]).await;
     assert!(
         verify.code == 0 && verify.out.contains("by retention or erased"),
         "{verify:?}"
@@ -113,23 +113,23 @@ async fn a_person_is_erased_and_the_report_stays() {
         "--to",
         to,
     ];
-    assert_eq!(bench.run(&resync).await.code, 0);
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    assert_eq!(bench.ask(ROWS, &person).await, 0);
-    let again = bench.run(&[&of[..], &["--yes"]].concat()).await;
+    assert_eq!(fixture.run(&resync).await.code, 0);
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    assert_eq!(fixture.ask(ROWS, &person).await, 0);
+    let again = fixture.run(&[&of[..], &["--yes"]].concat()).await;
     assert_eq!((again.code, again.out.as_str()), (1, ""), "{again:?}");
     let line = one_line(&again);
     assert!(
         line.starts_with("no transaction has this customer_id or customer_email"),
         "{line}"
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_meant_is_refused_in_one_line() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["migrate"]).await.code, 0);
+async fn an_ambiguous_erasure_is_refused_in_one_line() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["migrate"]).await.code, 0);
     for (arguments, code, said) in [
         (&["--customer", " "][..], 2, "--customer is empty"),
         (
@@ -155,7 +155,7 @@ async fn what_cannot_be_meant_is_refused_in_one_line() {
         ),
         (&["--customer", "x", "--yes"], 1, "no transaction has this"),
     ] {
-        let ran = bench.run(&[&["erase"], arguments].concat()).await;
+        let ran = fixture.run(&[&["erase"], arguments].concat()).await;
         assert_eq!(
             (ran.code, ran.out.as_str()),
             (code, ""),
@@ -163,5 +163,5 @@ async fn what_cannot_be_meant_is_refused_in_one_line() {
         );
         assert!(one_line(&ran).contains(said), "{arguments:?}: {ran:?}");
     }
-    bench.end().await;
+    fixture.end().await;
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use paysync_simulator::{Fault, Provider};
 use serde_json::{Value, json};
 
-use super::bench::{Bench, Ran};
-use crate::providers::fixture;
+use super::fixture::{Fixture, Ran};
+use crate::providers;
 
 const DWH: &str = "simulated-begateway-dwh";
 const CONVERGEGATE: &str = "simulated-convergegate";
@@ -59,30 +59,30 @@ impl Logged {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_kind_of_line_has_its_fields() {
-    let bench = Bench::new().await;
-    let text = bench.text() + "[log]\nfilter = \"paysync=debug\"\n";
-    let file = bench.file("log.toml", &text);
+    let fixture = Fixture::new().await;
+    let text = fixture.text() + "[log]\nfilter = \"paysync=debug\"\n";
+    let file = fixture.file("log.toml", &text);
     let mut logged = Logged::default();
     let mut sync = async |account, code, faults: Vec<Fault>| {
         let provider = match account {
             DWH => Provider::BegatewayDwh,
             _ => Provider::Convergegate,
         };
-        let before = bench.simulator.requests(provider).faults;
+        let before = fixture.simulator.requests(provider).faults;
         for fault in faults {
-            bench.simulator.fail_next(provider, fault);
+            fixture.simulator.fail_next(provider, fault);
         }
         // A sync within the second after the one before has nothing to request.
-        while bench.simulator.requests(provider).faults == before {
+        while fixture.simulator.requests(provider).faults == before {
             let arguments = ["sync", "--give-up-after", "2s", "--account", account];
-            let ran = bench.run_with(&file, &arguments, &[]).await;
+            let ran = fixture.run_with(&file, &arguments, &[]).await;
             logged.add(&ran);
-            let served = bench.simulator.requests(provider).faults > before;
+            let served = fixture.simulator.requests(provider).faults > before;
             assert!(ran.code == code || !served, "{ran:?}");
         }
-        bench.simulator.clear_faults(provider);
+        fixture.simulator.clear_faults(provider);
     };
-    let mut item = fixture("convergegate", "last").json()["result"][0].take();
+    let mut item = providers::fixture("convergegate", "last").json()["result"][0].take();
     item["status"] = json!("a new word");
     // Some streams filter by a time that items do not show: each gets the items.
     let items = vec![Fault::Extra(format!("{item},{{}}")); 6];
@@ -132,27 +132,27 @@ async fn each_kind_of_line_has_its_fields() {
         "the provider's word is stored as unknown or other",
         &["account.id", "column", "word", "hint"],
     );
-    bench.end().await;
+    fixture.end().await;
 }
 
 /// A filter that shows warnings only shows them with all their fields.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_takes_no_field_away() {
-    let bench = Bench::new().await;
+    let fixture = Fixture::new().await;
     for filter in ["warn", "paysync::engine=warn", "error,paysync::engine=info"] {
-        let text = format!("{}[log]\nfilter = \"{filter}\"\n", bench.text());
-        let file = bench.file("log.toml", &text);
+        let text = format!("{}[log]\nfilter = \"{filter}\"\n", fixture.text());
+        let file = fixture.file("log.toml", &text);
         let refused = Fault::Status(401);
-        bench.simulator.fail_next(Provider::BegatewayDwh, refused);
+        fixture.simulator.fail_next(Provider::BegatewayDwh, refused);
         let mut logged = Logged::default();
         // As above.
         while !logged.0.contains_key(SUSPENDED) {
             let arguments = ["sync", "--account", DWH];
-            let ran = bench.run_with(&file, &arguments, &[]).await;
+            let ran = fixture.run_with(&file, &arguments, &[]).await;
             assert_eq!(ran.code, 0, "{ran:?}");
             logged.add(&ran);
         }
         logged.assert_has(SUSPENDED, &WINDOW);
     }
-    bench.end().await;
+    fixture.end().await;
 }

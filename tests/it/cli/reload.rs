@@ -3,21 +3,21 @@
 use paysync_simulator::Provider;
 use serde_json::Value;
 
-use super::bench::{ACCOUNTS, Bench, Running, get, until};
+use super::fixture::{ACCOUNTS, Fixture, Running, get, until};
 
 const STAYS: &str = "simulated-convergegate";
 const COMES: &str = "simulated-begateway-dwh";
 
 /// How often the account was taken up.
-async fn taken_up(bench: &Bench, account: &str) -> i64 {
+async fn taken_up(fixture: &Fixture, account: &str) -> i64 {
     let question = "SELECT lease_token FROM paysync.accounts WHERE account_id = $1";
-    bench.ask(question, account).await
+    fixture.ask(question, account).await
 }
 
-async fn held(bench: &Bench, account: &str) -> bool {
+async fn held(fixture: &Fixture, account: &str) -> bool {
     let question =
         "SELECT count(*) FROM paysync.accounts WHERE account_id = $1 AND lease_until IS NOT NULL";
-    bench.ask(question, account).await == 1
+    fixture.ask(question, account).await == 1
 }
 
 /// Waits until exactly these accounts are there and well.
@@ -34,19 +34,19 @@ async fn all_ok(address: &str, ids: &[&str]) {
 }
 
 /// Rows that come now are read.
-async fn is_read(bench: &Bench, provider: Provider) {
+async fn is_read(fixture: &Fixture, provider: Provider) {
     let question = "SELECT count(*) FROM paysync.transactions WHERE provider_transaction_id = $1";
-    for id in bench.simulator.insert_now(provider, 2) {
+    for id in fixture.simulator.insert_now(provider, 2) {
         until("a new row", || async {
-            (bench.ask(question, &id).await == 1).then_some(())
+            (fixture.ask(question, &id).await == 1).then_some(())
         })
         .await;
     }
 }
 
 /// Writes the configuration, sends SIGHUP, and gives what is logged then.
-async fn reload(bench: &Bench, daemon: &mut Running, text: &str, told: &str) -> Value {
-    bench.file("reloaded.toml", text);
+async fn reload(fixture: &Fixture, daemon: &mut Running, text: &str, told: &str) -> Value {
+    fixture.file("reloaded.toml", text);
     daemon.signal("HUP");
     serde_json::from_str(&daemon.log(told).await).unwrap()
 }
@@ -71,23 +71,23 @@ const READ: &str = "the configuration was reloaded";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_takes_over_the_accounts_of_a_new_configuration() {
-    let bench = Bench::new().await;
+    let fixture = Fixture::new().await;
     assert_eq!(ACCOUNTS.map(|(id, _)| id), [COMES, STAYS]);
     // Rows are shown at once here: nobody needs to wait for them.
     let soon = "poll_interval = \"1s\"\nlag = \"0s\"";
-    let both = bench.text().replace("poll_interval = \"1s\"", soon);
+    let both = fixture.text().replace("poll_interval = \"1s\"", soon);
     let parts: Vec<&str> = both.split("[[accounts]]\n").collect();
     let one = parts.iter().filter(|part| !part.contains(COMES));
     let one: Vec<&str> = one.copied().collect();
     let one = one.join("[[accounts]]\n");
 
-    let file = bench.file("reloaded.toml", &one);
-    let mut daemon = bench.spawn_with(&file, &["run"]);
+    let file = fixture.file("reloaded.toml", &one);
+    let mut daemon = fixture.spawn_with(&file, &["run"]);
     let address = daemon.address().await;
     all_ok(&address, &[STAYS]).await;
-    let first = taken_up(&bench, STAYS).await;
+    let first = taken_up(&fixture, STAYS).await;
 
-    let line = reload(&bench, &mut daemon, &both, READ).await;
+    let line = reload(&fixture, &mut daemon, &both, READ).await;
     assert_eq!(
         (&line["added"], &line["removed"]),
         (&COMES.into(), &"".into())
@@ -97,7 +97,7 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
         (&"".into(), &1.into())
     );
     all_ok(&address, &[COMES, STAYS]).await;
-    assert_eq!(taken_up(&bench, STAYS).await, first, "goes on untouched");
+    assert_eq!(taken_up(&fixture, STAYS).await, first, "goes on untouched");
 
     for (broken, part) in [
         (
@@ -114,22 +114,22 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
         ),
     ] {
         let kept = "nothing was changed";
-        let line = reload(&bench, &mut daemon, &broken, kept).await;
+        let line = reload(&fixture, &mut daemon, &broken, kept).await;
         assert_eq!(line["level"], "ERROR");
         assert!(line["error"].as_str().unwrap().contains(part), "{line}");
     }
     for (_, provider) in ACCOUNTS {
-        is_read(&bench, provider).await;
+        is_read(&fixture, provider).await;
     }
-    assert_eq!(taken_up(&bench, STAYS).await, first, "still untouched");
+    assert_eq!(taken_up(&fixture, STAYS).await, first, "still untouched");
 
     // Another setting of one account, and one that is not about accounts.
-    let untouched = taken_up(&bench, COMES).await;
+    let untouched = taken_up(&fixture, COMES).await;
     let place = both.find(&format!("id = \"{STAYS}\"")).unwrap();
     let (before, after) = both.split_at(place);
     let changed = format!("{before}page_size = 7\n{after}")
         .replace("lease_ttl = \"2s\"", "lease_ttl = \"9s\"");
-    let line = reload(&bench, &mut daemon, &changed, READ).await;
+    let line = reload(&fixture, &mut daemon, &changed, READ).await;
     assert_eq!((&line["added"], &line["removed"]), (&"".into(), &"".into()));
     assert_eq!(
         (&line["changed"], &line["unchanged"]),
@@ -141,25 +141,25 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
         (&"WARN".into(), &"engine".into())
     );
     until("it is taken up again", || async {
-        (taken_up(&bench, STAYS).await == first + 1 && held(&bench, STAYS).await).then_some(())
+        (taken_up(&fixture, STAYS).await == first + 1 && held(&fixture, STAYS).await).then_some(())
     })
     .await;
-    is_read(&bench, Provider::Convergegate).await;
-    assert_eq!(taken_up(&bench, COMES).await, untouched);
+    is_read(&fixture, Provider::Convergegate).await;
+    assert_eq!(taken_up(&fixture, COMES).await, untouched);
 
-    let line = reload(&bench, &mut daemon, &one, READ).await;
+    let line = reload(&fixture, &mut daemon, &one, READ).await;
     assert_eq!(
         (&line["removed"], &line["changed"]),
         (&COMES.into(), &STAYS.into())
     );
     until("its lease is given back", || async {
-        (!held(&bench, COMES).await).then_some(())
+        (!held(&fixture, COMES).await).then_some(())
     })
     .await;
     all_ok(&address, &[STAYS]).await;
-    is_read(&bench, Provider::Convergegate).await;
+    is_read(&fixture, Provider::Convergegate).await;
     assert_eq!(
-        taken_up(&bench, COMES).await,
+        taken_up(&fixture, COMES).await,
         untouched,
         "nobody takes it up"
     );
@@ -169,6 +169,6 @@ async fn run_takes_over_the_accounts_of_a_new_configuration() {
     let ran = daemon.end().await;
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(ran.err.matches("\"ERROR\"").count(), 3, "{ran:?}");
-    assert_eq!(bench.leases().await, 0);
-    bench.end().await;
+    assert_eq!(fixture.leases().await, 0);
+    fixture.end().await;
 }

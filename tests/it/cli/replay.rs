@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::bench::{Bench, Ran};
+use super::fixture::{Fixture, Ran};
 use super::one_line;
 
 const ACCOUNT: &str = "simulated-convergegate";
@@ -51,12 +51,12 @@ fn json_of(ran: &Ran) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replay_shows_what_it_would_do_and_then_does_it() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    assert_eq!(bench.ask(MISREAD, ACCOUNT).await, 1);
-    assert_eq!(bench.ask(MISUNDERSTOOD, ACCOUNT).await, 2);
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    assert_eq!(fixture.ask(MISREAD, ACCOUNT).await, 1);
+    assert_eq!(fixture.ask(MISUNDERSTOOD, ACCOUNT).await, 2);
 
-    let dry = bench.run(&["replay", "--dry-run"]).await;
+    let dry = fixture.run(&["replay", "--dry-run"]).await;
     assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
     let lines: Vec<&str> = dry.out.lines().collect();
     let [summary, _id, told @ .., other] = lines.as_slice() else {
@@ -88,13 +88,13 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
     assert_eq!(told.len(), 4);
     assert!(!dry.out.contains('\u{1b}'));
     assert_eq!(
-        bench.ask(UNKNOWN, ACCOUNT).await,
+        fixture.ask(UNKNOWN, ACCOUNT).await,
         1,
         "a dry run writes nothing"
     );
 
     let dry = ["replay", "--dry-run", "--json", "--account", ACCOUNT];
-    let report = json_of(&bench.run(&dry).await);
+    let report = json_of(&fixture.run(&dry).await);
     assert_eq!(report["dry_run"], true);
     let accounts = report["accounts"].as_array().unwrap();
     assert_eq!(accounts.len(), 1);
@@ -117,48 +117,48 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
         "no payload is shown"
     );
 
-    let ran = bench.run(&["replay", "--account", ACCOUNT]).await;
+    let ran = fixture.run(&["replay", "--account", ACCOUNT]).await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     assert_eq!(ran.out.lines().count(), 1, "{ran:?}");
     assert!(
         ran.out.contains(" 1 corrected; ") && ran.out.contains(": 1 stored, "),
         "{ran:?}"
     );
-    assert_eq!(bench.ask(UNKNOWN, ACCOUNT).await, 0);
+    assert_eq!(fixture.ask(UNKNOWN, ACCOUNT).await, 0);
 
-    let again = json_of(&bench.run(&["replay", "--json"]).await);
+    let again = json_of(&fixture.run(&["replay", "--json"]).await);
     for account in again["accounts"].as_array().unwrap() {
         assert_eq!(account["rows"]["read"], 300, "{account}");
         assert_eq!(account["rows"]["unchanged"], 300, "{account}");
         assert_eq!(account["quarantine"]["fit"], 0, "{account}");
     }
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replay_tells_what_keeps_it_from_working() {
-    let bench = Bench::new().await;
+async fn replay_reports_its_errors() {
+    let fixture = Fixture::new().await;
     // A dry run does not even migrate.
-    let ran = bench.run(&["replay", "--dry-run"]).await;
+    let ran = fixture.run(&["replay", "--dry-run"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
     assert!(
         one_line(&ran).ends_with("run paysync migrate first"),
         "{ran:?}"
     );
-    let ran = bench.run(&["replay", "--account", ACCOUNT]).await;
+    let ran = fixture.run(&["replay", "--account", ACCOUNT]).await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     assert_eq!(
         ran.out.trim_end(),
         format!("{ACCOUNT}: 0 rows read, 0 corrected; nothing in quarantine")
     );
     let away = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")];
-    let ran = bench
-        .run_with(&bench.configuration, &["replay"], &away)
+    let ran = fixture
+        .run_with(&fixture.configuration, &["replay"], &away)
         .await;
     assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
     assert!(
         one_line(&ran).starts_with("the database cannot be used"),
         "{ran:?}"
     );
-    bench.end().await;
+    fixture.end().await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bench::{Bench, Ran};
+use super::fixture::{Fixture, Ran};
 
 const ACCOUNT: &str = "simulated-begateway-dwh";
 const FROM: &str = "2020-01-01T00:00:00Z";
@@ -22,7 +22,7 @@ const COUNTED: &str = "
 const HELD: &str =
     "SELECT count(*) FROM paysync.transactions WHERE account_id = $1 AND is_test IS NOT TRUE";
 
-async fn report(bench: &Bench, format: &str) -> Ran {
+async fn report(fixture: &Fixture, format: &str) -> Ran {
     let arguments = [
         "report",
         "--account",
@@ -34,23 +34,23 @@ async fn report(bench: &Bench, format: &str) -> Ran {
         "--format",
         format,
     ];
-    bench.run(&arguments).await
+    fixture.run(&arguments).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_adds_up_and_shows_what_the_provider_counts() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    let held = bench.ask(HELD, ACCOUNT).await;
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    let held = fixture.ask(HELD, ACCOUNT).await;
     assert!(held > 0);
 
-    let ran = report(&bench, "json").await;
+    let ran = report(&fixture, "json").await;
     // The time asked for reaches beyond what is wanted.
     assert_eq!(ran.code, 1, "{ran:?}");
-    let told: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(told["agrees"], false);
-    assert!(!told["gaps"].as_array().unwrap().is_empty());
-    let totals = told["totals"].as_array().unwrap();
+    let printed: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(printed["agrees"], false);
+    assert!(!printed["gaps"].as_array().unwrap().is_empty());
+    let totals = printed["totals"].as_array().unwrap();
     let sum: i64 = totals
         .iter()
         .map(|total| total["transactions"].as_i64().unwrap())
@@ -60,17 +60,17 @@ async fn a_report_adds_up_and_shows_what_the_provider_counts() {
         totals.iter().all(|total| total["amount"].is_string()),
         "exact, as text"
     );
-    let read = told["windows"].as_array().unwrap().len();
+    let read = printed["windows"].as_array().unwrap().len();
     assert!(read > 0);
 
-    let csv = report(&bench, "csv").await;
+    let csv = report(&fixture, "csv").await;
     let lines: Vec<&str> = csv.out.lines().collect();
     assert_eq!(lines[0], "day,currency,kind,status,transactions,amount");
     assert_eq!(lines.len(), totals.len() + 1);
 
-    assert_eq!(bench.ask(COUNTED, ACCOUNT).await, 1);
-    let told: Value = serde_json::from_str(&report(&bench, "json").await.out).unwrap();
-    let windows = told["windows"].as_array().unwrap();
+    assert_eq!(fixture.ask(COUNTED, ACCOUNT).await, 1);
+    let printed: Value = serde_json::from_str(&report(&fixture, "json").await.out).unwrap();
+    let windows = printed["windows"].as_array().unwrap();
     let audit = windows
         .iter()
         .find(|window| window["difference"] == 2)
@@ -79,27 +79,27 @@ async fn a_report_adds_up_and_shows_what_the_provider_counts() {
         (audit["is_open"].as_bool(), audit["provider_count"].as_i64()),
         (Some(true), Some(12))
     );
-    let table = report(&bench, "table").await.out;
+    let table = report(&fixture, "table").await.out;
     assert!(
         table.contains("counts of the provider: ") && table.contains("windows that read it: "),
         "{table}"
     );
 
-    let wrong = bench
+    let wrong = fixture
         .run(&["report", "--account", ACCOUNT, "--from", TO, "--to", FROM])
         .await;
     assert_eq!(wrong.code, 2, "{wrong:?}");
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_roles_are_printed_for_whoever_may_create_them() {
-    let bench = Bench::new().await;
-    let ran = bench.run(&["migrate", "--print-roles"]).await;
+async fn the_statements_for_the_roles_are_printed() {
+    let fixture = Fixture::new().await;
+    let ran = fixture.run(&["migrate", "--print-roles"]).await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     for role in ["paysync_writer", "paysync_bi", "paysync_operator"] {
         assert!(ran.out.contains(role), "{role}");
     }
     assert!(ran.out.contains("CREATE ROLE"));
-    bench.end().await;
+    fixture.end().await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bench::{ACCOUNTS, Bench};
+use super::fixture::{ACCOUNTS, Fixture};
 use super::{keys, one_line};
 
 const CHECKS: [&str; 8] = [
@@ -18,12 +18,12 @@ const CHECKS: [&str; 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_proves_and_finds_what_is_lost() {
-    let bench = Bench::new().await;
-    let none = bench.run(&["verify"]).await;
+    let fixture = Fixture::new().await;
+    let none = fixture.run(&["verify"]).await;
     assert_eq!((none.code, none.out.as_str()), (1, ""), "{none:?}");
     assert!(one_line(&none).ends_with("; run paysync migrate first"));
-    assert_eq!(bench.run(&["migrate"]).await.code, 0);
-    let unread = bench.run(&["verify"]).await;
+    assert_eq!(fixture.run(&["migrate"]).await.code, 0);
+    let unread = fixture.run(&["verify"]).await;
     assert_eq!((unread.code, unread.err.as_str()), (1, ""), "{unread:?}");
     let said: Vec<String> = ["simulated-convergegate ", "simulated-begateway-dwh"]
         .iter()
@@ -34,8 +34,8 @@ async fn verify_proves_and_finds_what_is_lost() {
         .collect();
     assert_eq!(unread.out.lines().collect::<Vec<_>>(), said);
 
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    let proven = bench.run(&["verify"]).await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    let proven = fixture.run(&["verify"]).await;
     assert_eq!((proven.code, proven.err.as_str()), (0, ""), "{proven:?}");
     let lines: Vec<&str> = proven.out.lines().collect();
     assert_eq!(lines.len(), ACCOUNTS.len() * CHECKS.len());
@@ -58,8 +58,8 @@ async fn verify_proves_and_finds_what_is_lost() {
                     RETURNING 1
                 )
                 SELECT count(*) FROM lost";
-    assert_eq!(bench.ask(lost, account).await, 1);
-    let found = bench.run(&["verify", "--json"]).await;
+    assert_eq!(fixture.ask(lost, account).await, 1);
+    let found = fixture.run(&["verify", "--json"]).await;
     assert_eq!((found.code, found.err.as_str()), (1, ""), "{found:?}");
     let report: Value = serde_json::from_str(&found.out).unwrap();
     assert_eq!(keys(&report), ["proven", "accounts"]);
@@ -79,14 +79,14 @@ async fn verify_proves_and_finds_what_is_lost() {
         }
     }
     // The other account is still proven.
-    let other = bench.run(&["verify", "--account", ACCOUNTS[0].0]).await;
+    let other = fixture.run(&["verify", "--account", ACCOUNTS[0].0]).await;
     assert_eq!((other.code, other.out.lines().count()), (0, CHECKS.len()));
-    let damaged = bench.run(&["verify", "--account", account]).await;
+    let damaged = fixture.run(&["verify", "--account", account]).await;
     assert_eq!(damaged.code, 1);
     let line = damaged
         .out
         .lines()
         .find(|line| line.contains(" NOT PROVEN "));
     assert!(line.unwrap().contains("1 is missing: "), "{damaged:?}");
-    bench.end().await;
+    fixture.end().await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bench::{Bench, Ran};
+use super::fixture::{Fixture, Ran};
 use super::one_line;
 
 const ACCOUNT: &str = "simulated-convergegate";
@@ -51,39 +51,39 @@ fn json_of(ran: &Ran) -> Value {
 }
 
 /// The id of the row that was made to change.
-async fn changed_row(bench: &Bench) -> String {
+async fn changed_row(fixture: &Fixture) -> String {
     let question = "SELECT min(provider_transaction_id) FROM paysync.transaction_history WHERE account_id = $1";
-    bench.ask_text(question, ACCOUNT).await
+    fixture.ask_text(question, ACCOUNT).await
 }
 
 /// Forgets all coverage of the account.
-async fn resync_all(bench: &Bench) {
+async fn resync_all(fixture: &Fixture) {
     let span = "--from 2020-01-01T00:00:00Z --to 2100-01-01T00:00:00Z";
     let resync = format!("resync --yes --account {ACCOUNT} {span}");
     let resync: Vec<&str> = resync.split(' ').collect();
-    assert_eq!(bench.run(&resync).await.code, 0);
+    assert_eq!(fixture.run(&resync).await.code, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_tells_the_life_of_a_row() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    assert_eq!(bench.ask(OUTDATE, ACCOUNT).await, 1);
-    resync_all(&bench).await;
-    assert_eq!(bench.run(&["sync"]).await.code, 0);
-    assert_eq!(bench.ask(MISREAD, ACCOUNT).await, 1);
-    assert_eq!(bench.run(&["replay"]).await.code, 0);
-    assert_eq!(bench.ask(ASIDE, ACCOUNT).await, 2);
-    let id = changed_row(&bench).await;
+async fn why_prints_the_history_of_a_row() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    assert_eq!(fixture.ask(OUTDATE, ACCOUNT).await, 1);
+    resync_all(&fixture).await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    assert_eq!(fixture.ask(MISREAD, ACCOUNT).await, 1);
+    assert_eq!(fixture.run(&["replay"]).await.code, 0);
+    assert_eq!(fixture.ask(ASIDE, ACCOUNT).await, 2);
+    let id = changed_row(&fixture).await;
 
-    let life = json_of(&bench.run(&["why", ACCOUNT, &id, "--json"]).await);
+    let life = json_of(&fixture.run(&["why", ACCOUNT, &id, "--json"]).await);
     assert_eq!(life["row"]["provider_transaction_id"], id.as_str());
     assert_eq!(life["row"]["status"], "succeeded");
     let amount = life["row"]["amount"].as_str().unwrap();
     let question =
         "SELECT amount::text FROM paysync.transactions WHERE provider_transaction_id = $1";
     assert_eq!(
-        bench.ask_text(question, &id).await,
+        fixture.ask_text(question, &id).await,
         amount,
         "exact, as text"
     );
@@ -129,11 +129,11 @@ async fn why_tells_the_life_of_a_row() {
         assert!(created <= at(&window["window_end"]) + slack, "{window}");
     }
     let all = "SELECT count(*) FROM paysync.windows WHERE account_id = $1";
-    let all = usize::try_from(bench.ask(all, ACCOUNT).await).unwrap();
+    let all = usize::try_from(fixture.ask(all, ACCOUNT).await).unwrap();
     assert!(windows.len() < all, "not simply all {all} of them");
     assert_eq!(life["quarantine"][0]["reason"], "unknown_currency");
 
-    let ran = bench.run(&["why", ACCOUNT, &id]).await;
+    let ran = fixture.run(&["why", ACCOUNT, &id]).await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     for part in [
         &format!("{ACCOUNT} {id}: "),
@@ -157,9 +157,9 @@ async fn why_tells_the_life_of_a_row() {
         .find(|line| line.contains("SELECT payload FROM"));
     let query = query.unwrap().trim().trim_end_matches(';').to_owned();
     let count = format!("SELECT count(*) FROM ({query}) AS it WHERE $1 = ''");
-    assert_eq!(bench.ask(count.leak(), "").await, 1, "{query}");
+    assert_eq!(fixture.ask(count.leak(), "").await, 1, "{query}");
 
-    let ran = bench.run(&["why", ACCOUNT, "never stored"]).await;
+    let ran = fixture.run(&["why", ACCOUNT, "never stored"]).await;
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     assert!(
         ran.out
@@ -167,15 +167,15 @@ async fn why_tells_the_life_of_a_row() {
         "{ran:?}"
     );
     assert!(!ran.out.contains("SELECT"), "there is no payload: {ran:?}");
-    bench.end().await;
+    fixture.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_row_is_one_line() {
-    let bench = Bench::new().await;
-    assert_eq!(bench.run(&["migrate"]).await.code, 0);
+async fn an_unknown_row_is_reported_in_one_line() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["migrate"]).await.code, 0);
     for json in [&[][..], &["--json"]] {
-        let ran = bench
+        let ran = fixture
             .run(&[&["why", ACCOUNT, "-nothing-"], json].concat())
             .await;
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{ran:?}");
@@ -185,11 +185,11 @@ async fn an_unknown_row_is_one_line() {
             "{line}"
         );
     }
-    let ran = bench.run(&["why", "nobody", "1"]).await;
+    let ran = fixture.run(&["why", "nobody", "1"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{ran:?}");
     assert!(
         one_line(&ran).contains("account nobody is not configured"),
         "{ran:?}"
     );
-    bench.end().await;
+    fixture.end().await;
 }

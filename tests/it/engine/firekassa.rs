@@ -11,11 +11,10 @@ use paysync_simulator::{Fault, Handle, Provider};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::trouble::answer;
-use super::{SMALL, forget_everything};
+use super::{SMALL, fetch, forget_everything};
 use crate::providers::fixture;
 use crate::support::{
-    PATIENCE, account_of, assert_exact, config_text, count, engine_of, history, ledger, start,
+    TIMEOUT, account_of, assert_exact, config_text, count, engine_of, history, ledger, start,
     stored, sync,
 };
 
@@ -25,7 +24,7 @@ const ONLY: [Provider; 1] = [Provider::Firekassa];
 async fn sync_later(text: &str, by: TimeDelta) {
     let mut engine = engine_of(text).await;
     engine.clock = Arc::new(ShiftedClock(by));
-    let outcomes = sync(&engine, PATIENCE).await;
+    let outcomes = sync(&engine, TIMEOUT).await;
     assert_eq!(outcomes[&account_of(ONLY[0])], Outcome::Covered);
     engine.store.pool().close().await;
 }
@@ -113,7 +112,7 @@ async fn no_whole_card_number_reaches_the_disk(pool: PgPool) {
     // The simulator's own feed.
     let engine = engine_of(&text).await;
     let whole = Window::new(simulator.settings().from, simulator.settings().until).unwrap();
-    let feed = answer(&engine.accounts[0], "created_at", whole, 50).await;
+    let feed = fetch(&engine.accounts[0], "created_at", whole, 50).await;
     let feed: Value = serde_json::from_str(&feed.body).unwrap();
     let mut cards: Vec<String> = feed["items"]
         .as_array()

@@ -18,7 +18,7 @@ const ONE: [Provider; 1] = [Provider::Convergegate];
 const WINDOWS: &str = "SELECT count(*) FROM paysync.windows";
 
 /// A history read to its end, and the configuration but for its retention.
-async fn bench(pool: &PgPool) -> (Handle, String) {
+async fn read_history(pool: &PgPool) -> (Handle, String) {
     let simulator = start(history(200, 3)).await;
     let text = config_text(&simulator, pool, &ONE, SMALL);
     sync_covers(&text).await;
@@ -37,8 +37,8 @@ async fn maintain(text: &str, batches: u32, stop: &CancellationToken) -> RoundRe
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
-    let (simulator, text) = bench(&pool).await;
+async fn retention_follows_the_configuration(pool: PgPool) {
+    let (simulator, text) = read_history(&pool).await;
     for sql in [
         "UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), updated_at = NULL",
         "INSERT INTO paysync.quarantine (account_id, stream, payload_hash, reason, detail, payload, window_start, window_end, observed_at)
@@ -83,7 +83,7 @@ async fn what_is_kept_is_what_the_configuration_says(pool: PgPool) {
 /// More than one batch, and no more than the effort allows: the next round goes on.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_round_is_bounded(pool: PgPool) {
-    let (simulator, text) = bench(&pool).await;
+    let (simulator, text) = read_history(&pool).await;
     let many = "INSERT INTO paysync.windows (account_id, stream, lane, window_start, window_end, outcome, closed_at, opened_at)
          SELECT account_id, stream, 'live', wanted_from, wanted_until, 'closed', now() - interval '31 days', now() - interval '31 days'
          FROM paysync.streams CROSS JOIN generate_series(1, 3500)
@@ -105,7 +105,7 @@ async fn a_round_is_bounded(pool: PgPool) {
 
 #[sqlx::test(migrations = "./migrations")]
 async fn the_daemon_folds_while_it_reads(pool: PgPool) {
-    let (simulator, text) = bench(&pool).await;
+    let (simulator, text) = read_history(&pool).await;
     let before = count(&pool, WINDOWS).await;
     assert!(before > 0);
     let engine = engine_of(&(text.clone() + "[retention]\nwindows = \"1ms\"\n")).await;
@@ -124,8 +124,8 @@ async fn the_daemon_folds_while_it_reads(pool: PgPool) {
 
 /// A failure of the maintenance keeps no account from being read.
 #[sqlx::test(migrations = "./migrations")]
-async fn maintenance_that_fails_disturbs_nothing(pool: PgPool) {
-    let (simulator, text) = bench(&pool).await;
+async fn failing_maintenance_disturbs_no_sync(pool: PgPool) {
+    let (simulator, text) = read_history(&pool).await;
     sqlx::query("DROP TABLE paysync.window_totals CASCADE")
         .execute(&pool)
         .await
@@ -147,8 +147,8 @@ async fn maintenance_that_fails_disturbs_nothing(pool: PgPool) {
 
 /// Payloads go by their age, and nothing that is proven of the rest gets weaker for it.
 #[sqlx::test(migrations = "./migrations")]
-async fn payloads_that_were_let_go_are_no_loss(pool: PgPool) {
-    let (simulator, text) = bench(&pool).await;
+async fn expired_payloads_are_no_loss(pool: PgPool) {
+    let (simulator, text) = read_history(&pool).await;
     let rows = count(&pool, "SELECT count(*) FROM paysync.transactions").await;
     let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '91 days' WHERE provider_transaction_id < '8'";
     let old = sqlx::query(old)

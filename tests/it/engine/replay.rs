@@ -64,7 +64,7 @@ const MISREAD: &str = "
     WHERE hashtext(provider_transaction_id) % 3 = 0";
 
 #[sqlx::test(migrations = "./migrations")]
-async fn rows_that_were_read_wrongly_are_put_right(pool: PgPool) {
+async fn misread_rows_are_corrected(pool: PgPool) {
     let simulator = start(history(300, 5)).await;
     let text = config_text(&simulator, &pool, &providers(), SMALL);
     sync_covers(&text).await;
@@ -138,7 +138,7 @@ const MISUNDERSTOOD: &str = "
     FROM gone JOIN raw USING (account_id, provider_transaction_id) JOIN paysync.streams USING (account_id)";
 
 #[sqlx::test(migrations = "./migrations")]
-async fn items_that_are_understood_now_leave_the_quarantine(pool: PgPool) {
+async fn readable_items_leave_the_quarantine(pool: PgPool) {
     let simulator = start(history(300, 5)).await;
     let text = config_text(&simulator, &pool, &providers(), SMALL);
     sync_covers(&text).await;
@@ -180,7 +180,7 @@ async fn items_that_are_understood_now_leave_the_quarantine(pool: PgPool) {
 
 /// Payloads that cannot be read any more are told, and neither deleted nor changed.
 #[sqlx::test(migrations = "./migrations")]
-async fn what_cannot_be_read_any_more_stays_as_it_is(pool: PgPool) {
+async fn unreadable_payloads_stay_unchanged(pool: PgPool) {
     let simulator = start(history(60, 2)).await;
     let provider = Provider::Convergegate;
     let text = config_text(&simulator, &pool, &[provider], SMALL);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SMALL;
 use crate::support::{
-    PATIENCE, account_of, config_text, count, differences, engine_of, eventually, history, ledger,
+    TIMEOUT, account_of, config_text, count, differences, engine_of, eventually, history, ledger,
     start, stored,
 };
 
@@ -87,7 +87,7 @@ async fn until_exact(pool: &PgPool, simulator: &Handle) {
             }
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, exact).await;
+    let in_time = tokio::time::timeout(TIMEOUT, exact).await;
     assert!(in_time.is_ok(), "the tables are still not right");
 }
 
@@ -110,12 +110,12 @@ async fn until_even(pool: &PgPool, alive: &[&str]) -> BTreeMap<String, (Option<S
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let even = tokio::time::timeout(PATIENCE, even).await;
+    let even = tokio::time::timeout(TIMEOUT, even).await;
     even.expect("the accounts are not shared evenly")
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn replicas_share_the_accounts_evenly_and_take_over_from_the_dead(pool: PgPool) {
+async fn replicas_share_the_accounts_evenly_and_take_over_leases(pool: PgPool) {
     let mut settings = history(200, 3);
     settings.latency = Duration::from_millis(10);
     let simulator = start(settings).await;

@@ -13,7 +13,7 @@ use paysync::store::retention::erase::Erased;
 use paysync_provider::item::{Record, Rejected};
 use sqlx::{AssertSqlSafe, PgPool};
 
-use super::{ACCOUNT, bench, hash, hour, more, open_one, page, record, reject, rows};
+use super::{ACCOUNT, hash, hour, leased_store, more, open_one, page, record, reject, rows};
 use crate::support::{count, tables_with};
 
 const EMAIL: &str = "jane.planted@example.com";
@@ -101,8 +101,8 @@ async fn erase(store: &Store) -> Erased {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn who_is_erased_is_in_no_table_and_no_sum_moves(pool: PgPool) {
-    let (store, lease) = bench(&pool).await;
+async fn an_erased_person_is_in_no_table_and_sums_stay(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
     let window = open_one(&store, &lease).await;
     let bystander = record("c", 1);
     let first = vec![personal("a", 1), personal("b", 1), bystander];
@@ -143,8 +143,8 @@ async fn who_is_erased_is_in_no_table_and_no_sum_moves(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = "./migrations")]
-async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
-    let (store, lease) = bench(&pool).await;
+async fn later_pages_do_not_restore_an_erased_person(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
     let window = open_one(&store, &lease).await;
     store_page(&store, &lease, &window, vec![personal("a", 1)], vec![]).await;
     let read = store
@@ -222,8 +222,8 @@ async fn what_a_provider_sends_later_brings_nobody_back(pool: PgPool) {
 
 /// An item that names the person, and that is read only after the person was erased.
 #[sqlx::test(migrations = "./migrations")]
-async fn emptying_the_quarantine_brings_nobody_back(pool: PgPool) {
-    let (store, lease) = bench(&pool).await;
+async fn a_quarantine_retry_does_not_restore_an_erased_person(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
     let window = open_one(&store, &lease).await;
     let aside = vec![unreadable(None, 1)];
     store_page(&store, &lease, &window, vec![personal("a", 1)], aside).await;

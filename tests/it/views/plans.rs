@@ -31,7 +31,7 @@ const ROWS: &str = "
     FROM generate_series(1, 40000) AS n";
 
 #[sqlx::test(migrations = "./migrations")]
-async fn a_short_time_is_found_without_reading_all(pool: PgPool) {
+async fn a_short_range_is_read_without_a_full_scan(pool: PgPool) {
     for statement in [
         "INSERT INTO paysync.accounts (account_id, provider) SELECT 'acme-' || n, 'begateway_dwh' FROM generate_series(0, 9) AS n",
         ROWS,

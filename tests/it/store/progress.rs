@@ -1,0 +1,5 @@
+//! Progress: windows, coverage and passes.
+
+mod failures;
+mod passes;
+mod windows;

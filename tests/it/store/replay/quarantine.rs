@@ -1,0 +1,282 @@
+//! Quarantined items that are tried again beside pages that are written meanwhile.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeZone as _, Utc};
+use paysync::store::Store;
+use paysync::store::quarantine::QuarantinedItem;
+use paysync::store::replay::quarantine::{Retried, RetryOutcome};
+use paysync_provider::item::Rejected;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::store::replay::{PROVIDER, amounts, commit, named};
+use crate::store::{ACCOUNT, hour, leased_store, record, stamped};
+use crate::support::{count, versions};
+
+/// A bad item of a row, with the payload of a version of it.
+fn aside(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
+    let record = record(id, version);
+    Rejected {
+        provider_transaction_id: Some(id.to_owned()),
+        reason,
+        detail: "for a test".to_owned(),
+        payload: record.payload,
+        hash: record.hash,
+    }
+}
+
+async fn kept(store: &Store) -> Vec<QuarantinedItem> {
+    let first = (String::new(), Uuid::nil());
+    store
+        .quarantined_after(ACCOUNT, (&first.0, first.1))
+        .await
+        .unwrap()
+}
+
+/// What a fixed reader makes of items: records, but of those whose payload has this text in it.
+fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> {
+    let read = |kept: &'a QuarantinedItem| {
+        let value: serde_json::Value = serde_json::from_str(&kept.payload).unwrap();
+        let (id, version) = (
+            value["id"].as_str().unwrap(),
+            value["version"].as_i64().unwrap(),
+        );
+        if kept.payload.contains(still_bad) {
+            return Err(Rejected {
+                reason: "unreadable_time",
+                detail: "of today".to_owned(),
+                ..aside(id, version, "")
+            });
+        }
+        Ok(record(id, version))
+    };
+    items
+        .iter()
+        .map(|kept| Retried {
+            item: kept,
+            outcome: read(kept),
+        })
+        .collect()
+}
+
+fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> RetryOutcome {
+    let left = left
+        .iter()
+        .map(|(reason, items)| ((*reason).to_owned(), *items));
+    RetryOutcome {
+        stored: fit,
+        superseded,
+        remaining: left.collect::<BTreeMap<_, _>>(),
+    }
+}
+
+/// What leaves the quarantine follows the version rule: by the provider's stamp, else by the request.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    let rows = ["held newer", "held older", "same", "bad older", "bad newer"];
+    let records = rows.iter().map(|id| record(id, 5)).collect();
+    commit(&store, &lease, 10, records, vec![]).await;
+    let older = vec![
+        aside("held newer", 4, "x"),
+        aside("same", 5, "x"),
+        aside("bad older", 4, "x"),
+        aside("not held", 1, "x"),
+    ];
+    commit(&store, &lease, 9, vec![], older).await;
+    let newer = vec![
+        aside("held older", 6, "x"),
+        aside("bad newer", 6, "x"),
+        // An earlier version of one that is put aside as well.
+        aside("not held", 2, "x"),
+    ];
+    commit(&store, &lease, 11, vec![], newer).await;
+
+    let items = kept(&store).await;
+    let retried = retry(&items, "bad");
+    let expected = emptied(4, 2, &[("unreadable_time", 1)]);
+    let before = versions(&pool).await;
+    assert_eq!(
+        store.preview_retry(ACCOUNT, &retried).await.unwrap(),
+        expected
+    );
+    assert_eq!(versions(&pool).await, before);
+    assert_eq!(kept(&store).await.len(), 7);
+    assert_eq!(
+        store
+            .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+            .await
+            .unwrap(),
+        expected
+    );
+
+    let mut expected = [
+        named("bad newer", "5"),
+        named("bad older", "5"),
+        named("held newer", "5"),
+        named("held older", "6"),
+        named("not held", "2"),
+        named("same", "5"),
+    ];
+    expected.sort();
+    assert_eq!(amounts(&pool).await, expected);
+    let left = kept(&store).await;
+    let left: Vec<(Option<&str>, &str, &str)> = left
+        .iter()
+        .map(|kept| {
+            let id = kept.provider_transaction_id.as_deref();
+            (id, kept.reason.as_str(), kept.detail.as_str())
+        })
+        .collect();
+    assert_eq!(left, [(Some("bad newer"), "unreadable_time", "of today")]);
+    // The version of the request that brought it.
+    let observed: DateTime<Utc> = sqlx::query_scalar(
+        "SELECT observed_at FROM paysync.transactions WHERE provider_transaction_id = 'held older'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(observed, hour(11));
+    let history = count(&pool, "SELECT count(*) FROM paysync.transaction_history").await;
+    assert_eq!(history, 2, "of held older, and of not held");
+}
+
+/// Without a stamp the requests decide.
+#[sqlx::test(migrations = "./migrations")]
+async fn without_stamps_the_request_decides(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    let records = vec![stamped("a", 5, None), stamped("b", 5, None)];
+    commit(&store, &lease, 10, records, vec![]).await;
+    commit(&store, &lease, 9, vec![], vec![aside("a", 6, "x")]).await;
+    commit(&store, &lease, 11, vec![], vec![aside("b", 6, "x")]).await;
+    let items = kept(&store).await;
+    let read = |kept| {
+        let id = |kept: &QuarantinedItem| kept.provider_transaction_id.clone().unwrap();
+        let outcome = Ok(stamped(&id(kept), 6, None));
+        Retried {
+            item: kept,
+            outcome,
+        }
+    };
+    let retried: Vec<Retried<'_>> = items.iter().map(read).collect();
+    let done = store
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .await
+        .unwrap();
+    assert_eq!(done, emptied(1, 1, &[]));
+    assert_eq!(amounts(&pool).await, [named("a", "5"), named("b", "6")]);
+    assert!(kept(&store).await.is_empty());
+}
+
+/// An item that a page brings again while it is tried stays for the next time.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    let both = || vec![aside("a", 1, "x"), aside("b", 1, "x")];
+    commit(&store, &lease, 1, vec![], both()).await;
+    let items = kept(&store).await;
+    commit(&store, &lease, 2, vec![], vec![aside("b", 1, "x")]).await;
+    let retried = retry(&items, "none");
+    let done = store
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .await
+        .unwrap();
+    assert_eq!(done, emptied(1, 0, &[("x", 1)]));
+    let items = kept(&store).await;
+    assert_eq!(items.len(), 1);
+    assert_eq!(items[0].observed_at, hour(2));
+    let retried = retry(&items, "none");
+    let done = store
+        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .await
+        .unwrap();
+    assert_eq!(done, emptied(1, 0, &[]));
+}
+
+/// A request that was sent earlier does not make an item older.
+#[sqlx::test(migrations = "./migrations")]
+async fn an_item_is_as_new_as_its_last_request(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    for requested in [2, 3, 1] {
+        commit(&store, &lease, requested, vec![], vec![aside("a", 1, "x")]).await;
+    }
+    assert_eq!(kept(&store).await[0].observed_at, hour(3));
+}
+
+/// What a reader makes of items that reads one time out of all reason.
+fn retry_with_long_ago(items: &[QuarantinedItem]) -> Vec<Retried<'_>> {
+    let mut retried = retry(items, "none");
+    for item in &mut retried {
+        if let Ok(record) = &mut item.outcome
+            && record.transaction.provider_transaction_id == "b"
+        {
+            record.transaction.updated_at = Utc.with_ymd_and_hms(-5000, 1, 1, 0, 0, 0).single();
+        }
+    }
+    retried
+}
+
+/// What PostgreSQL refuses stays, and keeps nothing else from leaving.
+#[sqlx::test(migrations = "./migrations")]
+async fn refused_rows_stay_in_quarantine(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    let bad = ["a", "b", "c", "d"].map(|id| aside(id, 1, "x")).to_vec();
+    commit(&store, &lease, 1, vec![], bad).await;
+    let items = kept(&store).await;
+    let done = store
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
+        .await
+        .unwrap();
+    let expected = emptied(3, 0, &[("refused_by_database", 1)]);
+    assert_eq!(done, expected);
+    let left = kept(&store).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].reason, "refused_by_database");
+    assert_eq!(left[0].detail, "SQLSTATE 22008");
+    assert_eq!(left[0].provider_transaction_id.as_deref(), Some("b"));
+    // A dry run expects the same, and the next replay finds the same.
+    let expected = emptied(0, 0, &[("refused_by_database", 1)]);
+    let foreseen = store
+        .preview_retry(ACCOUNT, &retry_with_long_ago(&left))
+        .await
+        .unwrap();
+    assert_eq!(foreseen, expected);
+    let done = store
+        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
+        .await
+        .unwrap();
+    assert_eq!(done, expected);
+}
+
+/// Items from before requests were kept are as new as when they were first met.
+#[sqlx::test(migrations = false)]
+async fn items_of_older_schemas_keep_their_time(pool: PgPool) {
+    let migrations = sqlx::migrate!();
+    let (old, new): (Vec<_>, Vec<_>) = migrations
+        .iter()
+        .partition(|migration| migration.version < 20_261_121_101_500);
+    let run = |part: Vec<&sqlx::migrate::Migration>| {
+        let pool = pool.clone();
+        let texts: Vec<String> = part.iter().map(|it| it.sql.as_str().to_owned()).collect();
+        async move {
+            for text in texts {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+                    .execute(&pool)
+                    .await
+                    .unwrap();
+            }
+        }
+    };
+    run(old).await;
+    sqlx::query(
+        "INSERT INTO paysync.quarantine (account_id, stream, payload_hash, reason, detail, payload, window_start, window_end, first_seen_at)
+         VALUES ('acme', 'created', gen_random_uuid(), 'x', 'x', '{}', '2026-01-01Z', '2026-01-02Z', '2026-01-03Z')",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    run(new).await;
+    let right = "SELECT count(*) FROM paysync.quarantine WHERE observed_at = '2026-01-03Z'";
+    assert_eq!(count(&pool, right).await, 1);
+}
