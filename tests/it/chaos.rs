@@ -1,9 +1,9 @@
-//! Nothing lost, nothing doubled, whatever happens: schedules of trouble drawn from seeds.
+//! Nothing lost, nothing doubled, whatever happens: schedules of faults drawn from seeds.
 //!
 //! Each has a database, a simulator and processes of its own, and everything happens to them while
 //! rows come and change. Then all is quiet, and the tables must be what the simulator's ledger says,
 //! row by row and column by column. `PAYSYNC_CHAOS_SEED` and `PAYSYNC_CHAOS_SCHEDULES` say where the
-//! seeds start and how many there are; a schedule that fails tells its seed. The seed decides what
+//! seeds start and how many there are; a schedule that fails prints its seed. The seed decides what
 //! happens, the machine how fast.
 
 mod clocks;
@@ -27,7 +27,7 @@ use world::World;
 /// Without a word about it: what a run between two changes can afford.
 const SCHEDULES: u64 = 20;
 
-/// What schedules tally, so that nobody takes peace for strength.
+/// Counts of what happened in schedules: a schedule without faults proves nothing.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     starts: u64,
@@ -35,7 +35,7 @@ struct Tally {
     deaths_at_places: u64,
     /// Connections to the database that broke.
     cuts: u64,
-    /// Streams that were told to forget something.
+    /// Streams that had to forget coverage.
     resyncs: u64,
     faults: u64,
     /// Streams in which reading failed.
@@ -66,7 +66,7 @@ fn number(name: &str, default: u64) -> u64 {
     })
 }
 
-/// Every place in the source where the program can be told to die.
+/// Every place in the source where a failpoint can end the program.
 fn places() -> Vec<String> {
     let mut places = BTreeSet::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
@@ -85,7 +85,7 @@ fn places() -> Vec<String> {
     places.into_iter().collect()
 }
 
-/// Runs a schedule; what it tally, or what is wrong, in short: all that is known about it is printed.
+/// Runs a schedule; returns its counts, or the error in short, after printing all that is known about it.
 async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Tally, String> {
     let mut world = World::new(Schedule::draw(seed, &places), server).await;
     let ran = async {
@@ -103,7 +103,7 @@ async fn run(seed: u64, places: Arc<[String]>, server: PgPool) -> Result<Tally, 
         .or_else(|| panic.downcast_ref::<&str>().map(|&what| what.to_owned()));
     println!(
         "seed {seed}\n{}\n{}\n{}",
-        world.schedule.told(),
+        world.schedule.describe(),
         world.state().await,
         world.last_words(),
     );

@@ -98,7 +98,7 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
-/// Each fault has a row that says who proves it, and in whose words it is told.
+/// Each fault has a row with its tests and the lines that report it.
 #[test]
 fn the_fault_matrix_names_tests_and_lines_that_exist() {
     let (program, tests) = (program(), tests());
@@ -114,7 +114,7 @@ fn the_fault_matrix_names_tests_and_lines_that_exist() {
         }
         let (scripts, named): (Vec<&str>, Vec<&str>) =
             quotes(cells[3]).partition(|name| name.starts_with("scripts/"));
-        assert!(!named.is_empty(), "nobody proves: {}", cells[0]);
+        assert!(!named.is_empty(), "no test proves: {}", cells[0]);
         for name in named {
             assert!(tests.contains(name), "there is no test {name}");
         }
@@ -148,18 +148,26 @@ fn alerts_are_made_of_metrics_that_exist() {
     }
 }
 
-/// Who contributes is told of every step of `scripts/check`, and every script that is named exists.
+/// CONTRIBUTING.md names every step of `scripts/check`, and every script that documents name exists.
 #[test]
 fn contributing_names_every_check() {
     let check = read("scripts/check");
-    let told = read("CONTRIBUTING.md");
+    let contributing = read("CONTRIBUTING.md");
     let steps = check.split("step \"").skip(1);
     let steps: Vec<&str> = steps.filter_map(|rest| rest.split('"').next()).collect();
     assert!(steps.len() >= 10, "{steps:?}");
     for step in steps {
-        assert!(told.contains(&format!("| {step} | ")), "{step} is not told");
+        assert!(
+            contributing.contains(&format!("| {step} | ")),
+            "{step} is not named"
+        );
     }
-    let documents = [told, read("SECURITY.md"), read("docs/OPERATIONS.md")].concat();
+    let documents = [
+        contributing,
+        read("SECURITY.md"),
+        read("docs/OPERATIONS.md"),
+    ]
+    .concat();
     let mut scripts = 0;
     for rest in documents.split("scripts/").skip(1) {
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
@@ -276,7 +284,7 @@ fn scripts_know_the_flags_that_are_shown() {
         for line in lines.filter(|line| line.starts_with("scripts/")) {
             let mut words = line.split('#').next().unwrap().split_whitespace();
             let script = read(words.next().unwrap());
-            // What `scripts/with-pg` runs has flags of its own.
+            // The command that `scripts/with-pg` runs has flags of its own.
             let words = words.take_while(|word| *word != "cargo");
             for flag in words.filter(|word| word.starts_with("--")) {
                 assert!(script.contains(flag), "{}: {line}", document.display());

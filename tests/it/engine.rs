@@ -197,7 +197,7 @@ async fn a_graceful_stop_releases_the_leases(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// What is no longer configured is nobody's trouble.
+/// Only configured accounts count.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_process_is_ready_while_every_stream_makes_progress(pool: PgPool) {
     let simulator = start(history(50, 2)).await;
@@ -233,7 +233,7 @@ async fn a_process_is_ready_while_every_stream_makes_progress(pool: PgPool) {
         .unwrap();
     let expected = format!("{} {stream}: no progress, 2h behind", engine.accounts[0].id);
     assert_eq!(lines, [expected]);
-    // Who waits for an operator is told elsewhere.
+    // The status reports an account that waits for an operator.
     let paused = engine.store.set_paused(&engine.accounts[0].id, true).await;
     assert!(paused.unwrap());
     assert_eq!(
@@ -252,12 +252,12 @@ async fn the_status_lists_configured_accounts_only(pool: PgPool) {
     sync_covers(&config_text(&simulator, &pool, both, SMALL)).await;
     let one = engine_of(&config_text(&simulator, &pool, &both[..1], SMALL)).await;
     let status = status::load(&one.store, &one.accounts).await.unwrap();
-    let told: Vec<&str> = status
+    let listed: Vec<&str> = status
         .accounts
         .iter()
         .map(|account| account.id.as_str())
         .collect();
-    assert_eq!(told, [account_of(both[0])]);
+    assert_eq!(listed, [account_of(both[0])]);
     assert!(status.healthy);
     simulator.stop().await;
 }

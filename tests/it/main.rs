@@ -1,6 +1,6 @@
 //! The tests that see the crate from outside, as one program.
 
-// The attribute tells clippy that everything inside is a test.
+// The attribute makes clippy treat everything inside as a test.
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]

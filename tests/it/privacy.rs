@@ -157,8 +157,7 @@ async fn tables(pool: &PgPool) -> String {
 
 const RULES: &str =
     "redact = { mask = [\"ruled.mask\"], hash = [\"ruled.hash\"], drop = [\"*.drop\"] }\n";
-const RULES_FOR_ALL: &str =
-    "[redact]\nmask = [\"all.mask\"]\nsalt = \"a salt that nobody can guess\"\n";
+const RULES_FOR_ALL: &str = "[redact]\nmask = [\"all.mask\"]\nsalt = \"a salt for this test\"\n";
 
 /// The value of a counter of redactions, over all accounts.
 fn redactions(pages: &str, what: &str) -> u64 {
@@ -297,7 +296,7 @@ async fn no_number_of_a_refusal_is_found_anywhere(pool: PgPool) {
         let holding = found.holding(number);
         assert!(holding.is_empty(), "{number} is in {holding:?}");
     }
-    // Its words are told, all the same.
+    // The message itself is shown.
     assert_eq!(found.holding("411111******1111").len(), 3);
     simulator.stop().await;
 }
@@ -312,7 +311,7 @@ async fn new_rules_apply_to_rows_that_are_read_again(pool: PgPool) {
     let emails = "SELECT count(DISTINCT customer_email) FROM paysync.transactions";
     let before = count(&pool, emails).await;
     assert!(before > 1);
-    let rules = "[redact]\nhash = [\"customer.email\"]\nsalt = \"a salt that nobody can guess\"\n";
+    let rules = "[redact]\nhash = [\"customer.email\"]\nsalt = \"a salt for this test\"\n";
     let ruled = bare + rules;
     sync_covers(&ruled).await;
     let hashed = "SELECT count(*) FROM paysync.transactions WHERE customer_email LIKE 'hash:%'";

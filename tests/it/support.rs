@@ -1,5 +1,5 @@
-//! What the tests with a database share: a simulator, a configuration, and the comparison of
-//! paysync's tables with the simulator's ledger.
+//! Helpers of the tests with a database: a simulator, a configuration, and the comparison of paysync's
+//! tables with the simulator's ledger.
 
 pub(crate) mod daemon;
 pub(crate) mod servers;
@@ -28,7 +28,7 @@ pub(crate) const SOURCES: [&str; 3] = [
     "crates/paysync-simulator/src",
 ];
 
-/// Longer than anything here takes on a slow machine: whoever waits this long hangs.
+/// Longer than anything here takes on a slow machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Columns of `transactions` as the ledger writes them.

@@ -43,8 +43,8 @@ const TOTALS_OF_ROWS: &str = "
     WHERE is_test IS NOT TRUE
     GROUP BY account_id, provider, day, currency, kind, status";
 
-/// Whoever changes this snapshot otherwise than by new columns at the end of a view breaks questions
-/// that others have written down.
+/// A change of this snapshot other than new columns at the end of a view breaks the queries that users
+/// have written.
 #[sqlx::test(migrations = "./migrations")]
 async fn the_contract_of_the_views(pool: PgPool) {
     let columns: Vec<String> = sqlx::query_scalar(

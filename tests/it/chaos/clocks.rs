@@ -153,7 +153,7 @@ async fn a_jump_of_the_providers_clock_loses_nothing(pool: PgPool) {
         }
         until_exact(&pool, &simulator).await;
     }
-    // What is dated into the future is read when its time has come.
+    // Rows dated into the future are read when their time has come.
     for hours in [1, 0] {
         simulator.jump(TimeDelta::hours(hours));
         insert(&simulator);

@@ -1,20 +1,20 @@
-//! What must add up in the tables, whatever happened.
+//! Invariants of the tables: they hold whatever happened.
 
 use sqlx::PgPool;
 
 use super::Tally;
 use crate::support::count;
 
-/// Each question counts what must not be.
+/// Each query counts violations.
 const NEVER: &[(&str, &str)] = &[
     (
-        "accounts whose windows tell another number of new rows than there are",
+        "accounts whose windows count another number of new rows than there are",
         "SELECT count(*) FROM paysync.accounts
          WHERE (SELECT coalesce(sum(inserted), 0) FROM paysync.windows WHERE windows.account_id = accounts.account_id)
             <> (SELECT count(*) FROM paysync.transactions WHERE transactions.account_id = accounts.account_id)",
     ),
     (
-        "accounts whose windows tell another number of changes than there are versions",
+        "accounts whose windows count another number of changes than there are versions",
         "SELECT count(*) FROM paysync.accounts
          WHERE (SELECT coalesce(sum(updated), 0) FROM paysync.windows WHERE windows.account_id = accounts.account_id)
             <> (SELECT count(*) FROM paysync.transaction_history AS old WHERE old.account_id = accounts.account_id)",
@@ -57,7 +57,7 @@ const NEVER: &[(&str, &str)] = &[
     ("leases that were not given back", "SELECT count(*) FROM paysync.accounts WHERE lease_holder IS NOT NULL"),
 ];
 
-pub(super) async fn balance(pool: &PgPool, tally: &mut Tally) {
+pub(super) async fn check(pool: &PgPool, tally: &mut Tally) {
     for (what, question) in NEVER {
         assert_eq!(count(pool, question).await, 0, "{what}");
     }

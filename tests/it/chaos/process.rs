@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{TIMEOUT, config_of};
 
-/// The number of SIGABRT: how the program ends at a place where it was told to die.
+/// The number of SIGABRT: how the program ends at a failpoint.
 const ABORTED: i32 = 6;
 
 /// The program at work; it dies with its owner.

@@ -1,4 +1,4 @@
-//! What schedules of trouble brought to light, each by itself.
+//! Faults that schedules found, each by itself.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ async fn the_daemon_waits_for_a_closed_database(pool: PgPool) {
         .fetch_one(&pool)
         .await
         .unwrap();
-    // Nobody closes the door behind himself.
+    // A session cannot close its own database to connections.
     let mut outside = PgConnection::connect(&std::env::var("DATABASE_URL").unwrap())
         .await
         .unwrap();

@@ -290,6 +290,6 @@ async fn killed_replicas_lose_and_double_nothing(pool: PgPool) {
         };
         tokio::time::timeout(TIMEOUT, ended).await.unwrap();
     }
-    invariants::balance(&pool, &mut Tally::default()).await;
+    invariants::check(&pool, &mut Tally::default()).await;
     simulator.stop().await;
 }

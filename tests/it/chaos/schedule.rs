@@ -1,4 +1,4 @@
-//! A schedule of trouble, drawn from a seed: what the providers hold, and what happens to them, to
+//! A schedule of faults, drawn from a seed: what the providers hold, and what happens to them, to
 //! the database and to the processes that read.
 
 use std::time::Duration;
@@ -56,11 +56,11 @@ pub(super) enum Act {
     Moves(Provider, BetweenPages),
     /// Connections to the database break, each with this chance in percent.
     Cut(u32),
-    /// The database lets nobody in.
+    /// The database refuses connections.
     Closed(Duration),
     /// The database is read-only, as after a failover.
     ReadOnly(Duration),
-    /// Somebody else holds a lock on an account's row.
+    /// Another session holds a lock on an account's row.
     Locked(Duration),
     /// An operator has the days from so many days ago read again.
     Resync { days_ago: i64, days: i64 },
@@ -144,7 +144,7 @@ impl Schedule {
     }
 
     /// The schedule, a line for each act.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let acts = self.acts.iter().map(|act| format!("  {act:?}\n"));
         format!(
             "{:?} {:?} {:?} life {} ms, lease {} ms\n{}",

@@ -249,7 +249,7 @@ impl World {
 
     async fn set(&self, what: &str) {
         let statement = format!("ALTER DATABASE {} {what}", self.name);
-        // A migration alters the database, too: whoever comes second is refused, not made to wait.
+        // A migration alters the database, too: the second session is refused, not made to wait.
         let tries = async {
             while let Err(error) = try_execute(&self.server, &statement).await {
                 assert!(is_at_once(&error), "{statement}: {error}");
@@ -300,7 +300,7 @@ impl World {
         next_second().await;
         let store = Store::with_pool(self.pool.clone());
         store.migrate().await.unwrap();
-        // A machine with too much to do may be slow, but disturbs nobody.
+        // A slow machine must not fail here: a longer timeout.
         let calm = |rescan| {
             self.text(rescan)
                 .replace("timeout = \"1s\"", "timeout = \"60s\"")
@@ -308,7 +308,7 @@ impl World {
         sync_covers(&calm(Rescan::Sometimes)).await;
         sync_covers(&calm(Rescan::Always)).await;
         assert_exact(&self.pool, &self.simulator, &self.schedule.providers).await;
-        invariants::balance(&self.pool, &mut self.tally).await;
+        invariants::check(&self.pool, &mut self.tally).await;
         for &provider in &self.schedule.providers {
             self.tally.faults += self.simulator.requests(provider).faults;
         }

@@ -74,8 +74,8 @@ async fn check_prints_the_settings_in_force_without_secrets() {
         "account simulated-convergegate: concurrency = 2  # default".to_owned(),
         "account simulated-convergegate: page_size = 1000  # default of the provider".to_owned(),
     ] {
-        let told = ran.out.lines().any(|it| it == line);
-        assert!(told, "{line} is not in {}", ran.out);
+        let printed = ran.out.lines().any(|it| it == line);
+        assert!(printed, "{line} is not in {}", ran.out);
     }
     let json = [
         "check",

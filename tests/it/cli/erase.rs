@@ -101,7 +101,7 @@ async fn a_person_is_erased_and_the_report_stays() {
         "{verify:?}"
     );
 
-    // Reading it all again finds the provider's rows unchanged, and nobody in them.
+    // Reading it all again finds the provider's rows unchanged, and the person in none of them.
     let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
     let resync = [
         "resync",

@@ -207,7 +207,7 @@ impl Fixture {
     }
 }
 
-/// Status and text of an answer; none if nobody answers.
+/// Status and text of a response; `None` without a server.
 pub(super) async fn get(address: &str, path: &str) -> Option<(u16, String)> {
     let client = paysync::transport::client().unwrap();
     let answer = client

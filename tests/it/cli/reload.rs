@@ -45,10 +45,10 @@ async fn is_read(fixture: &Fixture, provider: Provider) {
 }
 
 /// Writes the configuration, sends SIGHUP, and gives what is logged then.
-async fn reload(fixture: &Fixture, daemon: &mut Running, text: &str, told: &str) -> Value {
+async fn reload(fixture: &Fixture, daemon: &mut Running, text: &str, logged: &str) -> Value {
     fixture.file("reloaded.toml", text);
     daemon.signal("HUP");
-    serde_json::from_str(&daemon.log(told).await).unwrap()
+    serde_json::from_str(&daemon.log(logged).await).unwrap()
 }
 
 async fn gauges_of_what_is_gone_are_silent(address: &str) {
@@ -73,7 +73,7 @@ const READ: &str = "the configuration was reloaded";
 async fn run_takes_over_the_accounts_of_a_new_configuration() {
     let fixture = Fixture::new().await;
     assert_eq!(ACCOUNTS.map(|(id, _)| id), [COMES, STAYS]);
-    // Rows are shown at once here: nobody needs to wait for them.
+    // Rows appear at once here.
     let soon = "poll_interval = \"1s\"\nlag = \"0s\"";
     let both = fixture.text().replace("poll_interval = \"1s\"", soon);
     let parts: Vec<&str> = both.split("[[accounts]]\n").collect();

@@ -59,7 +59,7 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
     let dry = fixture.run(&["replay", "--dry-run"]).await;
     assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
     let lines: Vec<&str> = dry.out.lines().collect();
-    let [summary, _id, told @ .., other] = lines.as_slice() else {
+    let [summary, _id, changes @ .., other] = lines.as_slice() else {
         panic!("{dry:?}");
     };
     assert_eq!(
@@ -73,19 +73,19 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
         *other,
         "simulated-begateway-dwh: 300 rows read, 0 would be corrected; nothing in quarantine"
     );
-    for (line, start) in told.iter().zip([
+    for (line, start) in changes.iter().zip([
         "    status: unknown → ",
         "    amount: 0.01 → ",
         "    card_bin: null → ",
     ]) {
-        assert!(line.starts_with(start), "{told:?}");
+        assert!(line.starts_with(start), "{changes:?}");
     }
     // A provider's text can neither break the line nor speak to the terminal.
     assert!(
-        told[3].starts_with("    description: two lines [31m → "),
-        "{told:?}"
+        changes[3].starts_with("    description: two lines [31m → "),
+        "{changes:?}"
     );
-    assert_eq!(told.len(), 4);
+    assert_eq!(changes.len(), 4);
     assert!(!dry.out.contains('\u{1b}'));
     assert_eq!(
         fixture.ask(UNKNOWN, ACCOUNT).await,
@@ -151,7 +151,7 @@ async fn replay_reports_its_errors() {
         ran.out.trim_end(),
         format!("{ACCOUNT}: 0 rows read, 0 corrected; nothing in quarantine")
     );
-    let away = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nowhere")];
+    let away = [("DATABASE_URL", "postgres://paysync@127.0.0.1:1/nowhere")];
     let ran = fixture
         .run_with(&fixture.configuration, &["replay"], &away)
         .await;

@@ -88,7 +88,7 @@ async fn why_prints_the_history_of_a_row() {
         "exact, as text"
     );
     let versions = life["versions"].as_array().unwrap();
-    let told: Vec<(&str, &str, &str)> = versions
+    let printed: Vec<(&str, &str, &str)> = versions
         .iter()
         .map(|version| {
             let change = version["changes"].as_array().unwrap().iter();
@@ -104,7 +104,7 @@ async fn why_prints_the_history_of_a_row() {
         })
         .collect();
     assert_eq!(
-        told,
+        printed,
         [
             ("provider", "succeeded", "pending"),
             ("provider", "pending", "unknown"),

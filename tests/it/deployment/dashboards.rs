@@ -1,4 +1,4 @@
-//! Every query of the dashboards in deploy/grafana, asked of real data as Grafana would ask it.
+//! Every query of the dashboards in deploy/grafana, run on real data as Grafana would run it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -64,7 +64,7 @@ fn quoted(values: &[String]) -> String {
     values.join(",")
 }
 
-async fn ask(reader: &mut PgConnection, what: &str, sql: &str) -> Vec<sqlx::postgres::PgRow> {
+async fn query(reader: &mut PgConnection, what: &str, sql: &str) -> Vec<sqlx::postgres::PgRow> {
     assert!(!sql.contains('$'), "{what}: what is meant by {sql}");
     sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
         .fetch_all(reader)
@@ -91,7 +91,7 @@ async fn every_panel_of_the_dashboards_shows_data(pool: PgPool) {
         for variable in dashboard["templating"]["list"].as_array().unwrap() {
             let named = variable["name"].as_str().unwrap();
             let sql = fill(variable["query"].as_str().unwrap(), &variables);
-            let rows = ask(&mut reader, named, &sql).await;
+            let rows = query(&mut reader, named, &sql).await;
             let values: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
             assert!(!values.is_empty(), "{name}: {named} has no value");
             variables.insert(named.to_owned(), quoted(&values));
@@ -103,7 +103,7 @@ async fn every_panel_of_the_dashboards_shows_data(pool: PgPool) {
                 let sql = target["rawSql"].as_str().unwrap();
                 assert!(sql.contains("$account"), "{what} shows every account");
                 let sql = expand(&fill(sql, &variables), &from, &to);
-                let rows = ask(&mut reader, &what, &sql).await;
+                let rows = query(&mut reader, &what, &sql).await;
                 asked += 1;
                 assert!(
                     !rows.is_empty() || MAY_BE_EMPTY.contains(&title),
@@ -116,7 +116,7 @@ async fn every_panel_of_the_dashboards_shows_data(pool: PgPool) {
         }
     }
     assert!(asked >= 25, "only {asked} queries");
-    // What was counted is all there is: a dashboard that forgets rows is worse than none.
+    // The dashboard counts every row.
     let accounts: Vec<String> = providers().into_iter().map(account_of).collect();
     let overview = &dashboards["payments"]["panels"];
     let status = overview
@@ -129,11 +129,11 @@ async fn every_panel_of_the_dashboards_shows_data(pool: PgPool) {
         .as_str()
         .unwrap();
     let mut variables = BTreeMap::from([("account".to_owned(), quoted(&accounts))]);
-    let rows = ask(&mut reader, "currency", &fill(currencies, &variables)).await;
+    let rows = query(&mut reader, "currency", &fill(currencies, &variables)).await;
     let currencies: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     variables.insert("currency".to_owned(), quoted(&currencies));
     let inner = expand(&fill(sql, &variables), &from, &to);
-    let rows = ask(
+    let rows = query(
         &mut reader,
         "sum",
         &format!("SELECT sum(transactions)::bigint FROM ({inner}) AS shown"),

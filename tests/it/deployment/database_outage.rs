@@ -1,7 +1,7 @@
 //! Failures of PostgreSQL, on a server of each test's own: it may be stopped, filled and broken.
 //!
 //! Whatever happens to it, the daemon goes on by itself, and the tables end as if nothing had
-//! happened. What an operator has to look at is a line with a hint.
+//! happened. Failures that need an operator are logged with a hint.
 
 use std::time::Duration;
 

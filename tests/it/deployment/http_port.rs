@@ -1,4 +1,4 @@
-//! The HTTP port against those who ask slowly, ask too much, or never end.
+//! The HTTP port against clients that send slowly, send too much, or never end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Port {
         let bind = || TcpListener::bind("127.0.0.1:0");
         let (listener, database) = (bind().await.unwrap(), bind().await.unwrap());
         let at = database.local_addr().unwrap();
-        let text = format!("[database]\nurl = \"postgres://nobody@{at}/nothing\"\n");
+        let text = format!("[database]\nurl = \"postgres://paysync@{at}/nothing\"\n");
         let engine = App::new(&config_of(&text), &[]).unwrap().engine;
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let stop = CancellationToken::new();
@@ -68,7 +68,7 @@ impl Port {
         rest(&mut client).await
     }
 
-    /// Stops it; nobody may keep it from that.
+    /// Stops it; an open connection must not prevent that.
     async fn end(self) {
         self.stop.cancel();
         in_time("the port", self.serving).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_large_request_is_refused_before_it_takes_memory() {
         }
     };
     in_time("a head without end", sending).await;
-    // What the system takes for both sides before anybody reads it.
+    // The buffers of the sockets take some bytes that the server never reads.
     assert!((1..32 << 20).contains(&sent), "{sent} bytes were taken");
 
     // A body is not read, whatever is announced.
@@ -165,7 +165,7 @@ async fn responses_and_connections_have_a_time_limit() {
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.ends_with("no response in time\n"), "{answer}");
 
-    // Whoever goes on asking is asked to connect again.
+    // A client that keeps sending requests has to connect again.
     let mut client = port.connect().await;
     let mut answers = 0;
     let asking = async {
@@ -183,7 +183,7 @@ async fn responses_and_connections_have_a_time_limit() {
     };
     in_time("one that goes on asking", asking).await;
     assert!(answers > 0);
-    // The port ends though somebody is connected.
+    // The port ends although a client is connected.
     let _idle = port.connect().await;
     port.end().await;
 }

@@ -121,7 +121,7 @@ fn spawn(ini: &Path, log: &Path) -> Child {
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(log).unwrap());
     if metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
-        // It refuses to run as root; this is nobody's number everywhere.
+        // It refuses to run as root; 65534 is the unprivileged user on every system.
         command.uid(65_534).gid(65_534);
     }
     command.spawn().unwrap()
@@ -209,8 +209,8 @@ async fn accounts_are_read_exactly_through_a_pooler_in_transaction_mode(pool: Pg
     simulator.stop().await;
 }
 
-/// What was prepared on one server would be missing on the next, or be another statement there. It is
-/// told before anything is done, each time.
+/// A statement prepared on one server would be missing on the next, or be another statement there. The
+/// program reports that before it does anything, each time.
 #[sqlx::test(migrations = false)]
 async fn a_pooler_without_prepared_statements_is_refused_with_a_hint(pool: PgPool) {
     let pooler = Pooler::before(&url(&pool), keeping_none()).await;
@@ -235,18 +235,18 @@ async fn a_pooler_without_prepared_statements_is_refused_with_a_hint(pool: PgPoo
             .env_clear()
             .output();
         let ran = in_time("a command", ran).await.unwrap();
-        let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
-        assert_eq!(ran.status.code(), Some(1), "{command}: {told}");
+        let printed = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+        assert_eq!(ran.status.code(), Some(1), "{command}: {printed}");
         for part in [
             "a pooler in transaction mode that does not support prepared statements",
             "set database.prepared_statements = false",
         ] {
-            assert!(told.contains(part), "{command}: {told}");
+            assert!(printed.contains(part), "{command}: {printed}");
         }
     }
     let schema = "SELECT count(*) FROM pg_namespace WHERE nspname = 'paysync'";
     assert_eq!(count(&pool, schema).await, 0, "something was written");
-    // A session of one's own is none that is shared.
+    // A direct connection has a session of its own.
     Store::new(&direct, 2).unwrap().reach().await.unwrap();
     Store::new(&direct, 2).unwrap().reach().await.unwrap();
     let right = pooler.configured(&text, &direct);

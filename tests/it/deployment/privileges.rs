@@ -160,7 +160,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
          WHERE provider_transaction_id IN (SELECT provider_transaction_id FROM paysync.transactions ORDER BY 1 LIMIT 20)",
     )
     .await;
-    // They are let go once a day.
+    // Payloads expire once a day.
     run(
         &pool,
         "UPDATE paysync.accounts SET payloads_from = payloads_from - interval '1 day'",
@@ -180,7 +180,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     .unwrap();
     let erase = ["erase", "--customer", &person, "--yes"];
     let (code, out, err) = paysync(&operator, &erase).await;
-    assert_eq!(code, 1, "an operator erases nobody: {out}");
+    assert_eq!(code, 1, "an operator must not erase: {out}");
     assert!(err.contains("permission denied"), "{err}");
     done(&writer, &erase).await;
     assert_eq!(tables_with(&pool, &person).await, [""; 0]);
@@ -194,7 +194,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     let log = Value::from(log).to_string();
     assert!(!log.contains("permission denied"), "{log}");
 
-    // People look, and tell the daemon what to do; that is all.
+    // An operator may look, and direct the daemon; no more.
     for login in [&writer, &operator] {
         done(login, &["status"]).await;
         done(login, &["verify"]).await;
@@ -209,7 +209,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     done(&operator, &["resume", "--account", &account]).await;
     done(&operator, &resync).await;
 
-    // Whoever runs the roles' statements again takes nothing away.
+    // Running the roles' statements again takes no right away.
     run(&pool, ROLES).await;
     done(&writer, &["sync"]).await;
     simulator.stop().await;

@@ -54,7 +54,7 @@ async fn run(url: &str, statement: &str) {
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
 }
 
-/// Has a server speak TLS. Its own user writes the files, as it takes a key from nobody else.
+/// Has a server speak TLS. Its own user writes the files, as it accepts only a key that it owns.
 async fn speak_tls(url: &str) {
     for (name, text) in [("server.crt", CERTIFICATE), ("server.key", KEY)] {
         let copy = format!(
@@ -113,8 +113,8 @@ async fn the_database_is_trusted_by_its_certificate_only() {
 
     let unknown = "sslrootcert=/path/authority.pem";
     refused(verified("127.0.0.1", &wrong), "UnknownIssuer", unknown).await;
-    let nobody = format!("{plain}?sslmode=verify-full");
-    refused(nobody, "UnknownIssuer", unknown).await;
+    let unverifiable = format!("{plain}?sslmode=verify-full");
+    refused(unverifiable, "UnknownIssuer", unknown).await;
     let named = "as the server's certificate does";
     refused(verified("localhost", &right), "not valid for name", named).await;
     let text = format!(
@@ -187,7 +187,7 @@ async fn a_provider_is_trusted_by_the_ca_file_of_its_account(pool: PgPool) {
     sync_covers(&with("authority.pem")).await;
     assert_exact(&pool, &simulator, &PROVIDERS).await;
 
-    // What is no certificate is said before anything is asked.
+    // A file without a certificate is reported before any request.
     file(&folder, "none.pem", "nothing\n");
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     file(&folder, "broken.pem", broken);
@@ -210,7 +210,7 @@ async fn a_provider_is_trusted_by_the_ca_file_of_its_account(pool: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn a_redirect_does_not_leak_the_token(pool: PgPool) {
     let simulator = start(history(10, 1)).await;
-    let (address, visitors, told) = servers::redirecting().await;
+    let (address, visitors, requests) = servers::redirecting().await;
     let text = config_text(&simulator, &pool, &PROVIDERS, SETTINGS);
     let text = text.replace(&simulator.addr().to_string(), &address.to_string());
     let (code, out, _) = paysync(&text, &["check"]).await;
@@ -222,13 +222,13 @@ async fn a_redirect_does_not_leak_the_token(pool: PgPool) {
     let (code, _, err) = paysync(&text, &["sync", "--give-up-after", "1s"]).await;
     assert_eq!(code, 1, "{err}");
     assert!(
-        told.lock().unwrap().contains("simulator-token"),
+        requests.lock().unwrap().contains("simulator-token"),
         "it was asked"
     );
     assert_eq!(
         visitors.load(Ordering::Relaxed),
         0,
-        "nobody went on from there"
+        "the redirect was followed"
     );
     simulator.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Long answers and a database that hangs: leases outlive the ones, requests wait for the other.
+//! Slow responses and a database that hangs: leases outlive the former, requests wait for the latter.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn requests(simulator: &Handle) -> u64 {
     simulator.requests(PROVIDER).requests
 }
 
-/// As with an answer of five minutes and the usual lease: nobody else gets the account meanwhile.
+/// As with a response of five minutes and the default lease: no other process gets the account meanwhile.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_response_slower_than_ten_leases_loses_no_lease(pool: PgPool) {
     let mut settings = history(30, 1);
@@ -71,7 +71,7 @@ async fn a_hanging_database_holds_back_requests(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Where there is memory for one page, one account's window has one in work, and all others wait.
+/// Where there is memory for one page, one window has one in memory, and all others wait.
 #[sqlx::test(migrations = "./migrations")]
 async fn all_accounts_share_the_memory_for_pages(pool: PgPool) {
     let simulator = slow_history(600).await;

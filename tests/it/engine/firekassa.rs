@@ -1,4 +1,4 @@
-//! What only FireKassa does: deposits are paid after their time was up, and the feed holds whole
+//! FireKassa's own behaviour: deposits are paid after they expired, and the feed holds whole
 //! card numbers.
 
 use std::sync::Arc;
@@ -178,7 +178,7 @@ async fn no_whole_card_number_reaches_the_disk(pool: PgPool) {
     for card in &cards {
         assert!(!stored.contains(card), "{card} is stored");
     }
-    // What was cut is there, in each kind of table.
+    // The masked numbers are there, in each kind of table.
     assert!(stored.contains("394733******7584") && stored.contains("411111******1111"));
     for (table, rows) in [
         (

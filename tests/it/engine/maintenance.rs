@@ -166,7 +166,7 @@ async fn expired_payloads_are_no_loss(pool: PgPool) {
     let left = rows - i64::try_from(old).unwrap();
     assert_eq!(count(&pool, payloads).await, left);
 
-    // By those who keep them for ever, too.
+    // The default configuration, which keeps payloads forever, proves it, too.
     for text in [&kept, &text] {
         let verification = verification(&engine_of(text).await).await;
         assert!(verification.proven, "{verification:?}");

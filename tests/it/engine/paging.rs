@@ -1,7 +1,7 @@
-//! Pages that lie: cursors that stand still, promises of more, rows that were not asked for, and
-//! pages smaller than they should be.
+//! Incorrect paging: cursors that repeat, promises of more, rows outside of the window, and pages that are
+//! smaller than requested.
 //!
-//! Where the lie can be seen, nothing is claimed as covered; where it does no harm, nothing is lost.
+//! Where paysync can notice the error, it covers nothing; where the error does no harm, it loses nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,8 +46,8 @@ async fn first_page(simulator: &Handle, pool: &PgPool, provider: Provider) -> (R
     (response, item)
 }
 
-/// What an operator is told of the provider's streams: errors with their hints.
-async fn told(pool: &PgPool, provider: Provider) -> Vec<(String, String)> {
+/// Errors of the provider's streams, with their hints.
+async fn errors(pool: &PgPool, provider: Provider) -> Vec<(String, String)> {
     sqlx::query_as(
         "SELECT last_error, hint FROM paysync.sync_health WHERE account_id = $1 AND last_error IS NOT NULL",
     )
@@ -107,9 +107,10 @@ async fn a_repeated_cursor_is_no_endless_loop(pool: PgPool) {
             (2..100).contains(&requests),
             "{provider:?}: {requests} requests"
         );
-        let told = told(&pool, provider).await;
-        let is_told = |(said, help): &(String, String)| said.contains(error) && help.contains(hint);
-        assert!(told.iter().any(is_told), "{provider:?}: {told:?}");
+        let errors = errors(&pool, provider).await;
+        let is_expected =
+            |(said, help): &(String, String)| said.contains(error) && help.contains(hint);
+        assert!(errors.iter().any(is_expected), "{provider:?}: {errors:?}");
 
         simulator.clear_faults(provider);
         sync_covers(&text).await;
@@ -135,8 +136,8 @@ async fn an_empty_page_that_promises_more_is_an_error(pool: PgPool) {
             r#"{"timestamp":"2026-01-01T00:00:00","status":200,"result":[],"hasMore":true}"#,
         ),
     ];
-    let liars = pages.map(|(provider, _)| provider);
-    let text = config_text(&simulator, &pool, &liars, ONCE);
+    let affected = pages.map(|(provider, _)| provider);
+    let text = config_text(&simulator, &pool, &affected, ONCE);
     for (provider, page) in pages {
         for _ in 0..100 {
             simulator.fail_next(provider, Fault::Body(page.to_owned()));
@@ -147,17 +148,17 @@ async fn an_empty_page_that_promises_more_is_an_error(pool: PgPool) {
     engine.store.pool().close().await;
     let covered = "SELECT count(*) FROM paysync.streams WHERE NOT isempty(coverage)";
     assert_eq!(count(&pool, covered).await, 0);
-    for provider in liars {
+    for provider in affected {
         assert_eq!(outcomes[&account_of(provider)], Outcome::GaveUp);
-        for (error, hint) in told(&pool, provider).await {
+        for (error, hint) in errors(&pool, provider).await {
             assert_eq!(error, "the page is empty and yet promises more");
             assert!(hint.contains("its paging is broken"), "{hint}");
         }
-        assert!(!told(&pool, provider).await.is_empty());
+        assert!(!errors(&pool, provider).await.is_empty());
         simulator.clear_faults(provider);
     }
     sync_covers(&text).await;
-    assert_exact(&pool, &simulator, &liars).await;
+    assert_exact(&pool, &simulator, &affected).await;
     simulator.stop().await;
 }
 
@@ -209,7 +210,7 @@ async fn a_cursor_without_uids_is_enough_for_most(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Where more rows share a time than a page holds, it is told, and that time is not claimed.
+/// Where more rows share a time than a page holds, the window fails, and that time is not covered.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_cursor_without_uids_never_covers_unread_rows(pool: PgPool) {
     let mut settings = history(400, 4);
@@ -220,11 +221,11 @@ async fn a_cursor_without_uids_never_covers_unread_rows(pool: PgPool) {
     let text = config_text(&simulator, &pool, &dwh, ONCE);
     let engine = engine_of(&text).await;
     let mut said = Vec::new();
-    // On a busy machine the time may be over before the burst is met.
+    // On a busy machine the time may be over before the burst is read.
     for _ in 0..10 {
         let outcomes = sync(&engine, Duration::from_secs(3)).await;
         assert_eq!(outcomes[&account_of(dwh[0])], Outcome::GaveUp);
-        said = told(&pool, dwh[0]).await;
+        said = errors(&pool, dwh[0]).await;
         if !said.is_empty() {
             break;
         }

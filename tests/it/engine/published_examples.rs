@@ -188,7 +188,7 @@ impl Example {
 
     /// Syncs when it is `now`, with `body` as the first answer.
     async fn read(&self, simulator: &Handle, pool: &PgPool, body: String) {
-        let met = simulator.requests(self.provider).faults;
+        let served = simulator.requests(self.provider).faults;
         let bodies = [vec![body], self.answers_to_follow()].concat();
         for body in &bodies {
             simulator.fail_next(self.provider, Fault::Body(body.clone()));
@@ -205,9 +205,9 @@ impl Example {
         let account = account_of(self.provider);
         assert_eq!(outcomes[&account], Outcome::Covered, "{}", self.code());
         engine.store.pool().close().await;
-        let met = simulator.requests(self.provider).faults - met;
+        let served = simulator.requests(self.provider).faults - served;
         assert_eq!(
-            usize::try_from(met).unwrap(),
+            usize::try_from(served).unwrap(),
             bodies.len(),
             "{}",
             self.code()

@@ -1,4 +1,4 @@
-//! Reading again what is stored: rows that were read wrongly, items that were put aside, beside a
+//! Replays of stored payloads: rows that were misread, items in quarantine, beside a
 //! daemon that goes on.
 
 use std::collections::BTreeMap;
@@ -77,12 +77,12 @@ async fn misread_rows_are_corrected(pool: PgPool) {
 
     let (misread, facts_before) = (execute(&pool, MISREAD).await, facts(&pool).await);
     assert!(misread > 300);
-    let spoilt = versions(&pool).await;
-    let foreseen = replay_all(&text, true).await;
-    assert_eq!(versions(&pool).await, spoilt, "a dry run writes nothing");
-    let changed: u64 = foreseen.values().map(|replayed| replayed.changed).sum();
+    let damaged = versions(&pool).await;
+    let preview = replay_all(&text, true).await;
+    assert_eq!(versions(&pool).await, damaged, "a dry run writes nothing");
+    let changed: u64 = preview.values().map(|replayed| replayed.changed).sum();
     assert_eq!(changed, misread);
-    for replayed in foreseen.values() {
+    for replayed in preview.values() {
         assert_eq!(replayed.unchanged + replayed.changed, replayed.read);
         assert_eq!(replayed.changes.len(), 20);
         let status = |change: &paysync::engine::replay::Change| {
@@ -96,10 +96,10 @@ async fn misread_rows_are_corrected(pool: PgPool) {
         );
     }
 
-    assert_eq!(replay_all(&text, false).await, foreseen);
+    assert_eq!(replay_all(&text, false).await, preview);
     assert_exact(&pool, &simulator, &providers()).await;
     assert_eq!(facts(&pool).await, facts_before);
-    // What reports showed meanwhile is kept, beside the same payload.
+    // The misread versions are in the history, beside the same payload.
     let kept: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM paysync.transaction_history AS version
          JOIN paysync.transactions AS held USING (account_id, provider_transaction_id)
@@ -143,16 +143,16 @@ async fn readable_items_leave_the_quarantine(pool: PgPool) {
     let text = config_text(&simulator, &pool, &providers(), SMALL);
     sync_covers(&text).await;
     let (undisturbed, facts_before) = (versions(&pool).await, facts(&pool).await);
-    let put_aside = execute(&pool, MISUNDERSTOOD).await;
-    assert!(put_aside > 300);
+    let quarantined = execute(&pool, MISUNDERSTOOD).await;
+    assert!(quarantined > 300);
     assert!(versions(&pool).await.len() < undisturbed.len());
 
     let (rows, items) = (versions(&pool).await, quarantine(&pool).await);
-    let foreseen = replay_all(&text, true).await;
+    let preview = replay_all(&text, true).await;
     assert_eq!(versions(&pool).await, rows, "a dry run writes nothing");
     assert_eq!(quarantine(&pool).await, items, "a dry run writes nothing");
     let replayed = replay_all(&text, false).await;
-    assert_eq!(replayed, foreseen);
+    assert_eq!(replayed, preview);
     for replayed in replayed.values() {
         assert!(replayed.retried > 0);
         assert_eq!(replayed.quarantine.stored, replayed.retried);
@@ -160,7 +160,7 @@ async fn readable_items_leave_the_quarantine(pool: PgPool) {
     assert!(quarantine(&pool).await.is_empty());
     assert_exact(&pool, &simulator, &providers()).await;
     assert_eq!(facts(&pool).await, facts_before);
-    // What no window has inserted is in the ledger all the same.
+    // The ledger counts rows that no window has inserted.
     let entered =
         "SELECT coalesce(sum(inserted), 0)::bigint FROM paysync.ledger WHERE lane = 'replay'";
     let inserted = count(&pool, entered).await;
@@ -178,7 +178,7 @@ async fn readable_items_leave_the_quarantine(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Payloads that cannot be read any more are told, and neither deleted nor changed.
+/// Payloads that cannot be read any more are reported, and neither deleted nor changed.
 #[sqlx::test(migrations = "./migrations")]
 async fn unreadable_payloads_stay_unchanged(pool: PgPool) {
     let simulator = start(history(60, 2)).await;
@@ -205,7 +205,7 @@ async fn unreadable_payloads_stay_unchanged(pool: PgPool) {
             .await
             .unwrap();
     }
-    // What another provider's items were made of is none of this one's business.
+    // Rows of another provider are left alone.
     let foreign = "UPDATE paysync.transactions SET provider = 'firekassa', status = 'unknown'
                    WHERE provider_transaction_id = (SELECT max(provider_transaction_id) FROM paysync.transactions)";
     assert_eq!(execute(&pool, foreign).await, 1);
@@ -215,7 +215,7 @@ async fn unreadable_payloads_stay_unchanged(pool: PgPool) {
     let rows = u64::try_from(ids.len()).unwrap();
     assert_eq!((replayed.read, replayed.unchanged), (rows - 1, rows - 5));
     assert_eq!((replayed.changed, replayed.unreadable), (0, 4));
-    let told: Vec<(&str, &str)> = replayed
+    let reported: Vec<(&str, &str)> = replayed
         .complaints
         .iter()
         .map(|complaint| (complaint.id.as_str(), complaint.reason))
@@ -226,12 +226,12 @@ async fn unreadable_payloads_stay_unchanged(pool: PgPool) {
         (ids[2].as_str(), "unreadable_amount"),
         (ids[3].as_str(), "another_id"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     simulator.stop().await;
 }
 
-/// Rows change and are read, corrected and put aside at once: nobody waits in a circle, and the
-/// provider's newest version is what is left.
+/// Rows change and are read, corrected and quarantined at once: no deadlock occurs, and the provider's
+/// newest version is left.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_replay_beside_a_daemon_loses_to_newer_versions(pool: PgPool) {
     let simulator = start(history(400, 3)).await;

@@ -91,7 +91,7 @@ async fn until_exact(pool: &PgPool, simulator: &Handle) {
     assert!(in_time.is_ok(), "the tables are still not right");
 }
 
-/// Waits until each of these processes holds its share and nobody else anything.
+/// Waits until each of these processes holds its share and no other process holds a lease.
 async fn until_even(pool: &PgPool, alive: &[&str]) -> BTreeMap<String, (Option<String>, i64)> {
     let even = async {
         loop {

@@ -1,5 +1,4 @@
-//! `paysync verify` and the comparison that all these tests rely on, tried with planted losses: each
-//! makes its own checks fail and no other.
+//! `paysync verify`, and the comparison with the ledger that all these tests rely on.
 
 mod fixture;
 mod planted_losses;
@@ -94,7 +93,7 @@ async fn a_running_sync_can_be_verified(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// What is no loss is told, and fails nothing; an account that was never read proves nothing.
+/// Unfinished work is noted and fails no check; an account that was never read proves nothing.
 #[sqlx::test(migrations = "./migrations")]
 async fn unfinished_work_is_noted(pool: PgPool) {
     let fixture = Fixture::new(pool, "").await;
@@ -113,10 +112,7 @@ async fn unfinished_work_is_noted(pool: PgPool) {
         (true, "are being read"),
     ] {
         if leased {
-            let leases = engine
-                .store
-                .acquire(&accounts, "somebody", TIMEOUT, 9)
-                .await;
+            let leases = engine.store.acquire(&accounts, "other", TIMEOUT, 9).await;
             assert_eq!(leases.unwrap().len(), accounts.len());
         }
         for account in fixture.proofs().await {

@@ -119,7 +119,7 @@ fn local_times_are_read_correctly_in_every_zone() {
             let expected = if is_second { at + change.by } else { at };
             assert_eq!(read, expected, "{text} {change:?}");
         }
-        // What no clock showed: on the way the skipped time goes, never out of order.
+        // Local times that were skipped: the instants follow each other in order.
         let mut skipped = TimeDelta::zero();
         while skipped < change.by {
             let naive = local(change.zone, change.at - Duration::seconds(1))
@@ -243,7 +243,7 @@ fn intervals_hold_their_windows_in_every_zone() {
                 bound("from") <= window.start() && window.end() <= bound("to"),
                 "{change:?}"
             );
-            // What the answer says is read in the same zone.
+            // A time in the response is read in the same zone.
             let text = local(zone, window.start())
                 .format("%Y-%m-%d %H:%M:%S")
                 .to_string();

@@ -1,4 +1,4 @@
-//! Work on the database that is cut off at any of its waits, as it is when a lease is lost.
+//! Work on the database that is cancelled at any of its waits, as when a lease is lost.
 
 use paysync::plan::Plan;
 use paysync::store::{Store, StoreError};
@@ -8,8 +8,8 @@ use super::stalling_proxy::StallingProxy;
 use super::{ACCOUNT, STREAM, close, hour, leased_store, open_one, page, planned, record};
 use crate::support::{count, in_time, url};
 
-/// What a store says it has done must be seen by others: its one connection, which was just used by
-/// what was cut off, must not be inside a transaction that nobody will end.
+/// Other sessions must see every write that the store reports as done: its one connection, which cancelled
+/// work has just used, must not be inside a transaction that stays open.
 async fn assert_commits(store: &Store, pool: &PgPool, paused: bool, when: &str) {
     assert!(store.set_paused(ACCOUNT, paused).await.unwrap());
     let seen: bool =
@@ -18,7 +18,7 @@ async fn assert_commits(store: &Store, pool: &PgPool, paused: bool, when: &str) 
             .fetch_one(pool)
             .await
             .unwrap();
-    assert_eq!(seen, paused, "{when}: what was done was not committed");
+    assert_eq!(seen, paused, "{when}: the write was not committed");
     // Giving a connection back has an answer of its own.
     let idle = async {
         while store.pool().num_idle() == 0 {

@@ -94,9 +94,9 @@ async fn sums(pool: &PgPool) -> Vec<String> {
 
 async fn erase(store: &Store) -> Erased {
     let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
-    let foreseen = store.preview_erase(ACCOUNT, &ids).await.unwrap();
+    let preview = store.preview_erase(ACCOUNT, &ids).await.unwrap();
     let erased = store.erase(ACCOUNT, &ids).await.unwrap();
-    assert_eq!(foreseen, erased);
+    assert_eq!(preview, erased);
     erased
 }
 
@@ -115,12 +115,12 @@ async fn an_erased_person_is_in_no_table_and_sums_stay(pool: PgPool) {
     )
     .await;
     store_page(&store, &lease, &window, vec![personal("a", 2)], vec![]).await;
-    // A version that names nobody any more does not hide those before it.
+    // A version that does not name the person does not hide those before it.
     store_page(&store, &lease, &window, vec![record("b", 2)], vec![]).await;
     assert!(found(&pool).await.len() > 8, "it would be seen");
 
-    let nobody = store.rows_of_person(ACCOUNT, "jane").await.unwrap();
-    assert_eq!(nobody, [""; 0], "a part of a name is no name");
+    let partial = store.rows_of_person(ACCOUNT, "jane").await.unwrap();
+    assert_eq!(partial, [""; 0], "a part of a name is no name");
     let by_id = store.rows_of_person(ACCOUNT, "cus-7731").await.unwrap();
     assert_eq!(by_id, ["a", "b"]);
     let elsewhere = store.rows_of_person("other", EMAIL).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_erased_person_is_in_no_table_and_sums_stay(pool: PgPool) {
     assert_eq!(rows(&pool).await.len(), 1, "the other payload stays");
     let marked = "SELECT count(*) FROM paysync.transactions WHERE erased_at IS NOT NULL";
     assert_eq!(count(&pool, marked).await, 2);
-    assert_eq!(erase(&store).await, Erased::default(), "nobody is left");
+    assert_eq!(erase(&store).await, Erased::default(), "no row is left");
 }
 
 #[sqlx::test(migrations = "./migrations")]
@@ -211,7 +211,7 @@ async fn later_pages_do_not_restore_an_erased_person(pool: PgPool) {
         1
     );
 
-    // What cannot be read is kept without what is in it, once and again.
+    // Quarantine keeps an unreadable item without its text, each time.
     for _ in 0..2 {
         let items = vec![unreadable(Some("a"), 1)];
         let counts = store_page(&store, &lease, &window, vec![], items).await;
@@ -225,11 +225,11 @@ async fn later_pages_do_not_restore_an_erased_person(pool: PgPool) {
 async fn a_quarantine_retry_does_not_restore_an_erased_person(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
     let window = open_one(&store, &lease).await;
-    let aside = vec![unreadable(None, 1)];
-    store_page(&store, &lease, &window, vec![personal("a", 1)], aside).await;
+    let items = vec![unreadable(None, 1)];
+    store_page(&store, &lease, &window, vec![personal("a", 1)], items).await;
     let ids = store.rows_of_person(ACCOUNT, EMAIL).await.unwrap();
     let mentions = store.other_mentions(ACCOUNT, EMAIL, &ids).await.unwrap();
-    assert_eq!(mentions, 1, "it shows no id, and is told of");
+    assert_eq!(mentions, 1, "it shows no id, and is reported");
     assert_eq!(
         store
             .other_mentions(ACCOUNT, "example.com", &ids)

@@ -22,11 +22,11 @@ async fn a_lease_is_held_renewed_and_released(pool: PgPool) {
     assert_eq!(renewed, [ACCOUNT]);
     store.release(std::slice::from_ref(&mine)).await.unwrap();
     let late = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
-    assert!(late.is_empty(), "what was given back is not taken again");
+    assert!(late.is_empty(), "a released lease is not renewed");
     let other = lease(&store, "other").await.unwrap();
     assert!(other.token > mine.token);
 
-    // What is no longer held can neither be renewed nor given back.
+    // A lease that is no longer held can neither be renewed nor released.
     let renewed = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
     assert!(renewed.is_empty());
     store.release(std::slice::from_ref(&mine)).await.unwrap();
@@ -54,16 +54,16 @@ async fn an_expired_lease_is_taken_over(pool: PgPool) {
     assert_eq!(holder.as_deref(), Some("other"));
 }
 
-/// Past its end a lease is nobody's, though nobody has taken it over: it cannot be renewed.
+/// An expired lease cannot be renewed, even if no other process has taken it over.
 #[sqlx::test(migrations = "./migrations")]
 async fn an_expired_lease_is_not_renewed(pool: PgPool) {
     let (store, mine) = leased_store(&pool).await;
-    assert_eq!(mine.idle, None, "nobody had it before");
+    assert_eq!(mine.idle, None, "no process had it before");
     let past = "UPDATE paysync.accounts SET lease_until = clock_timestamp() - interval '3 s'";
     sqlx::query(past).execute(&pool).await.unwrap();
     let renewed = store.renew(std::slice::from_ref(&mine), TTL).await.unwrap();
     assert!(renewed.is_empty());
-    // Whoever takes it is told since when the account may not have been asked for anything.
+    // The next holder learns for how long the account may have been idle.
     let other = lease(&store, "other").await.unwrap();
     let idle = other.idle.unwrap();
     assert!(idle >= Duration::from_secs(3), "{idle:?}");

@@ -1,5 +1,5 @@
-//! A way to the database that stops where it is told: it counts the server's answers, and holds them
-//! back from one of them on.
+//! A proxy before the database that stalls: it counts the server's responses, and holds them back from one
+//! of them on.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -10,9 +10,9 @@ use url::Url;
 /// The type of the message that ends an answer: the server is ready for a query.
 const READY: u8 = b'Z';
 
-/// A way to a server.
+/// A proxy before a server.
 pub(super) struct StallingProxy {
-    /// Where it begins.
+    /// The URL to connect to.
     pub(super) url: String,
     /// How many answers may pass, of all that ever come.
     allowed: watch::Sender<u64>,
@@ -21,7 +21,7 @@ pub(super) struct StallingProxy {
 }
 
 impl StallingProxy {
-    /// An open way to the database of this URL.
+    /// A proxy before the database of this URL that passes everything on.
     pub(super) async fn to(database: &str) -> Self {
         let mut url = Url::parse(database).unwrap();
         let server = (url.host_str().unwrap().to_owned(), url.port().unwrap());

@@ -1,5 +1,5 @@
-//! Small servers that do what no provider's API does: canned answers, a certificate that nobody
-//! trusts, bodies without end.
+//! Small servers that do what no provider's API does: canned responses, an untrusted certificate,
+//! bodies without end.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 const CERTIFICATE: &str = "MIIBlDCCATqgAwIBAgIUYKn4Xfz63hSYqPESGsobNL6ceZMwCgYIKoZIzj0EAwIwFjEUMBIGA1UEAwwLc2VsZi1zaWduZWQwIBcNMjYxMTIxMTIzMDU1WhgPMjEyNjEwMjgxMjMwNTVaMBYxFDASBgNVBAMMC3NlbGYtc2lnbmVkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+ipByPVaG2eaU7gh/Zph9SpLdI+tAXtnL5rNUpC6hTZ4oZXNpJc9elADQ7cWCaSG0DYoD2k2t3DvInBJEqF0s6NkMGIwHQYDVR0OBBYEFFYf7sCA2K32q3UkxXp+6Px5HVP+MB8GA1UdIwQYMBaAFFYf7sCA2K32q3UkxXp+6Px5HVP+MA8GA1UdEwEB/wQFMAMBAf8wDwYDVR0RBAgwBocEfwAAATAKBggqhkjOPQQDAgNIADBFAiA4gBBusrdFhKvW+H3Nbwk2ysQHuQem8ccp8pN0jmWztgIhAPHC2y3Nn2lEsnVweow7Ns9RYhcLejNFkeihjiorvWhD";
 const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg/1qx1b8g2sLXicjfhAIc6MA5UaqPjsVpLJodlyfVgGGhRANCAAT6KkHI9VobZ5pTuCH9mmH1Kkt0j60Be2cvms1SkLqFNnihlc2klz16UANDtxYJpIbQNigPaTa3cO8icEkSoXSz";
 
-/// An address where nobody listens.
+/// An address without a listener.
 pub(crate) async fn nowhere() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
@@ -51,7 +51,7 @@ pub(crate) async fn refusing(status: &'static str, body: String) -> SocketAddr {
     .await
 }
 
-/// A server that nobody has a reason to trust.
+/// A server with an untrusted certificate.
 pub(crate) async fn untrusted() -> SocketAddr {
     let decode = |text: &str| STANDARD.decode(text).unwrap();
     let chain = vec![CertificateDer::from(decode(CERTIFICATE))];
@@ -64,8 +64,8 @@ pub(crate) async fn untrusted() -> SocketAddr {
     .await
 }
 
-/// A server that redirects everybody to another one; the visitors of that other one, and what the first
-/// was told.
+/// A server that redirects all requests to another one; the connections to that other one, and the
+/// requests to the first.
 pub(crate) async fn redirecting() -> (SocketAddr, Arc<AtomicUsize>, Arc<Mutex<String>>) {
     let visitors = Arc::new(AtomicUsize::new(0));
     let counter = visitors.clone();
@@ -74,14 +74,14 @@ pub(crate) async fn redirecting() -> (SocketAddr, Arc<AtomicUsize>, Arc<Mutex<St
         async move { drop(client) }
     })
     .await;
-    let told = Arc::new(Mutex::new(String::new()));
-    let notes = told.clone();
+    let requests = Arc::new(Mutex::new(String::new()));
+    let log = requests.clone();
     let address = serve(move |mut client: TcpStream| {
-        let notes = notes.clone();
+        let log = log.clone();
         async move {
             let mut request = vec![0; 16 << 10];
             let length = client.read(&mut request).await.unwrap_or(0);
-            *notes.lock().unwrap() += &String::from_utf8_lossy(&request[..length]);
+            *log.lock().unwrap() += &String::from_utf8_lossy(&request[..length]);
             let answer = format!(
                 "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://{elsewhere}/\r\n\
                  Content-Length: 0\r\nConnection: close\r\n\r\n"
@@ -90,7 +90,7 @@ pub(crate) async fn redirecting() -> (SocketAddr, Arc<AtomicUsize>, Arc<Mutex<St
         }
     })
     .await;
-    (address, visitors, told)
+    (address, visitors, requests)
 }
 
 /// A server that speaks TLS with this certificate, in front of another one.

@@ -5,7 +5,7 @@ mod totals;
 
 use sqlx::{AssertSqlSafe, PgPool};
 
-/// Columns that a case tells: id, parent, group, kind, status, amount, currency, minutes after the first.
+/// Columns of a step: id, parent, group, kind, status, amount, currency, minutes after the first.
 type Step = (
     &'static str,
     Option<&'static str>,

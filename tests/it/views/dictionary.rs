@@ -7,7 +7,7 @@ use sqlx::PgPool;
 
 const HEAD: &str = "# Data dictionary
 
-Every table and view of the schema `paysync`, as their comments in the database tell it. This page is made by
+Every table and view of the schema `paysync`, from their comments in the database. This page is made by
 `scripts/data-dictionary`; do not edit it.
 
 Ask the **views**: they are a contract (version 1). Their columns stay what they are; new ones come at the end. Base tables
@@ -15,9 +15,9 @@ may change with any version.
 
 - Amounts are in major units of the currency beside them, exact. Nothing is converted, and sums never mix currencies.
 - Times are instants (`timestamptz`); days are those of the account's `time_zone`.
-- What a provider does not tell is null, and so is every sum of which a part is not known.
+- A value that the provider does not send is null, and so is every sum of which a part is not known.
 - Test transactions (`is_test`) are left out of all views but `transaction_timeline`.
-- *No* in the column BI: the role `paysync_bi` may not read it, unless somebody grants it.
+- *No* in the column BI: the role `paysync_bi` may not read it, unless it is granted.
 - Codes of the providers: ECP ECommPay, BGR beGateway's report, DWH beGateway's data warehouse, CG ConvergeGate, FK FireKassa.
 ";
 

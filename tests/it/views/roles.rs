@@ -122,7 +122,7 @@ async fn a_reader_sees_no_payload_and_no_personal_data(pool: PgPool) {
     ] {
         assert_eq!(may(&mut user.1, statement).await, allowed, "{statement}");
     }
-    // Who may grants what it wants to be seen.
+    // The owner grants further columns.
     sqlx::query("GRANT SELECT (customer_email) ON paysync.transactions TO paysync_bi")
         .execute(&pool)
         .await

@@ -1,5 +1,4 @@
-//! What is said when a provider cannot be read: one line for each account, with the provider's own
-//! words and what to do.
+//! Errors of providers: one line for each account, with the provider's own words and a hint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,7 +132,7 @@ async fn sync_says(
             logged.insert(parts.map(|part| line[part].as_str().unwrap().to_owned()));
         }
     }
-    let mut told = BTreeSet::new();
+    let mut printed = BTreeSet::new();
     for code in codes {
         let (words, hint) = expected(code);
         let line = ran
@@ -143,9 +142,9 @@ async fn sync_says(
         let line = line.unwrap_or_else(|| panic!("{ran:?}"));
         let end = format!("; NOT covered: {words} ({hint})");
         assert!(line.ends_with(&end), "{line}");
-        told.insert([id(code), words, hint.to_owned()]);
+        printed.insert([id(code), words, hint.to_owned()]);
     }
-    assert_eq!(logged, told);
+    assert_eq!(logged, printed);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +229,7 @@ async fn a_rejected_request_is_reported_in_the_providers_words() {
     fixture.end().await;
 }
 
-/// A host that is not the API's: nobody, a web server, another protocol.
+/// A host without the API: a closed port, a web server, another protocol.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_without_the_api_is_reported() {
     let fixture = Fixture::new().await;

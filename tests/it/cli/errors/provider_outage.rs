@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::ACCOUNT;
 use crate::cli::fixture::{Fixture, Ran, WRONG_TOKEN};
 
-/// An address where nobody listens.
+/// An address without a listener.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
@@ -76,7 +76,7 @@ async fn check_reports_provider_errors() {
     fixture.end().await;
 }
 
-/// A wrong clock is told from a wrong key and a wrong host.
+/// A wrong clock is distinguished from a wrong key and a wrong host.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_reports_a_wrong_clock() {
     let fixture = Fixture::new().await;

@@ -1,4 +1,4 @@
-//! Answers that are wrong, late, missing or hostile.
+//! Responses that are wrong, late, missing or hostile.
 
 use std::time::Duration;
 
@@ -34,15 +34,15 @@ async fn bad_responses_leave_the_tables_exact(pool: PgPool) {
         Fault::Timeout,
     ];
     let mut before = Vec::new();
-    let mut met = 0;
+    let mut faulty = 0;
     for fault in faults {
-        met += 1;
+        faulty += 1;
         for provider in providers() {
             simulator.fail_next(provider, fault.clone());
         }
         sync_covers(&text).await;
         for provider in providers() {
-            assert_eq!(simulator.requests(provider).faults, met, "{fault:?}");
+            assert_eq!(simulator.requests(provider).faults, faulty, "{fault:?}");
         }
         assert_exact(&pool, &simulator, &providers()).await;
         let after = versions(&pool).await;
@@ -91,7 +91,7 @@ async fn an_ignored_filter_is_noticed_on_the_first_page(pool: PgPool) {
         let from = simulator.settings().from;
         let old = Window::new(from, from + TimeDelta::days(1)).unwrap();
         let body = fetch(&account, &stream.spec.name, old, 45).await.body;
-        // A stream whose items do not show its axis cannot notice; it shall not go on for ever.
+        // A stream whose items do not show its axis cannot notice; it must end nevertheless.
         let body = body.replace("\"hasMore\":true", "\"hasMore\":false");
         for _ in 0..1_000 {
             simulator.fail_next(provider, Fault::Body(body.clone()));
@@ -118,7 +118,7 @@ async fn an_ignored_filter_is_noticed_on_the_first_page(pool: PgPool) {
         assert!(hint.contains("filter"), "{hint}");
 
         simulator.clear_faults(provider);
-        // What it sent meanwhile was no answer to what was asked.
+        // The rows that it sent meanwhile were outside of the requested windows.
         forget_everything(&text).await;
         sync_covers(&text).await;
         assert_exact(&pool, &simulator, &[provider]).await;

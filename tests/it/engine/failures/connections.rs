@@ -22,7 +22,7 @@ use crate::support::{
 /// The start of gzip: its header, and a blank said 259 times.
 const BLANKS: &[u8] = &[31, 139, 8, 0, 0, 0, 0, 0, 0, 255, 82, 24, 5];
 
-/// A piece of gzip that says the same 2064 times more, and may be repeated for ever.
+/// A piece of gzip that says the same 2064 times more, and may be repeated without an end.
 const MORE_BLANKS: &[u8] = &[163, 96, 20, 140, 130, 81, 48, 10, 70, 193, 40, 24, 5];
 
 /// What sockets hold at most, on either side.
@@ -99,8 +99,8 @@ async fn an_unreachable_provider_is_reported_and_delays_no_other(pool: PgPool) {
                 State::Failing
             };
             let seen = until_seen(&engine, name, |seen| seen.state == expected).await;
-            let told = parts.iter().all(|part| seen.error.contains(part));
-            assert!(told && seen.hint.contains(hint), "{name}: {seen:?}");
+            let reported = parts.iter().all(|part| seen.error.contains(part));
+            assert!(reported && seen.hint.contains(hint), "{name}: {seen:?}");
             assert_eq!(seen.error.lines().count(), 1, "{name}: {seen:?}");
         }
         // Those that fail go on failing; the one that works is done all the same.

@@ -49,7 +49,7 @@ async fn every_form_of_retry_after_is_understood(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// A long wait is the account's own, it can be seen, and nobody has to sit it out to stop.
+/// A long wait is the account's own, the status shows it, and a stop does not wait for its end.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_wait_of_hours_is_reported_and_delays_no_other(pool: PgPool) {
     let simulator = start(history(100, 2)).await;
@@ -75,12 +75,12 @@ async fn a_wait_of_hours_is_reported_and_delays_no_other(pool: PgPool) {
         (1..=3).contains(&requests),
         "{requests} requests, it did not wait"
     );
-    // Nor does a sync sit it out.
+    // A sync does not wait for its end either.
     let outcomes = sync(&engine, Duration::from_secs(1)).await;
     assert_eq!(outcomes[&account_of(PROVIDER)], Outcome::GaveUp);
     assert_eq!(simulator.requests(PROVIDER).requests, requests);
     engine.store.pool().close().await;
-    // Who starts anew knows nothing of the wait.
+    // A new process does not know of the wait.
     sync_covers(&text).await;
     assert_exact(&pool, &simulator, &both).await;
     simulator.stop().await;

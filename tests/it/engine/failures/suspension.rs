@@ -78,7 +78,7 @@ async fn a_probe_resumes_an_account_after_a_temporary_refusal(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Nor does a daemon that is told to try again wait for its next probe.
+/// A daemon whose operator resumes the account does not wait for the next probe.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_waiting_daemon_reacts_to_resume(pool: PgPool) {
     let simulator = start(history(100, 2)).await;

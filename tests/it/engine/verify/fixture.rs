@@ -17,7 +17,7 @@ pub(super) const DAMAGED: Provider = Provider::BegatewayDwh;
 /// Beside it one whose windows are split.
 pub(super) const BOTH: [Provider; 2] = [DAMAGED, Provider::Convergegate];
 
-/// What is damaged, and put back afterwards.
+/// Tables that are damaged, and restored afterwards.
 const TABLES: [&str; 5] = [
     "streams",
     "windows",

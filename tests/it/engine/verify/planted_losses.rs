@@ -197,7 +197,7 @@ async fn every_planted_loss_is_found_among_folded_windows(pool: PgPool) {
             ),
         ])
         .await;
-    // What is read again is proven by the ledger and the folded together.
+    // The ledger and its folded sums together prove what is read again.
     crate::engine::forget_everything(&fixture.text).await;
     let gaps = BOTH.map(|provider| (account_of(provider), "gaps"));
     assert_eq!(fixture.failures().await, BTreeSet::from(gaps));

@@ -223,7 +223,7 @@ fn report(name: &str, value: &Value, all: &Parameters) -> bool {
     }
 }
 
-/// What is required is there, and a further page is asked for with the same parameters and the
+/// Required parameters are there, and a further page is requested with the same parameters and the
 /// `last_object_id` of the answer before.
 fn report_as_a_whole(parameters: &Parameters, before: &[Seen]) {
     for name in [

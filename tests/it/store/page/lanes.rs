@@ -1,4 +1,4 @@
-//! Lanes commute: whichever page is stored first, the version that was asked for last stays.
+//! Lanes commute: whichever page is stored first, the version that was requested last stays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ impl Provider {
         *self.versions.entry(format!("{id:02}")).or_insert(0) += 1;
     }
 
-    fn ask(&mut self, random: &mut fastrand::Rng) -> Answer {
+    fn list(&mut self, random: &mut fastrand::Rng) -> Answer {
         self.clock += 1;
         let requested_at = hour(100) + TimeDelta::seconds(self.clock);
         let shown = self.versions.iter().filter(|_| random.u8(0..3) > 0);
@@ -71,7 +71,7 @@ async fn any_interleaving_of_lanes_gives_the_same_tables(pool: PgPool) {
             let lane = &mut lanes[random.usize(0..LANES)];
             let answer = match lane.take() {
                 None if step < 50 => {
-                    *lane = Some(provider.ask(&mut random));
+                    *lane = Some(provider.list(&mut random));
                     continue;
                 }
                 None => continue,
@@ -116,7 +116,7 @@ async fn concurrent_lanes_never_undo_each_other(pool: PgPool) {
                 let answer = {
                     let mut provider = provider.lock().unwrap();
                     provider.change(random.u32(0..8));
-                    provider.ask(&mut random)
+                    provider.list(&mut random)
                 };
                 tokio::time::sleep(Duration::from_micros(random.u64(0..4000))).await;
                 let records = answer.rows.iter().map(|(id, v)| stamped(id, *v, None));

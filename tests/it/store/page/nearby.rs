@@ -1,5 +1,4 @@
-//! Pages that say between which times their items were created: found side by side or by their keys,
-//! the answer is the same.
+//! Pages that state the time range of their items: a lookup by range and one by keys give the same result.
 
 use chrono::TimeDelta;
 use fastrand::Rng;
@@ -53,7 +52,7 @@ async fn the_time_range_of_a_page_does_not_change_its_result(pool: PgPool) {
         window_of(&store, "b").await,
         window_of(&store, "c").await,
     ];
-    let mut met = PageCounts::default();
+    let mut total = PageCounts::default();
     for seed in 0..150 {
         let mut random = Rng::with_seed(seed);
         let held_one_in = random.u32(1..4);
@@ -85,7 +84,7 @@ async fn the_time_range_of_a_page_does_not_change_its_result(pool: PgPool) {
         }
         assert_eq!(answers[0], answers[1], "seed {seed}");
         assert_eq!(answers[0], answers[2], "seed {seed}, taken for news");
-        met += answers[1];
+        total += answers[1];
         let equal = "SELECT count(*) FROM paysync.raw_transactions AS a
              JOIN paysync.raw_transactions AS b ON a.account_id = 'a' AND b.account_id IN ('b', 'c')
               AND a.provider_transaction_id = b.provider_transaction_id AND a.payload::text = b.payload::text";
@@ -93,12 +92,12 @@ async fn the_time_range_of_a_page_does_not_change_its_result(pool: PgPool) {
         assert_eq!(count(&pool, equal).await, count(&pool, rows).await);
     }
     assert!(
-        met.inserted > 0 && met.updated > 0 && met.unchanged > 0,
-        "{met:?}"
+        total.inserted > 0 && total.updated > 0 && total.unchanged > 0,
+        "{total:?}"
     );
 }
 
-/// What was read of all indexes of the transactions.
+/// Entries read of all indexes of the transactions.
 const READ: &str = "SELECT coalesce(sum(idx_tup_read), 0)::bigint FROM pg_stat_user_indexes WHERE relname = 'transactions'";
 
 #[sqlx::test(migrations = "./migrations")]
@@ -121,7 +120,7 @@ async fn an_account_without_statistics_is_not_scanned_in_full(pool: PgPool) {
         .unwrap();
     let again = apart.commit_page(&lease, page(&window, rows(1).collect(), more(0)));
     assert_eq!(again.await.unwrap().counts.unchanged, 1_000);
-    // A connection tells what it has done when it ends.
+    // A connection reports its statistics when it ends.
     apart.pool().close().await;
     eventually("statistics", async || count(&pool, READ).await > 0).await;
     let read = count(&pool, READ).await;

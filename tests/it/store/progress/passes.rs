@@ -46,7 +46,7 @@ async fn a_rescan_window_is_removed_from_its_pass(pool: PgPool) {
     assert_eq!(passes[0].remaining.windows(), [span(0, 2), span(6, 8)]);
 }
 
-/// Only what was listed to its end is covered; a count can refute it, and asking by id says nothing.
+/// Only windows that were listed to their end are covered; a count can refute that, a request by id says nothing.
 #[sqlx::test(migrations = "./migrations")]
 async fn rechecks_add_no_coverage(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
@@ -85,7 +85,7 @@ async fn rechecks_add_no_coverage(pool: PgPool) {
     }
 }
 
-/// A provider that will not do it costs a pass, and is asked again when the next one is due.
+/// A provider that refuses ends the pass, and gets requests again when the next one is due.
 #[sqlx::test(migrations = "./migrations")]
 async fn an_abandoned_pass_leaves_no_open_window(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;

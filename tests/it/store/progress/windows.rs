@@ -171,7 +171,7 @@ async fn gaps_are_neither_covered_nor_in_an_open_window(pool: PgPool) {
         .unwrap();
     assert_eq!(gaps(&pool).await, expected);
 
-    // What is only read again is no reason to call it covered.
+    // An open window of a rescan does not close a gap.
     let rescan = Planned {
         lane: Lane::Rescan,
         tier: Some(TimeDelta::days(1)),

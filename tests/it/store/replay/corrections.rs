@@ -15,7 +15,7 @@ use crate::store::replay::{PROVIDER, amounts, commit, named};
 use crate::store::{ACCOUNT, hash, hour, leased_store, record};
 use crate::support::{count, in_time};
 
-/// What a fixed reader makes of the rows that are stored: another amount.
+/// Stored rows as a corrected reader reads them: with another amount.
 async fn corrections(store: &Store, amount: i64) -> Vec<Correction> {
     let rows = store.stored_after(ACCOUNT, PROVIDER, "").await.unwrap();
     rows.into_iter()

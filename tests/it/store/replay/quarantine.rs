@@ -15,7 +15,7 @@ use crate::store::{ACCOUNT, hour, leased_store, record, stamped};
 use crate::support::{count, versions};
 
 /// A bad item of a row, with the payload of a version of it.
-fn aside(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
+fn quarantined(id: &str, version: i64, reason: &'static str) -> Rejected<'static> {
     let record = record(id, version);
     Rejected {
         provider_transaction_id: Some(id.to_owned()),
@@ -34,7 +34,7 @@ async fn kept(store: &Store) -> Vec<QuarantinedItem> {
         .unwrap()
 }
 
-/// What a fixed reader makes of items: records, but of those whose payload has this text in it.
+/// Items as a corrected reader reads them: as records, except those whose payload has this text in it.
 fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> {
     let read = |kept: &'a QuarantinedItem| {
         let value: serde_json::Value = serde_json::from_str(&kept.payload).unwrap();
@@ -46,7 +46,7 @@ fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> 
             return Err(Rejected {
                 reason: "unreadable_time",
                 detail: "of today".to_owned(),
-                ..aside(id, version, "")
+                ..quarantined(id, version, "")
             });
         }
         Ok(record(id, version))
@@ -60,18 +60,18 @@ fn retry<'a>(items: &'a [QuarantinedItem], still_bad: &str) -> Vec<Retried<'a>> 
         .collect()
 }
 
-fn emptied(fit: u64, superseded: u64, left: &[(&str, u64)]) -> RetryOutcome {
+fn outcome(stored: u64, superseded: u64, left: &[(&str, u64)]) -> RetryOutcome {
     let left = left
         .iter()
         .map(|(reason, items)| ((*reason).to_owned(), *items));
     RetryOutcome {
-        stored: fit,
+        stored,
         superseded,
         remaining: left.collect::<BTreeMap<_, _>>(),
     }
 }
 
-/// What leaves the quarantine follows the version rule: by the provider's stamp, else by the request.
+/// Items that leave the quarantine follow the version rule: by the provider's stamp, else by the request.
 #[sqlx::test(migrations = "./migrations")]
 async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
@@ -79,23 +79,23 @@ async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     let records = rows.iter().map(|id| record(id, 5)).collect();
     commit(&store, &lease, 10, records, vec![]).await;
     let older = vec![
-        aside("held newer", 4, "x"),
-        aside("same", 5, "x"),
-        aside("bad older", 4, "x"),
-        aside("not held", 1, "x"),
+        quarantined("held newer", 4, "x"),
+        quarantined("same", 5, "x"),
+        quarantined("bad older", 4, "x"),
+        quarantined("not held", 1, "x"),
     ];
     commit(&store, &lease, 9, vec![], older).await;
     let newer = vec![
-        aside("held older", 6, "x"),
-        aside("bad newer", 6, "x"),
+        quarantined("held older", 6, "x"),
+        quarantined("bad newer", 6, "x"),
         // An earlier version of one that is put aside as well.
-        aside("not held", 2, "x"),
+        quarantined("not held", 2, "x"),
     ];
     commit(&store, &lease, 11, vec![], newer).await;
 
     let items = kept(&store).await;
     let retried = retry(&items, "bad");
-    let expected = emptied(4, 2, &[("unreadable_time", 1)]);
+    let expected = outcome(4, 2, &[("unreadable_time", 1)]);
     let before = versions(&pool).await;
     assert_eq!(
         store.preview_retry(ACCOUNT, &retried).await.unwrap(),
@@ -148,8 +148,8 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
     let records = vec![stamped("a", 5, None), stamped("b", 5, None)];
     commit(&store, &lease, 10, records, vec![]).await;
-    commit(&store, &lease, 9, vec![], vec![aside("a", 6, "x")]).await;
-    commit(&store, &lease, 11, vec![], vec![aside("b", 6, "x")]).await;
+    commit(&store, &lease, 9, vec![], vec![quarantined("a", 6, "x")]).await;
+    commit(&store, &lease, 11, vec![], vec![quarantined("b", 6, "x")]).await;
     let items = kept(&store).await;
     let read = |kept| {
         let id = |kept: &QuarantinedItem| kept.provider_transaction_id.clone().unwrap();
@@ -164,7 +164,7 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
         .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
-    assert_eq!(done, emptied(1, 1, &[]));
+    assert_eq!(done, outcome(1, 1, &[]));
     assert_eq!(amounts(&pool).await, [named("a", "5"), named("b", "6")]);
     assert!(kept(&store).await.is_empty());
 }
@@ -173,16 +173,16 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
 #[sqlx::test(migrations = "./migrations")]
 async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
-    let both = || vec![aside("a", 1, "x"), aside("b", 1, "x")];
+    let both = || vec![quarantined("a", 1, "x"), quarantined("b", 1, "x")];
     commit(&store, &lease, 1, vec![], both()).await;
     let items = kept(&store).await;
-    commit(&store, &lease, 2, vec![], vec![aside("b", 1, "x")]).await;
+    commit(&store, &lease, 2, vec![], vec![quarantined("b", 1, "x")]).await;
     let retried = retry(&items, "none");
     let done = store
         .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
-    assert_eq!(done, emptied(1, 0, &[("x", 1)]));
+    assert_eq!(done, outcome(1, 0, &[("x", 1)]));
     let items = kept(&store).await;
     assert_eq!(items.len(), 1);
     assert_eq!(items[0].observed_at, hour(2));
@@ -191,7 +191,7 @@ async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
         .retry_quarantine(ACCOUNT, PROVIDER, &retried)
         .await
         .unwrap();
-    assert_eq!(done, emptied(1, 0, &[]));
+    assert_eq!(done, outcome(1, 0, &[]));
 }
 
 /// A request that was sent earlier does not make an item older.
@@ -199,12 +199,19 @@ async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
 async fn an_item_is_as_new_as_its_last_request(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
     for requested in [2, 3, 1] {
-        commit(&store, &lease, requested, vec![], vec![aside("a", 1, "x")]).await;
+        commit(
+            &store,
+            &lease,
+            requested,
+            vec![],
+            vec![quarantined("a", 1, "x")],
+        )
+        .await;
     }
     assert_eq!(kept(&store).await[0].observed_at, hour(3));
 }
 
-/// What a reader makes of items that reads one time out of all reason.
+/// Items as a reader reads them that misreads one time by millennia.
 fn retry_with_long_ago(items: &[QuarantinedItem]) -> Vec<Retried<'_>> {
     let mut retried = retry(items, "none");
     for item in &mut retried {
@@ -217,18 +224,20 @@ fn retry_with_long_ago(items: &[QuarantinedItem]) -> Vec<Retried<'_>> {
     retried
 }
 
-/// What PostgreSQL refuses stays, and keeps nothing else from leaving.
+/// Rows that PostgreSQL refuses stay in quarantine; the others leave it.
 #[sqlx::test(migrations = "./migrations")]
 async fn refused_rows_stay_in_quarantine(pool: PgPool) {
     let (store, lease) = leased_store(&pool).await;
-    let bad = ["a", "b", "c", "d"].map(|id| aside(id, 1, "x")).to_vec();
+    let bad = ["a", "b", "c", "d"]
+        .map(|id| quarantined(id, 1, "x"))
+        .to_vec();
     commit(&store, &lease, 1, vec![], bad).await;
     let items = kept(&store).await;
     let done = store
         .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
         .await
         .unwrap();
-    let expected = emptied(3, 0, &[("refused_by_database", 1)]);
+    let expected = outcome(3, 0, &[("refused_by_database", 1)]);
     assert_eq!(done, expected);
     let left = kept(&store).await;
     assert_eq!(left.len(), 1);
@@ -236,12 +245,12 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
     assert_eq!(left[0].detail, "SQLSTATE 22008");
     assert_eq!(left[0].provider_transaction_id.as_deref(), Some("b"));
     // A dry run expects the same, and the next replay finds the same.
-    let expected = emptied(0, 0, &[("refused_by_database", 1)]);
-    let foreseen = store
+    let expected = outcome(0, 0, &[("refused_by_database", 1)]);
+    let preview = store
         .preview_retry(ACCOUNT, &retry_with_long_ago(&left))
         .await
         .unwrap();
-    assert_eq!(foreseen, expected);
+    assert_eq!(preview, expected);
     let done = store
         .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
         .await
@@ -249,7 +258,7 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
     assert_eq!(done, expected);
 }
 
-/// Items from before requests were kept are as new as when they were first met.
+/// Items from before requests were kept are as new as when they were first seen.
 #[sqlx::test(migrations = false)]
 async fn items_of_older_schemas_keep_their_time(pool: PgPool) {
     let migrations = sqlx::migrate!();

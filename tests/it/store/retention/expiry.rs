@@ -95,8 +95,8 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
     sqlx::query(old).execute(&pool).await.unwrap();
     let unknown = store.begin_payload_expiry("other", MONTH).await.unwrap();
     assert_eq!(unknown, None);
-    let letting = async || store.begin_payload_expiry(ACCOUNT, MONTH).await.unwrap();
-    let PayloadExpiry { before, after } = letting().await.unwrap();
+    let expire = async || store.begin_payload_expiry(ACCOUNT, MONTH).await.unwrap();
+    let PayloadExpiry { before, after } = expire().await.unwrap();
     assert_eq!(after, "");
 
     // A row that is being written is left for the next round.
@@ -112,7 +112,7 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
     while let Some(PayloadExpiry {
         before: same,
         after,
-    }) = letting().await
+    }) = expire().await
     {
         assert_eq!(same, before);
         let batch = store.delete_payloads(ACCOUNT, before, &after, 2);
@@ -129,11 +129,11 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
         1
     );
     // The next time is a day later, or when less is kept.
-    assert_eq!(letting().await, None);
+    assert_eq!(expire().await, None);
     let less = store.begin_payload_expiry(ACCOUNT, DAY * 28).await.unwrap();
     assert!(less.unwrap().before > before);
     // Where more is kept meanwhile, that much is kept.
-    assert!(letting().await.unwrap().before < before + DAY);
+    assert!(expire().await.unwrap().before < before + DAY);
     let held = async || {
         let ids: Vec<String> = rows(&pool).await.into_iter().map(|(id, ..)| id).collect();
         ids
@@ -146,7 +146,7 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
     assert_eq!(held().await, ["e"]);
     assert_eq!(commit(vec![record("b", 2)]).await.updated, 1);
     assert_eq!(held().await, ["b", "e"]);
-    // What was let go is told from what was lost.
+    // Expired payloads are distinguished from lost ones.
     let lost = "DELETE FROM paysync.raw_transactions WHERE provider_transaction_id = 'e'";
     sqlx::query(lost).execute(&pool).await.unwrap();
     let mut missing = Vec::new();

@@ -109,7 +109,7 @@ async fn folding_keeps_every_sum_and_what_was_read(pool: PgPool) {
     assert_eq!((folded.windows, folded.next), (3, None));
     let after = (sums(&pool).await, state(&store).await);
     assert_eq!(after.0, before.0);
-    // What the planner sees is the same.
+    // The planner sees the same progress.
     assert_eq!(
         format!("{:?}", after.1.progress),
         format!("{:?}", before.1.progress)
@@ -207,8 +207,7 @@ async fn concurrent_folds_count_once(pool: PgPool) {
     assert_eq!(sums(&pool).await, before);
 }
 
-/// A page that closes its window while others are folded waits for no one in a circle, and a lane that
-/// comes in between loses nothing.
+/// A page that closes its window while others are folded causes no deadlock, and loses nothing.
 #[sqlx::test(migrations = "./migrations")]
 async fn folding_does_not_block_lanes(pool: PgPool) {
     const PAGES: i64 = 120;
@@ -303,7 +302,7 @@ async fn an_unanswered_count_is_not_folded(pool: PgPool) {
     assert_eq!(fold(&store).await.windows, 3);
     assert_eq!(unread(&store).await, 0);
 
-    // What is no longer wanted is no question.
+    // A time that is no longer wanted needs no answer.
     audit(0, 4, 9).await;
     assert_eq!(count(&pool, doubts).await, 1);
     let mut later = new_stream(STREAM);
