@@ -211,7 +211,7 @@ async fn plant(simulator: &Handle, templates: &[Template], text: &str, url: &str
     let holding = found.holding(CANARY);
     assert!(holding.is_empty(), "what rules take out is in {holding:?}");
 
-    // All were read: they are rows, or put aside.
+    // All were read: they are rows, or in quarantine.
     let held: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM paysync.transactions WHERE provider_transaction_id LIKE 'planted %'",
     )

@@ -1,4 +1,5 @@
-//! Failures at the provider.
+//! Failures at the provider: those that pass cost only time; those that need an operator are reported in one line
+//! with a hint.
 
 mod bad_responses;
 mod connections;

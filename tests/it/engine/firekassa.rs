@@ -102,7 +102,7 @@ async fn an_expired_deposit_that_is_paid_late_is_read_again(pool: PgPool) {
     simulator.stop().await;
 }
 
-/// Not in any table: as a requisite, as an account, in a text, in an item that is put aside, in a
+/// Not in any table: as a requisite, as an account, in a text, in a quarantined item, in a
 /// version that was replaced.
 #[sqlx::test(migrations = "./migrations")]
 async fn no_whole_card_number_reaches_the_disk(pool: PgPool) {

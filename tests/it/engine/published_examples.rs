@@ -286,7 +286,7 @@ fn without_nulls(row: serde_json::Map<String, Value>) -> Value {
         .collect()
 }
 
-/// The page says that every item has a uid, and then shows items without one: they are put aside
+/// The page says that every item has a uid, and then shows items without one: they go to quarantine
 /// whole. With the uids that its own pagination names, they are rows.
 #[sqlx::test(migrations = "./migrations")]
 async fn the_example_of_smart_routing_is_not_lost(pool: PgPool) {

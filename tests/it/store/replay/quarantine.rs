@@ -88,7 +88,7 @@ async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     let newer = vec![
         quarantined("held older", 6, "x"),
         quarantined("bad newer", 6, "x"),
-        // An earlier version of one that is put aside as well.
+        // An earlier version of one that is quarantined as well.
         quarantined("not held", 2, "x"),
     ];
     commit(&store, &lease, 11, vec![], newer).await;
