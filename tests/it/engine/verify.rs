@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paysync::engine::inspect::verify::{AccountProof, State};
+use paysync::engine::inspect::verify::{AccountProof, Verdict};
 use paysync::engine::maintenance::{Budget, run_round};
 use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -111,7 +111,7 @@ impl Bench {
     async fn failures(&self) -> BTreeSet<(String, &'static str)> {
         let mut failures = BTreeSet::new();
         for account in self.proofs().await {
-            let failed = account.checks.iter().filter(|c| c.state == State::Unproven);
+            let failed = account.checks.iter().filter(|c| c.state == Verdict::Unproven);
             for check in failed {
                 assert!(check.hint.is_some(), "{check:?}");
                 failures.insert((account.id.clone(), check.check));
@@ -404,9 +404,9 @@ async fn a_sync_under_way_can_be_verified(pool: PgPool) {
             for check in account.checks {
                 // Before its streams are known there is nothing to prove.
                 let unread = check.detail == "the account has never been read";
-                let proven = check.state != State::Unproven;
+                let proven = check.state != Verdict::Unproven;
                 assert!(proven || unread || check.check == "gaps", "{check:?}");
-                seen += usize::from(check.state == State::Noted);
+                seen += usize::from(check.state == Verdict::Noted);
             }
         }
         let round = run_round(&engine.store, engine.retention, budget, &go_on).await;
@@ -448,7 +448,7 @@ async fn what_is_unfinished_is_noted(pool: PgPool) {
             assert!(account.proven);
             let streams = engine.accounts.iter().find(|a| a.id == account.id).unwrap();
             let streams = streams.streams.len();
-            let noted = account.checks.iter().filter(|c| c.state == State::Noted);
+            let noted = account.checks.iter().filter(|c| c.state == Verdict::Noted);
             let noted: Vec<(&str, &str)> = noted.map(|c| (c.check, c.detail.as_str())).collect();
             let expected = (
                 format!("{streams} windows {open}"),
