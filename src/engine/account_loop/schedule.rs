@@ -11,6 +11,8 @@ use crate::engine::account::Stream;
 use crate::engine::account_loop::in_flight::InFlightWindows;
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::provider_clock::roll_back_coverage;
+use crate::engine::read::window::ReadyWindow;
+use crate::number::unsigned;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_wakeup, plan};
 use crate::store::StoreError;
 use crate::store::progress::stream::StreamState;
@@ -54,14 +56,6 @@ impl RunMode {
             Self::Once { give_up_after, .. } => last_success.elapsed() >= give_up_after,
         }
     }
-}
-
-/// A window that can be read now.
-pub(crate) struct ReadyWindow {
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) window: OpenWindow,
-    /// The stream's window length, to adapt from.
-    pub(crate) length: TimeDelta,
 }
 
 /// What an account has to read, and when to load the schedule again.
@@ -167,7 +161,7 @@ impl Schedule {
             let wanted_until = due_until(&state.progress, &stream.policy, goal);
             let opened = context
                 .store
-                .open(&context.lease, &state.stream, wanted_until, &plan)
+                .open(&context.held.lease, &state.stream, wanted_until, &plan)
                 .await?;
             state
                 .progress
@@ -225,13 +219,7 @@ fn probe_at(suspended_at: DateTime<Utc>, mode: RunMode, now: DateTime<Utc>) -> D
 fn add_seconds(state: &StreamState, until: DateTime<Utc>, seconds: &mut (u64, u64)) {
     let progress = &state.progress;
     let gap = gaps(progress, until).length().num_seconds();
-    let reading: i64 = progress
-        .open
-        .iter()
-        .filter(|open| open.lane.fills())
-        .map(|open| open.window.length().num_seconds())
-        .sum();
-    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    let open = progress.filling().map(|open| open.length().num_seconds());
     seconds.0 += unsigned((until - progress.wanted_from).num_seconds());
-    seconds.1 += unsigned(gap + reading);
+    seconds.1 += unsigned(gap + open.sum::<i64>());
 }

@@ -151,14 +151,12 @@ impl RunningAccounts {
         stop: CancellationToken,
     ) {
         let (engine, keeper, account) = (engine.clone(), self.keeper.clone(), account.clone());
-        let handle = keeper.keep(lease.clone(), engine.lease_ttl, stop.clone());
-        let started = (account.clone(), stop.clone());
+        let held = keeper.keep(lease, engine.lease_ttl, stop.clone());
+        let started = (account.clone(), stop);
         self.started.insert(account.id.clone(), started);
         self.tasks.spawn(async move {
-            engine
-                .run_leased(&account, lease, &keeper, handle, stop, RunMode::Daemon)
-                .await
-                .map(|_| ())
+            let run = engine.run_leased(&account, &keeper, held, RunMode::Daemon);
+            run.await.map(|_| ())
         });
     }
 

@@ -85,7 +85,7 @@ async fn rows_that_were_read_wrongly_are_put_right(pool: PgPool) {
     for replayed in foreseen.values() {
         assert_eq!(replayed.unchanged + replayed.changed, replayed.read);
         assert_eq!(replayed.changes.len(), 20);
-        let status = |change: &paysync::engine::replay::Change| {
+        let status = |change: &paysync::engine::replay::ChangedRow| {
             let status = change.columns.iter().find(|it| it.column == "status");
             status.is_some_and(|it| it.old.as_deref() == Some("unknown") && it.new.is_some())
         };
