@@ -72,18 +72,17 @@ pub async fn replay(
     dry_run: bool,
     progress: impl Fn(&Replayed),
 ) -> Result<Replayed, StoreError> {
+    let (id, provider) = (&account.id, account.spec.code);
     let mut replayed = Replayed::default();
     let mut after = String::new();
     loop {
         // Rows of another provider, from before the account was changed, are left out.
-        let batch = store
-            .stored_after(&account.id, account.spec.code, &after)
-            .await?;
+        let batch = store.stored_after(id, provider, &after).await?;
         let Some(last) = batch.last() else { break };
         after.clone_from(&last.transaction.provider_transaction_id);
         let corrections = replayed.read_again(account, batch);
         if !dry_run && !corrections.is_empty() {
-            let corrected = store.correct(&account.id, &corrections).await?;
+            let corrected = store.correct(id, &corrections).await?;
             for (id, detail) in &corrected.refused {
                 replayed.complain(id, "refused_by_database", detail.clone());
             }
@@ -94,14 +93,10 @@ pub async fn replay(
         }
         progress(&replayed);
     }
-    replayed.without_payload = store
-        .rows_without_payload(&account.id, account.spec.code)
-        .await?;
+    replayed.without_payload = store.rows_without_payload(id, provider).await?;
     let mut after = (String::new(), Uuid::nil());
     loop {
-        let batch = store
-            .quarantined_after(&account.id, (&after.0, after.1))
-            .await?;
+        let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
         let Some(last) = batch.last() else { break };
         after = (last.stream.clone(), last.hash);
         let retried = batch.iter().map(|item| Retried {
@@ -111,11 +106,9 @@ pub async fn replay(
         let items: Vec<Retried<'_>> = retried.collect();
         replayed.retried += count(items.len());
         replayed.quarantine += if dry_run {
-            store.preview_retry(&account.id, &items).await?
+            store.preview_retry(id, &items).await?
         } else {
-            store
-                .retry_quarantine(&account.id, account.spec.code, &items)
-                .await?
+            store.retry_quarantine(id, provider, &items).await?
         };
         progress(&replayed);
     }

@@ -138,16 +138,11 @@ async fn register(context: &ReadContext) -> Result<(), StoreError> {
     let account = &context.account;
     let state = context.store.account(&account.id).await?;
     // Counters start at zero: an alert cannot use a metric that is not there.
-    for (what, none) in RedactionCounts::default().by_kind() {
-        counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
-            .increment(none);
-    }
+    observer::count_redactions(account, RedactionCounts::default());
     for stream in &account.streams {
         counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => stream.spec.name.clone()).increment(0);
-        context
-            .store
-            .register_stream(&account.id, &account.new_stream(stream, &state))
-            .await?;
+        let stream = account.new_stream(stream, &state);
+        context.store.register_stream(&account.id, &stream).await?;
     }
     Ok(())
 }

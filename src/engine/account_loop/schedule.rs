@@ -1,5 +1,6 @@
 //! What an account has to read: opens the windows that are due, and says which can be read now.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,10 +128,8 @@ impl Schedule {
             add_seconds(&state, until, &mut seconds);
         }
         schedule.ready.sort_by_key(|ready| {
-            (
-                ready.window.planned.lane,
-                std::cmp::Reverse(ready.window.planned.window),
-            )
+            let planned = ready.window.planned;
+            (planned.lane, Reverse(planned.window))
         });
         if account_probe.is_some() {
             // One request is enough to see whether the account has access again.
@@ -159,14 +158,11 @@ impl Schedule {
         let plan = plan(&state.progress, &stream.policy, goal, due, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
             let wanted_until = due_until(&state.progress, &stream.policy, goal);
-            let opened = context
-                .store
-                .open(&context.held.lease, &state.stream, wanted_until, &plan)
-                .await?;
-            state
-                .progress
-                .open
-                .extend(opened.iter().map(|window| window.planned));
+            let (store, lease) = (&context.store, &context.held.lease);
+            let opened = store.open(lease, &state.stream, wanted_until, &plan);
+            let opened = opened.await?;
+            let planned = opened.iter().map(|window| window.planned);
+            state.progress.open.extend(planned);
             state.open.extend(opened);
         }
         self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty())

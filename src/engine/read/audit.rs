@@ -23,7 +23,7 @@ pub(crate) async fn audit_window(
         checkpoint: None,
         page_size: account.page_size,
     };
-    let requests = RequestContext::new(context, &window.stream, window.planned.lane);
+    let requests = RequestContext::new(context, window);
     let make = || provider.request_count(&at);
     let parse = |fetched: Fetched| {
         let counted = provider.count(&fetched.response)?;

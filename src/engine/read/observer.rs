@@ -33,9 +33,7 @@ pub(super) fn record_page(
                 .increment(items);
         }
     }
-    for (what, times) in redactions.by_kind() {
-        counter!(telemetry::REDACTIONS, "account" => id.clone(), "what" => what).increment(times);
-    }
+    count_redactions(account, redactions);
     record_unknown_words(account, committed);
     debug!(
         window.id = window.id,
@@ -57,6 +55,13 @@ pub(super) fn record_page(
             hint = "see the table paysync.quarantine; after an update run paysync replay",
             "items were put into quarantine"
         );
+    }
+}
+
+pub(crate) fn count_redactions(account: &Account, redactions: RedactionCounts) {
+    for (what, times) in redactions.by_kind() {
+        counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
+            .increment(times);
     }
 }
 

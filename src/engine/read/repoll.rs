@@ -66,7 +66,7 @@ async fn repoll_rows(
 ) -> Result<PageCounts, Failure> {
     let account = &context.account;
     let provider = &*account.provider;
-    let requests = RequestContext::new(context, &window.stream, window.planned.lane);
+    let requests = RequestContext::new(context, window);
     let requested: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let mut total = PageCounts::default();

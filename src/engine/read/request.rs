@@ -12,6 +12,7 @@ use crate::engine::read::provider_clock;
 use crate::number::milliseconds;
 use crate::plan::Lane;
 use crate::store::StoreError;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::{Priority, retry};
 use paysync_provider::{Authenticity, PageError, Request, Response};
@@ -25,7 +26,7 @@ pub(super) struct Fetched {
     pub(super) requested_at: DateTime<Utc>,
 }
 
-/// How the requests for one stream are sent.
+/// How the requests for one window are sent.
 pub(super) struct RequestContext<'a> {
     context: &'a ReadContext,
     stream: &'a str,
@@ -33,11 +34,11 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl<'a> RequestContext<'a> {
-    pub(super) fn new(context: &'a ReadContext, stream: &'a str, lane: Lane) -> Self {
+    pub(super) fn new(context: &'a ReadContext, window: &'a OpenWindow) -> Self {
         Self {
             context,
-            stream,
-            priority: match lane {
+            stream: &window.stream,
+            priority: match window.planned.lane {
                 Lane::Live => Priority::Foreground,
                 _ => Priority::Background,
             },

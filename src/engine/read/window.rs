@@ -48,7 +48,7 @@ pub(crate) async fn read_window(
         stream,
         window,
         length: ready.length,
-        requests: RequestContext::new(context, &window.stream, window.planned.lane),
+        requests: RequestContext::new(context, window),
     };
     reader.run(all_fetched).await
 }
