@@ -53,7 +53,7 @@ metrics! {
     /// How large the lag may rightly be: the provider's own, a poll interval, and a unit of the time
     /// filter. Labels: `account`, `stream`.
     describe_gauge EXPECTED_LAG_SECONDS = "paysync_expected_lag_seconds", Seconds, "Largest lag that is normal";
-    /// Windows being read. Labels: `account`, `stream`.
+    /// Open windows: begun, and not read to their end. Labels: `account`, `stream`.
     describe_gauge OPEN_WINDOWS = "paysync_open_windows", Count, "Windows being read";
     /// Time wanted and not covered. Labels: `account`, `stream`.
     describe_gauge GAP_SECONDS = "paysync_gap_seconds", Seconds, "Time wanted and not covered";

@@ -169,12 +169,7 @@ pub async fn run_round(
             report.payloads += run_batches(budget, stop, expiry.after, delete).await?;
         }
         if let Some(age) = retention.quarantine {
-            let delete = async |()| {
-                store
-                    .delete_quarantined(account, age, limit)
-                    .await
-                    .map(next)
-            };
+            let delete = |()| store.delete_quarantined(account, age, limit).map_ok(next);
             report.quarantined += run_batches(budget, stop, (), delete).await?;
         }
     }

@@ -1,6 +1,6 @@
 //! One account's loop: load the schedule, start the windows that are due, react to how they end.
 //!
-//! The only state kept between two rounds is which windows are being read: a first run, a resume and an
+//! The only state kept between two rounds is which windows are in flight: a first run, a resume and an
 //! ordinary poll all load the same schedule from the database.
 
 mod in_flight;

@@ -83,9 +83,9 @@ pub struct StreamStatus {
     pub covered_from: Option<DateTime<Utc>>,
     /// End of the newest covered instant.
     pub covered_until: Option<DateTime<Utc>>,
-    /// Time wanted and neither covered nor being read.
+    /// Time wanted, and neither covered nor in an open window.
     pub gap_seconds: i64,
-    /// Windows being read.
+    /// Open windows: begun, and not read to their end.
     pub open_windows: i64,
     /// Time covered since `wanted_from`.
     pub covered_seconds: i64,
@@ -94,7 +94,7 @@ pub struct StreamStatus {
     pub eta_seconds: Option<i64>,
     /// What is covered, oldest first.
     pub covered: Vec<Span>,
-    /// What is being read to fill gaps.
+    /// The open windows that fill gaps, oldest first.
     pub filling: Vec<Span>,
     /// Items in quarantine.
     pub quarantined_items: i64,

@@ -155,7 +155,7 @@ fn coverage(account: &str, streams: &[StreamEvidence]) -> Finding {
     ))
 }
 
-/// Everything wanted is covered or being read.
+/// Everything wanted is covered or in an open window.
 fn gaps(streams: &[StreamEvidence]) -> Finding {
     let hint = "paysync run and paysync sync read what is missing; paysync status says what keeps them from it";
     if let Some(found) = streams.iter().find(|stream| stream.gaps.intervals > 0) {

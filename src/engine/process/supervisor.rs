@@ -113,14 +113,10 @@ impl Engine {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leases = self
             .store
-            .acquire(&free, &self.holder, self.lease_ttl, room)
-            .await?;
-        for lease in leases {
-            let Some(account) = self
-                .accounts
-                .iter()
-                .find(|account| account.id == lease.account_id)
-            else {
+            .acquire(&free, &self.holder, self.lease_ttl, room);
+        for lease in leases.await? {
+            let mut accounts = self.accounts.iter();
+            let Some(account) = accounts.find(|account| account.id == lease.account_id) else {
                 continue;
             };
             // A restart may be the operator's repair.

@@ -109,11 +109,8 @@ impl Engine {
         begun: &mut Option<DateTime<Utc>>,
     ) -> Result<Outcome, StoreError> {
         let one = std::slice::from_ref(&account.id);
-        let leases = self
-            .store
-            .acquire(one, &self.holder, self.lease_ttl, 1)
-            .await?;
-        let Some(lease) = leases.into_iter().next() else {
+        let leases = self.store.acquire(one, &self.holder, self.lease_ttl, 1);
+        let Some(lease) = leases.await?.into_iter().next() else {
             let paused = self.store.account(&account.id).await?.paused;
             return Ok(if paused {
                 Outcome::Paused
