@@ -20,44 +20,62 @@ use tracing_subscriber::fmt::{
 };
 use tracing_subscriber::registry::LookupSpan;
 
-/// Pages stored. Labels: `account`, `stream`, `lane`.
-pub const PAGES: &str = "paysync_pages_total";
-/// Items of stored pages. Labels: `account`, `stream`, `outcome` (`inserted`, `updated`, `unchanged`,
-/// `stale`, `duplicate`, `quarantined`).
-pub const ITEMS: &str = "paysync_items_total";
-/// Requests answered or failed. Labels: `account`, `stream`, `status` (the HTTP status, or `error`).
-pub const REQUESTS: &str = "paysync_requests_total";
-/// Time from sending a request to its whole answer. Labels: `account`, `stream`.
-pub const REQUEST_SECONDS: &str = "paysync_request_seconds";
-/// Time a page's database transaction takes. Labels: `account`, `stream`.
-pub const COMMIT_SECONDS: &str = "paysync_commit_seconds";
-/// Age of the newest instant that is covered. Labels: `account`, `stream`.
-pub const LAG_SECONDS: &str = "paysync_lag_seconds";
-/// How large the lag may rightly be: the provider's own, a poll interval, and a unit of the time
-/// filter. Labels: `account`, `stream`.
-pub const EXPECTED_LAG_SECONDS: &str = "paysync_expected_lag_seconds";
-/// Windows being read. Labels: `account`, `stream`.
-pub const OPEN_WINDOWS: &str = "paysync_open_windows";
-/// Time wanted and not covered. Labels: `account`, `stream`.
-pub const GAP_SECONDS: &str = "paysync_gap_seconds";
-/// Time spent waiting for the rate limit or because of a 429. Label: `account`.
-pub const THROTTLED_SECONDS: &str = "paysync_throttled_seconds_total";
-/// Requests sent again within a run. Labels: `account`, `stream`.
-pub const RETRIES: &str = "paysync_retries_total";
-/// Redactions in the items of stored pages, each time they are read. Labels: `account`, `what`
-/// (`card`: a card number cut; `key`: a member that is always dropped; `mask`, `hash`, `drop`: by a rule
-/// of the configuration).
-pub const REDACTIONS: &str = "paysync_redactions_total";
-/// Items in quarantine. Labels: `account`, `stream`.
-pub const QUARANTINED_ITEMS: &str = "paysync_quarantined_items";
-/// 1 if the account or stream is suspended, else 0. Labels: `account`, `stream`.
-pub const SUSPENDED: &str = "paysync_suspended";
-/// Memory of the process that is in RAM.
-pub const PROCESS_RESIDENT_BYTES: &str = "paysync_process_resident_memory_bytes";
-/// CPU time of the process, whole seconds.
-pub const PROCESS_CPU_SECONDS: &str = "paysync_process_cpu_seconds_total";
-/// Accounts this process holds the lease of.
-pub const LEASES: &str = "paysync_leases";
+/// Declares each metric once: kind, constant, name, unit and description.
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $describe:ident $metric:ident = $name:literal, $unit:ident, $text:literal;)*) => {
+        $($(#[$doc])* pub const $metric: &str = $name;)*
+
+        /// Describes each metric to the installed recorder.
+        fn describe() {
+            $($describe!($metric, Unit::$unit, $text);)*
+        }
+
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+metrics! {
+    /// Pages stored. Labels: `account`, `stream`, `lane`.
+    describe_counter PAGES = "paysync_pages_total", Count, "Pages stored";
+    /// Items of stored pages. Labels: `account`, `stream`, `outcome` (`inserted`, `updated`, `unchanged`,
+    /// `stale`, `duplicate`, `quarantined`).
+    describe_counter ITEMS = "paysync_items_total", Count, "Items of stored pages, by outcome";
+    /// Requests answered or failed. Labels: `account`, `stream`, `status` (the HTTP status, or `error`).
+    describe_counter REQUESTS = "paysync_requests_total", Count, "Requests to providers, by status";
+    /// Time from sending a request to its whole answer. Labels: `account`, `stream`.
+    describe_histogram REQUEST_SECONDS = "paysync_request_seconds", Seconds,
+        "Time from sending a request to its whole answer";
+    /// Time a page's database transaction takes. Labels: `account`, `stream`.
+    describe_histogram COMMIT_SECONDS = "paysync_commit_seconds", Seconds, "Time a page's database transaction takes";
+    /// Age of the newest instant that is covered. Labels: `account`, `stream`.
+    describe_gauge LAG_SECONDS = "paysync_lag_seconds", Seconds, "Age of the newest instant that is covered";
+    /// How large the lag may rightly be: the provider's own, a poll interval, and a unit of the time
+    /// filter. Labels: `account`, `stream`.
+    describe_gauge EXPECTED_LAG_SECONDS = "paysync_expected_lag_seconds", Seconds, "Largest lag that is normal";
+    /// Open windows: begun, and not read to their end. Labels: `account`, `stream`.
+    describe_gauge OPEN_WINDOWS = "paysync_open_windows", Count, "Windows being read";
+    /// Time wanted and not covered. Labels: `account`, `stream`.
+    describe_gauge GAP_SECONDS = "paysync_gap_seconds", Seconds, "Time wanted and not covered";
+    /// Time spent waiting for the rate limit or because of a 429. Label: `account`.
+    describe_counter THROTTLED_SECONDS = "paysync_throttled_seconds_total", Seconds,
+        "Time spent waiting for the rate limit or because of a 429";
+    /// Requests sent again within a run. Labels: `account`, `stream`.
+    describe_counter RETRIES = "paysync_retries_total", Count, "Requests sent again within a run";
+    /// Redactions in the items of stored pages, each time they are read. Labels: `account`, `what`
+    /// (`card`: a card number cut; `key`: a member that is always dropped; `mask`, `hash`, `drop`: by a rule
+    /// of the configuration).
+    describe_counter REDACTIONS = "paysync_redactions_total", Count, "Redactions in the items of stored pages";
+    /// Items in quarantine. Labels: `account`, `stream`.
+    describe_gauge QUARANTINED_ITEMS = "paysync_quarantined_items", Count, "Items in quarantine";
+    /// 1 if the account or stream is suspended, else 0. Labels: `account`, `stream`.
+    describe_gauge SUSPENDED = "paysync_suspended", Count, "1 if it waits for an operator, else 0";
+    describe_gauge PROCESS_RESIDENT_BYTES = "paysync_process_resident_memory_bytes", Bytes,
+        "Memory of the process that is in RAM";
+    describe_counter PROCESS_CPU_SECONDS = "paysync_process_cpu_seconds_total", Seconds,
+        "CPU time of the process, whole seconds";
+    describe_gauge LEASES = "paysync_leases", Count, "Accounts this process holds the lease of";
+}
 
 /// The target of the spans that say which account and which window a line is about. They are spans of the
 /// level `ERROR`, and no filter disables them: a line that a filter shows has all its fields.
@@ -72,67 +90,6 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = recorder.install_recorder()?;
     describe();
     Ok(handle)
-}
-
-/// Describes each metric to the installed recorder.
-fn describe() {
-    describe_counter!(PAGES, Unit::Count, "Pages stored");
-    describe_counter!(ITEMS, Unit::Count, "Items of stored pages, by outcome");
-    describe_counter!(REQUESTS, Unit::Count, "Requests to providers, by status");
-    describe_histogram!(
-        REQUEST_SECONDS,
-        Unit::Seconds,
-        "Time from sending a request to its whole answer"
-    );
-    describe_histogram!(
-        COMMIT_SECONDS,
-        Unit::Seconds,
-        "Time a page's database transaction takes"
-    );
-    describe_gauge!(
-        LAG_SECONDS,
-        Unit::Seconds,
-        "Age of the newest instant that is covered"
-    );
-    describe_gauge!(
-        EXPECTED_LAG_SECONDS,
-        Unit::Seconds,
-        "Largest lag that is normal"
-    );
-    describe_gauge!(OPEN_WINDOWS, Unit::Count, "Windows being read");
-    describe_gauge!(GAP_SECONDS, Unit::Seconds, "Time wanted and not covered");
-    describe_counter!(
-        THROTTLED_SECONDS,
-        Unit::Seconds,
-        "Time spent waiting for the rate limit or because of a 429"
-    );
-    describe_counter!(RETRIES, Unit::Count, "Requests sent again within a run");
-    describe_counter!(
-        REDACTIONS,
-        Unit::Count,
-        "Redactions in the items of stored pages"
-    );
-    describe_gauge!(QUARANTINED_ITEMS, Unit::Count, "Items in quarantine");
-    describe_gauge!(
-        SUSPENDED,
-        Unit::Count,
-        "1 if it waits for an operator, else 0"
-    );
-    describe_gauge!(
-        PROCESS_RESIDENT_BYTES,
-        Unit::Bytes,
-        "Memory of the process that is in RAM"
-    );
-    describe_counter!(
-        PROCESS_CPU_SECONDS,
-        Unit::Seconds,
-        "CPU time of the process, whole seconds"
-    );
-    describe_gauge!(
-        LEASES,
-        Unit::Count,
-        "Accounts this process holds the lease of"
-    );
 }
 
 /// How a line of the log looks.
@@ -154,12 +111,6 @@ impl LogFormat {
     }
 }
 
-impl fmt::Display for LogFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
 /// Logging could not be set up.
 #[derive(Debug, Error)]
 pub enum TelemetryError {
@@ -174,11 +125,11 @@ pub enum TelemetryError {
 /// Starts logging to stderr. Without a format: text on a terminal, JSON otherwise.
 pub fn init(format: Option<LogFormat>, filter: &str) -> Result<(), TelemetryError> {
     let terminal = io::stderr().is_terminal();
-    let format = format.unwrap_or(if terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
+    let format = match format {
+        Some(format) => format,
+        None if terminal => LogFormat::Text,
+        None => LogFormat::Json,
+    };
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber = subscriber(format, read_filter(filter)?, colour, io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
@@ -359,25 +310,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_ours() {
-        let mut names = vec![
-            PAGES,
-            ITEMS,
-            REQUESTS,
-            REQUEST_SECONDS,
-            COMMIT_SECONDS,
-            LAG_SECONDS,
-            EXPECTED_LAG_SECONDS,
-            OPEN_WINDOWS,
-            GAP_SECONDS,
-            THROTTLED_SECONDS,
-            RETRIES,
-            REDACTIONS,
-            QUARANTINED_ITEMS,
-            SUSPENDED,
-            PROCESS_RESIDENT_BYTES,
-            PROCESS_CPU_SECONDS,
-            LEASES,
-        ];
+        let mut names = NAMES.to_vec();
         assert!(names.iter().all(|name| name.starts_with("paysync_")));
         names.sort_unstable();
         names.dedup();

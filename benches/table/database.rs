@@ -78,14 +78,14 @@ impl Server {
             port: None,
         };
         // Some settings take effect only at a restart.
-        let first = Cluster::start(options()).await.unwrap();
+        let first = Cluster::start(&options()).await.unwrap();
         let pool = PgPool::connect(&first.url("postgres")).await.unwrap();
         for (name, value, _) in SETTINGS {
             execute(&pool, &format!("ALTER SYSTEM SET {name} = '{value}'")).await;
         }
         pool.close().await;
         first.stop().await.unwrap();
-        let cluster = Cluster::start(options()).await.unwrap();
+        let cluster = Cluster::start(&options()).await.unwrap();
         let admin = PgPool::connect(&cluster.url("postgres")).await.unwrap();
         let lock_file = std::fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
         let postmaster = lock_file.lines().next().unwrap().trim().parse().unwrap();

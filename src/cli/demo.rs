@@ -77,7 +77,7 @@ async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
         output::line("using the database of DATABASE_URL");
         return Ok((None, url.clone()));
     }
-    let cluster = Cluster::start(Options {
+    let cluster = Cluster::start(&Options {
         durable: true,
         ..Options::default()
     })

@@ -90,7 +90,7 @@ fn log_filter(config: &Config, bars: bool) -> &str {
 }
 
 fn of_account(account: &Account, outcome: Outcome) -> AccountReport<'_> {
-    let progress = &account.progress;
+    let totals = account.progress.totals();
     let (error, hint) = match outcome {
         Outcome::Covered => (None, None),
         outcome => {
@@ -101,31 +101,30 @@ fn of_account(account: &Account, outcome: Outcome) -> AccountReport<'_> {
     AccountReport {
         id: &account.id,
         covered: outcome == Outcome::Covered,
-        items: progress.rows(),
-        written: progress.written(),
-        quarantined: progress.quarantined(),
-        pages: progress.pages(),
-        windows: progress.windows(),
+        items: totals.items,
+        written: totals.written,
+        quarantined: totals.quarantined,
+        pages: totals.pages,
+        windows: totals.windows,
         error,
         hint,
     }
 }
 
 fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
-    let progress = &account.progress;
-    let rows = progress.rows();
+    let totals = account.progress.totals();
     let mut text = format!(
         "{}: {} items read, {} new or changed, in {}.{:03} s",
         account.id,
-        grouped(rows),
-        grouped(progress.written()),
+        grouped(totals.items),
+        grouped(totals.written),
         elapsed.as_secs(),
         elapsed.subsec_millis(),
     );
-    if progress.quarantined() > 0 {
+    if totals.quarantined > 0 {
         text.extend([
             "; ",
-            &grouped(progress.quarantined()),
+            &grouped(totals.quarantined),
             " in quarantine, see paysync.quarantine",
         ]);
     }
@@ -201,11 +200,12 @@ async fn show_progress(accounts: Vec<Arc<Account>>, done: CancellationToken) {
 
 fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
     let progress = &account.progress;
+    let totals = progress.totals();
     let (wanted, left) = progress.seconds();
     bar.set_length(wanted.max(1));
     bar.set_position(wanted.saturating_sub(left));
     let seconds = elapsed.as_secs().max(1);
-    let rate = progress.rows() / seconds;
+    let rate = totals.items / seconds;
     let done = wanted.saturating_sub(left).max(1);
     let eta = if left == 0 {
         String::new()
@@ -221,8 +221,8 @@ fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
         .unwrap_or_default();
     bar.set_message(format!(
         "{} windows, {} rows, {} rows/s{eta}{trouble}",
-        grouped(progress.windows()),
-        grouped(progress.rows()),
+        grouped(totals.windows),
+        grouped(totals.items),
         grouped(rate),
     ));
 }

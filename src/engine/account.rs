@@ -13,9 +13,10 @@ use crate::plan::{Lane, Policy, Recheck};
 use crate::store::account::AccountState;
 use crate::store::progress::stream::NewStream;
 use crate::transport::ProviderClient;
+use paysync_provider::item::ItemContext;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};
-use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier};
+use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier, TimeField};
 
 /// Rows that a window should hold where paging is stable, in tenths of a page.
 const STABLE_TARGET_TENTHS: u64 = 200;
@@ -123,6 +124,17 @@ impl Account {
         // First, as a long message is truncated, maybe in the middle of a secret.
         response.body = redact_text(&self.client.mask(&response.body));
         self.provider.refusal(&response)
+    }
+
+    /// What reading an item of a page takes; `axis` is the time that the page's window filters.
+    pub(crate) fn item_context(&self, axis: Option<TimeField>, lossy: bool) -> ItemContext<'_> {
+        ItemContext {
+            provider: &*self.provider,
+            spec: &self.spec,
+            rules: &self.rules,
+            axis,
+            lossy,
+        }
     }
 
     /// The stream of this name.

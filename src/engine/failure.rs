@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::transport::{MAX_WAIT_IN_READ, TransportError};
+use paysync_provider::wire::one_line;
 use paysync_provider::{PageError, Refusal, RefusalKind};
 
 const RATE_LIMITED: &str = "lower the account's requests_per_minute; retried after the wait";
@@ -262,11 +263,8 @@ impl Failure {
 
 /// A database error with its cause, which the outer error leaves out.
 fn store_message(error: &StoreError) -> String {
-    error.cause().map_or_else(
-        || error.to_string(),
-        |cause| {
-            let cause = paysync_provider::wire::one_line(&cause.to_string());
-            format!("{error}: {cause}")
-        },
-    )
+    match error.cause() {
+        Some(cause) => format!("{error}: {}", one_line(&cause.to_string())),
+        None => error.to_string(),
+    }
 }

@@ -18,45 +18,41 @@ pub(crate) struct LeaseKeeper {
     held: Mutex<BTreeMap<String, HeldLease>>,
 }
 
-#[derive(Debug)]
-struct HeldLease {
-    lease: Lease,
+/// A lease that the keeper renews; all clones see the same.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldLease {
+    pub(crate) lease: Lease,
     /// Canceled when the lease is lost.
-    lost: CancellationToken,
-    /// Asks the work under the lease to end after its page.
-    stop: CancellationToken,
+    pub(crate) lost: CancellationToken,
+    /// Asks the work under the lease to end after the page that is being stored.
+    pub(crate) stop: CancellationToken,
     end: watch::Sender<Instant>,
 }
 
-/// A lease as the work under it sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct LeaseHandle {
-    /// Canceled when the lease is lost.
-    pub(crate) lost: CancellationToken,
-    end: watch::Receiver<Instant>,
-}
-
-impl LeaseHandle {
+impl HeldLease {
     /// Whether another process may hold the lease by now. After a pause of the whole process this shows it
     /// before any timer does.
     pub(crate) fn is_over(&self) -> bool {
-        self.lost.is_cancelled() || *self.end.borrow() <= Instant::now()
+        self.lost.is_cancelled() || self.has_ended()
+    }
+
+    fn has_ended(&self) -> bool {
+        *self.end.borrow() <= Instant::now()
     }
 }
 
 impl LeaseKeeper {
     /// Begins to renew a lease; `stop` is canceled when it should be released.
-    pub(crate) fn keep(&self, lease: Lease, ttl: Duration, stop: CancellationToken) -> LeaseHandle {
-        let lost = CancellationToken::new();
-        let (end, ends) = watch::channel(Instant::from_std(lease.asked) + ttl);
+    pub(crate) fn keep(&self, lease: Lease, ttl: Duration, stop: CancellationToken) -> HeldLease {
         let held = HeldLease {
+            end: watch::Sender::new(Instant::from_std(lease.asked) + ttl),
+            lost: CancellationToken::new(),
             lease,
-            lost: lost.clone(),
             stop,
-            end,
         };
-        self.lock().insert(held.lease.account_id.clone(), held);
-        LeaseHandle { lost, end: ends }
+        let account_id = held.lease.account_id.clone();
+        self.lock().insert(account_id, held.clone());
+        held
     }
 
     /// Ends the renewal of a lease.
@@ -72,9 +68,8 @@ impl LeaseKeeper {
     /// How many leases are held and not being released.
     pub(crate) fn held(&self) -> usize {
         let held = self.lock();
-        held.values()
-            .filter(|held| !held.stop.is_cancelled())
-            .count()
+        let staying = held.values().filter(|held| !held.stop.is_cancelled());
+        staying.count()
     }
 
     /// Begins to release leases, until `share` are left.
@@ -131,18 +126,17 @@ impl LeaseKeeper {
     /// Drops each lease at its end, from when another process may take it. Never returns.
     async fn drop_ended(&self) {
         loop {
-            let ends = |held: &HeldLease| *held.end.borrow();
             let next = {
                 let held = self.lock();
                 let alive = held.values().filter(|held| !held.lost.is_cancelled());
-                alive.map(ends).min()
+                alive.map(|held| *held.end.borrow()).min()
             };
             let Some(next) = next else {
                 return std::future::pending().await;
             };
             tokio::time::sleep_until(next).await;
             for held in self.lock().values() {
-                if ends(held) <= Instant::now() && !held.lost.is_cancelled() {
+                if held.has_ended() && !held.lost.is_cancelled() {
                     warn!(account.id = %held.lease.account_id, "the lease expired before it could be renewed");
                     held.lost.cancel();
                 }
@@ -151,20 +145,13 @@ impl LeaseKeeper {
     }
 
     fn after_renewal(&self, asked: &[Lease], renewed: &[String], end: Instant) {
-        let mut held = self.lock();
-        for lease in asked {
-            let Some(entry) = held
-                .get_mut(&lease.account_id)
-                .filter(|entry| entry.lease == *lease)
-            else {
-                continue;
-            };
-            if renewed.contains(&lease.account_id) {
-                // The receiver reads the end when it needs it.
-                entry.end.send_replace(end);
+        let held = self.lock();
+        for held in held.values().filter(|held| asked.contains(&held.lease)) {
+            if renewed.contains(&held.lease.account_id) {
+                held.end.send_replace(end);
             } else {
-                debug!(account.id = %lease.account_id, "the lease is lost: taken over, expired, or the account is paused");
-                entry.lost.cancel();
+                debug!(account.id = %held.lease.account_id, "the lease is lost: taken over, expired, or the account is paused");
+                held.lost.cancel();
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -74,11 +75,7 @@ pub(super) async fn run_maintenance(
             batches: u32::MAX,
             pause: PAUSE,
         };
-        while stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await
-            .is_some()
-        {
+        while goes_on_after(pause, stop).await {
             match store.is_leader(holder).await {
                 Ok(true) => {
                     log_totals(fold_totals(store, Fold::All, stop).await);
@@ -91,11 +88,7 @@ pub(super) async fn run_maintenance(
         }
     };
     let totals = async {
-        while stop
-            .run_until_cancelled(tokio::time::sleep(TOTALS_INTERVAL))
-            .await
-            .is_some()
-        {
+        while goes_on_after(TOTALS_INTERVAL, stop).await {
             match store.is_leader(holder).await {
                 Ok(true) => log_totals(fold_totals(store, Fold::Due, stop).await),
                 Ok(false) => {}
@@ -142,116 +135,76 @@ pub async fn run_round(
     budget: Budget,
     stop: &CancellationToken,
 ) -> Result<RoundReport, StoreError> {
-    let round = Round {
-        store,
-        budget,
-        stop,
-    };
     let mut report = RoundReport::default();
     let limit = i64::from(BATCH);
     let streams = store.stream_names().await?;
     for (account, stream) in &streams {
         if let Some(age) = retention.windows {
-            report.windows += round.fold_windows(account, stream, age).await?;
+            let before = store.foldable_before(account, stream, age).await?;
+            let fold = |after| async move {
+                let batch = store.fold_windows(account, stream, before, after, limit);
+                batch.await.map(|batch| (batch.windows, batch.next))
+            };
+            report.windows += run_batches(budget, stop, 0, fold).await?;
         }
     }
     let mut accounts: Vec<&str> = streams.iter().map(|(account, _)| &**account).collect();
     accounts.dedup();
+    // A batch that is not full is the last one.
+    let next = |deleted: u64| (deleted, (deleted == u64::from(BATCH)).then_some(()));
     for account in accounts {
         if let Some(age) = retention.history {
-            let delete = || store.delete_versions(account, age, limit);
-            report.versions += round.delete(delete).await?;
+            let delete = |()| store.delete_versions(account, age, limit).map_ok(next);
+            report.versions += run_batches(budget, stop, (), delete).await?;
         }
-        if let Some(age) = retention.raw {
-            report.payloads += round.delete_payloads(account, age).await?;
+        if let Some(age) = retention.raw
+            && !stop.is_cancelled()
+            && let Some(expiry) = store.begin_payload_expiry(account, age).await?
+        {
+            let before = expiry.before;
+            let delete = |after: String| async move {
+                let batch = store.delete_payloads(account, before, &after, PAYLOADS);
+                batch.await.map(|batch| (batch.payloads, batch.next))
+            };
+            report.payloads += run_batches(budget, stop, expiry.after, delete).await?;
         }
         if let Some(age) = retention.quarantine {
-            let delete = || store.delete_quarantined(account, age, limit);
-            report.quarantined += round.delete(delete).await?;
+            let delete = |()| store.delete_quarantined(account, age, limit).map_ok(next);
+            report.quarantined += run_batches(budget, stop, (), delete).await?;
         }
     }
     Ok(report)
 }
 
-struct Round<'a> {
-    store: &'a Store,
+/// Runs batch after batch, each from where the one before ended, until one is the last, the budget is used up
+/// or the round is stopped. Returns the sum of what they did.
+async fn run_batches<T, F>(
     budget: Budget,
-    stop: &'a CancellationToken,
+    stop: &CancellationToken,
+    first: T,
+    batch: impl Fn(T) -> F,
+) -> Result<u64, StoreError>
+where
+    F: Future<Output = Result<(u64, Option<T>), StoreError>>,
+{
+    let mut done = 0;
+    let mut next = Some(first);
+    for _ in 0..budget.batches {
+        let Some(after) = next else { break };
+        if !goes_on_after(budget.pause, stop).await {
+            break;
+        }
+        let (count, rest) = batch(after).await?;
+        done += count;
+        next = rest;
+    }
+    Ok(done)
 }
 
-impl Round<'_> {
-    /// Deletes batch after batch, until one is not full.
-    async fn delete<F>(&self, delete_batch: impl Fn() -> F) -> Result<u64, StoreError>
-    where
-        F: Future<Output = Result<u64, StoreError>>,
-    {
-        let mut left = self.budget.batches;
-        let mut deleted = 0;
-        while self.may_go_on(&mut left).await {
-            let batch = delete_batch().await?;
-            deleted += batch;
-            if batch != u64::from(BATCH) {
-                break;
-            }
-        }
-        Ok(deleted)
-    }
-
-    async fn fold_windows(
-        &self,
-        account: &str,
-        stream: &str,
-        age: Duration,
-    ) -> Result<u64, StoreError> {
-        let before = self.store.foldable_before(account, stream, age).await?;
-        let mut left = self.budget.batches;
-        let mut windows = 0;
-        let mut next = Some(0);
-        while let Some(after) = next
-            && self.may_go_on(&mut left).await
-        {
-            let folded = self
-                .store
-                .fold_windows(account, stream, before, after, BATCH.into())
-                .await?;
-            windows += folded.windows;
-            next = folded.next;
-        }
-        Ok(windows)
-    }
-
-    async fn delete_payloads(&self, account: &str, age: Duration) -> Result<u64, StoreError> {
-        if self.stop.is_cancelled() {
-            return Ok(0);
-        }
-        let Some(expiry) = self.store.begin_payload_expiry(account, age).await? else {
-            return Ok(0);
-        };
-        let mut left = self.budget.batches;
-        let mut payloads = 0;
-        let mut next = Some(expiry.after);
-        while let Some(after) = next
-            && self.may_go_on(&mut left).await
-        {
-            let dropped = self
-                .store
-                .delete_payloads(account, expiry.before, &after, PAYLOADS)
-                .await?;
-            payloads += dropped.payloads;
-            next = dropped.next;
-        }
-        Ok(payloads)
-    }
-
-    /// Pauses before a batch; false if the budget is used up or the round is stopped.
-    async fn may_go_on(&self, left: &mut u32) -> bool {
-        let Some(fewer) = left.checked_sub(1) else {
-            return false;
-        };
-        *left = fewer;
-        let pause = tokio::time::sleep(self.budget.pause);
-        self.stop.run_until_cancelled(pause).await.is_some()
-    }
+/// Pauses; false if the maintenance is stopped.
+async fn goes_on_after(pause: Duration, stop: &CancellationToken) -> bool {
+    let pause = tokio::time::sleep(pause);
+    stop.run_until_cancelled(pause).await.is_some()
 }
 
 fn log_round(round: Result<RoundReport, StoreError>) {

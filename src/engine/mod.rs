@@ -18,7 +18,8 @@ mod read;
 pub mod replay;
 
 pub use account::Account;
+pub use account_loop::Outcome;
 pub use page_memory::PageMemory;
 pub use process::Engine;
-pub use process::sync::{Outcome, SyncReport};
+pub use process::sync::SyncReport;
 pub use progress::AccountProgress;

@@ -1,7 +1,6 @@
 //! What an account has done since the process started: counters, current failures, throttled log lines.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,20 +12,35 @@ use crate::store::page::PageCounts;
 /// In place of a stream's name: the failure is of all streams.
 pub(crate) const ACCOUNT: &str = "";
 
-/// Counters of one account.
+/// What an account has done since the process started.
 #[derive(Debug, Default)]
-pub struct AccountProgress {
-    pages: AtomicU64,
-    rows: AtomicU64,
-    written: AtomicU64,
-    quarantined: AtomicU64,
-    windows: AtomicU64,
-    wanted_seconds: AtomicU64,
-    left_seconds: AtomicU64,
-    unchanged: AtomicU64,
-    clock_lag_seconds: AtomicI64,
-    failures: Mutex<BTreeMap<String, StreamFailure>>,
-    events: Mutex<BTreeMap<String, LogThrottle>>,
+pub struct AccountProgress(Mutex<Records>);
+
+#[derive(Debug, Default)]
+struct Records {
+    totals: Totals,
+    wanted_seconds: u64,
+    left_seconds: u64,
+    clock_lag: TimeDelta,
+    failures: BTreeMap<String, StreamFailure>,
+    events: BTreeMap<String, LogThrottle>,
+}
+
+/// What an account has read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Windows read to their end.
+    pub windows: u64,
+    /// Pages stored.
+    pub pages: u64,
+    /// Items in them.
+    pub items: u64,
+    /// Items that were new or different.
+    pub written: u64,
+    /// Items stored before in the same version.
+    pub unchanged: u64,
+    /// Items put into quarantine.
+    pub quarantined: u64,
 }
 
 /// How long a repeated event is not logged again.
@@ -72,44 +86,42 @@ struct StreamFailure {
 impl AccountProgress {
     /// Counts a stored page of a stream, and clears the failures of the stream and of the account.
     pub(crate) fn record_page(&self, stream: &str, counts: &PageCounts) {
-        self.pages.fetch_add(1, Ordering::Relaxed);
-        self.rows.fetch_add(counts.items, Ordering::Relaxed);
-        self.written
-            .fetch_add(counts.inserted + counts.updated, Ordering::Relaxed);
-        self.quarantined
-            .fetch_add(counts.quarantined, Ordering::Relaxed);
-        self.unchanged
-            .fetch_add(counts.unchanged, Ordering::Relaxed);
-        let mut failures = self.failures();
-        failures.remove(stream);
-        failures.remove(ACCOUNT);
+        let mut records = self.records();
+        let totals = &mut records.totals;
+        totals.pages += 1;
+        totals.items += counts.items;
+        totals.written += counts.inserted + counts.updated;
+        totals.unchanged += counts.unchanged;
+        totals.quarantined += counts.quarantined;
+        records.failures.remove(stream);
+        records.failures.remove(ACCOUNT);
     }
 
     /// Counts a closed window.
     pub(crate) fn record_window(&self) {
-        self.windows.fetch_add(1, Ordering::Relaxed);
+        self.records().totals.windows += 1;
     }
 
     /// Records how much time is wanted in all streams, and how much of it is not covered.
     pub(crate) fn record_coverage(&self, wanted_seconds: u64, left_seconds: u64) {
-        self.wanted_seconds.store(wanted_seconds, Ordering::Relaxed);
-        self.left_seconds.store(left_seconds, Ordering::Relaxed);
+        let mut records = self.records();
+        records.wanted_seconds = wanted_seconds;
+        records.left_seconds = left_seconds;
     }
 
     /// How far the provider's clock lags, by its last answer.
     pub(crate) fn clock_lag(&self) -> TimeDelta {
-        TimeDelta::seconds(self.clock_lag_seconds.load(Ordering::Relaxed))
+        self.records().clock_lag
     }
 
     pub(crate) fn set_clock_lag(&self, lag: TimeDelta) {
-        let seconds = lag.num_seconds();
-        self.clock_lag_seconds.store(seconds, Ordering::Relaxed);
+        self.records().clock_lag = lag;
     }
 
     /// Records what keeps a stream from going on, and what to do about it. If it is due to be logged, returns
     /// how often it has happened since it last was.
     pub(crate) fn record_failure(&self, stream: &str, error: &str, hint: &str) -> Option<u64> {
-        let mut failures = self.failures();
+        let failures = &mut self.records().failures;
         if let Some(known) = failures.get_mut(stream)
             && known.error == error
         {
@@ -128,7 +140,7 @@ impl AccountProgress {
     /// Records an event that may happen again and again. If it is due to be logged, returns how often it has
     /// happened since it last was.
     pub(crate) fn record_event(&self, event: &str, interval: Duration) -> Option<u64> {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let events = &mut self.records().events;
         if let Some(known) = events.get_mut(event) {
             return known.record(interval);
         }
@@ -136,74 +148,28 @@ impl AccountProgress {
         Some(1)
     }
 
-    /// What has been counted so far.
-    pub(crate) fn totals(&self) -> Totals {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Totals {
-            windows: read(&self.windows),
-            pages: read(&self.pages),
-            items: read(&self.rows),
-            written: read(&self.written),
-            unchanged: read(&self.unchanged),
-            quarantined: read(&self.quarantined),
-        }
-    }
-
-    /// Pages stored.
-    pub fn pages(&self) -> u64 {
-        self.pages.load(Ordering::Relaxed)
-    }
-
-    /// Items in them.
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
-    }
-
-    /// Items that were new or different.
-    pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
-    }
-
-    /// Items put into quarantine.
-    pub fn quarantined(&self) -> u64 {
-        self.quarantined.load(Ordering::Relaxed)
-    }
-
-    /// Windows read to their end.
-    pub fn windows(&self) -> u64 {
-        self.windows.load(Ordering::Relaxed)
+    /// What has been read so far.
+    pub fn totals(&self) -> Totals {
+        self.records().totals
     }
 
     /// Seconds of history that are wanted, and those not covered yet; all streams together.
     pub fn seconds(&self) -> (u64, u64) {
-        (
-            self.wanted_seconds.load(Ordering::Relaxed),
-            self.left_seconds.load(Ordering::Relaxed),
-        )
+        let records = self.records();
+        (records.wanted_seconds, records.left_seconds)
     }
 
     /// What keeps the account from going on, and what to do about it.
     pub fn current_failure(&self) -> Option<(String, String)> {
         // The account's own comes first.
-        let failures = self.failures();
-        let (_, first) = failures.first_key_value()?;
+        let records = self.records();
+        let (_, first) = records.failures.first_key_value()?;
         Some((first.error.clone(), first.hint.clone()))
     }
 
-    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, StreamFailure>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn records(&self) -> MutexGuard<'_, Records> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What an account has read since the process started.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) windows: u64,
-    pub(crate) pages: u64,
-    pub(crate) items: u64,
-    pub(crate) written: u64,
-    pub(crate) unchanged: u64,
-    pub(crate) quarantined: u64,
 }
 
 impl Totals {

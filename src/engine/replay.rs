@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::engine::account::Account;
+use crate::number::count;
 use crate::store::quarantine::QuarantinedItem;
 use crate::store::replay::quarantine::{Retried, RetryOutcome};
 use crate::store::replay::{Correction, StoredRow};
 use crate::store::{Store, StoreError};
-use paysync_provider::item::{INVALID_UTF8, ItemContext, Record, Rejected, record};
+use paysync_provider::item::{INVALID_UTF8, Record, Rejected, record};
 use paysync_provider::model::{Difference, Transaction, differences};
 
 /// Changed rows, and unreadable ones, that a report lists.
@@ -39,14 +40,14 @@ pub struct Replayed {
     /// What became of them.
     pub quarantine: RetryOutcome,
     /// The first of the changed rows.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ChangedRow>,
     /// The first of the unreadable ones.
-    pub complaints: Vec<Complaint>,
+    pub complaints: Vec<UnreadableRow>,
 }
 
 /// A row that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct ChangedRow {
     /// The provider's id.
     pub id: String,
     /// What differs.
@@ -55,7 +56,7 @@ pub struct Change {
 
 /// A row whose payload cannot be read any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct UnreadableRow {
     /// The provider's id.
     pub id: String,
     /// Why, one word.
@@ -71,53 +72,43 @@ pub async fn replay(
     dry_run: bool,
     progress: impl Fn(&Replayed),
 ) -> Result<Replayed, StoreError> {
+    let (id, provider) = (&account.id, account.spec.code);
     let mut replayed = Replayed::default();
     let mut after = String::new();
     loop {
         // Rows of another provider, from before the account was changed, are left out.
-        let batch = store
-            .stored_after(&account.id, account.spec.code, &after)
-            .await?;
+        let batch = store.stored_after(id, provider, &after).await?;
         let Some(last) = batch.last() else { break };
         after.clone_from(&last.transaction.provider_transaction_id);
         let corrections = replayed.read_again(account, batch);
         if !dry_run && !corrections.is_empty() {
-            let corrected = store.correct(&account.id, &corrections).await?;
+            let corrected = store.correct(id, &corrections).await?;
             for (id, detail) in &corrected.refused {
                 replayed.complain(id, "refused_by_database", detail.clone());
             }
-            let refused = u64::try_from(corrected.refused.len()).unwrap_or(u64::MAX);
-            let wanted = u64::try_from(corrections.len()).unwrap_or(u64::MAX);
-            let overtaken = wanted.saturating_sub(corrected.written + refused);
+            let refused = count(corrected.refused.len());
+            let overtaken = count(corrections.len()).saturating_sub(corrected.written + refused);
             replayed.overtaken += overtaken;
             replayed.changed -= overtaken + refused;
         }
         progress(&replayed);
     }
-    replayed.without_payload = store
-        .rows_without_payload(&account.id, account.spec.code)
-        .await?;
+    replayed.without_payload = store.rows_without_payload(id, provider).await?;
     let mut after = (String::new(), Uuid::nil());
     loop {
-        let batch = store
-            .quarantined_after(&account.id, (&after.0, after.1))
-            .await?;
+        let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
         let Some(last) = batch.last() else { break };
         after = (last.stream.clone(), last.hash);
-        let items: Vec<Retried<'_>> = batch
-            .iter()
-            .map(|item| Retried {
-                item,
-                outcome: retry(account, item),
-            })
-            .collect();
-        replayed.retried += u64::try_from(items.len()).unwrap_or(u64::MAX);
+        let retried = batch.iter().map(|item| Retried {
+            item,
+            outcome: retry(account, item),
+        });
+        let items: Vec<Retried<'_>> = retried.collect();
+        replayed.retried += count(items.len());
         replayed.quarantine += if dry_run {
-            store.preview_retry(&account.id, &items).await?
+            store.preview_retry(id, &items).await?
         } else {
-            store
-                .retry_quarantine(&account.id, account.spec.code, &items)
-                .await?
+            store.retry_quarantine(id, provider, &items).await?
         };
         progress(&replayed);
     }
@@ -131,13 +122,8 @@ impl Replayed {
         for stored in batch {
             self.read += 1;
             let id = &stored.transaction.provider_transaction_id;
-            let transaction = match normalize(account, &stored.payload) {
-                Ok(transaction) if transaction.provider_transaction_id == *id => transaction,
-                Ok(_) => {
-                    let detail = "the payload is now read as another row's".to_owned();
-                    self.complain(id, "another_id", detail);
-                    continue;
-                }
+            let transaction = match normalize(account, &stored) {
+                Ok(transaction) => transaction,
                 Err((reason, detail)) => {
                     self.complain(id, reason, detail);
                     continue;
@@ -151,7 +137,7 @@ impl Replayed {
             self.changed += 1;
             if self.changes.len() < EXAMPLES {
                 let id = id.clone();
-                self.changes.push(Change { id, columns });
+                self.changes.push(ChangedRow { id, columns });
             }
             corrections.push(Correction {
                 transaction,
@@ -166,42 +152,38 @@ impl Replayed {
         self.unreadable += 1;
         if self.complaints.len() < EXAMPLES {
             let id = id.to_owned();
-            self.complaints.push(Complaint { id, reason, detail });
+            self.complaints.push(UnreadableRow { id, reason, detail });
         }
     }
 }
 
-fn normalize(account: &Account, payload: &str) -> Result<Transaction, (&'static str, String)> {
-    let item: &RawValue = serde_json::from_str(payload).map_err(|error| not_json(&error))?;
-    account
-        .provider
-        .normalize(item.get())
-        .map_err(|error| (error.reason(), error.to_string()))
+/// A word and a sentence.
+type Reason = (&'static str, String);
+
+fn normalize(account: &Account, stored: &StoredRow) -> Result<Transaction, Reason> {
+    let normalized = account.provider.normalize(parse(&stored.payload)?.get());
+    let transaction = normalized.map_err(|error| (error.reason(), error.to_string()))?;
+    if transaction.provider_transaction_id != stored.transaction.provider_transaction_id {
+        let detail = "the payload is now read as another row's".to_owned();
+        return Err(("another_id", detail));
+    }
+    Ok(transaction)
 }
 
 /// What today's code makes of an item in quarantine; bytes that are lost stay lost.
 fn retry<'a>(account: &Account, kept: &'a QuarantinedItem) -> Result<Record<'a>, Rejected<'a>> {
-    let item: &RawValue = serde_json::from_str(&kept.payload).map_err(|error| {
-        let (reason, detail) = not_json(&error);
-        Rejected {
-            provider_transaction_id: None,
-            reason,
-            detail,
-            payload: kept.payload.as_str().into(),
-            hash: kept.hash,
-        }
+    let item = parse(&kept.payload).map_err(|(reason, detail)| Rejected {
+        provider_transaction_id: None,
+        reason,
+        detail,
+        payload: kept.payload.as_str().into(),
+        hash: kept.hash,
     })?;
     // Today's redaction rules apply to what is stored now.
-    let context = ItemContext {
-        provider: &*account.provider,
-        spec: &account.spec,
-        rules: &account.rules,
-        axis: None,
-        lossy: kept.reason == INVALID_UTF8,
-    };
+    let context = account.item_context(None, kept.reason == INVALID_UTF8);
     record(context, item.get())
 }
 
-fn not_json(error: &serde_json::Error) -> (&'static str, String) {
-    ("unreadable_item", format!("not JSON: {error}"))
+fn parse(payload: &str) -> Result<&RawValue, Reason> {
+    serde_json::from_str(payload).map_err(|error| ("unreadable_item", format!("not JSON: {error}")))
 }

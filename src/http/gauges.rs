@@ -10,11 +10,13 @@ use crate::telemetry::{
     EXPECTED_LAG_SECONDS, GAP_SECONDS, LAG_SECONDS, OPEN_WINDOWS, QUARANTINED_ITEMS, SUSPENDED,
 };
 
+type Labels = [(&'static str, String); 2];
+
 /// The gauges of all streams.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    /// The streams whose gauges are set, by account and name.
-    exported: Mutex<BTreeSet<[String; 2]>>,
+    /// Those that are set, with their labels.
+    exported: Mutex<BTreeSet<(&'static str, Labels)>>,
 }
 
 impl Gauges {
@@ -30,46 +32,24 @@ impl Gauges {
             if account.is_none_or(|account| account.stream(&stream.stream).is_none()) {
                 continue;
             }
-            let name = [stream.account_id, stream.stream];
-            let gauges = [
+            let labels = [("account", stream.account_id), ("stream", stream.stream)];
+            for (gauge, value) in [
                 (LAG_SECONDS, stream.lag_seconds),
                 (EXPECTED_LAG_SECONDS, stream.expected_lag_seconds),
                 (GAP_SECONDS, stream.gap_seconds),
                 (OPEN_WINDOWS, stream.open_windows),
                 (QUARANTINED_ITEMS, stream.quarantined_items),
                 (SUSPENDED, i64::from(stream.suspended_reason.is_some())),
-            ];
-            for (gauge, value) in gauges {
+            ] {
                 // 32 bits of seconds are 68 years.
-                set(
-                    gauge,
-                    &name,
-                    f64::from(i32::try_from(value).unwrap_or(i32::MAX)),
-                );
+                gauge!(gauge, &labels).set(i32::try_from(value).unwrap_or(i32::MAX));
+                current.insert((gauge, labels.clone()));
             }
-            exported.remove(&name);
-            current.insert(name);
         }
         // An alert about an account that was removed from the configuration must end.
-        for name in &*exported {
-            for gauge in ALL {
-                set(gauge, name, f64::NAN);
-            }
+        for (gauge, labels) in exported.difference(&current) {
+            gauge!(*gauge, labels).set(f64::NAN);
         }
         *exported = current;
     }
-}
-
-const ALL: [&str; 6] = [
-    LAG_SECONDS,
-    EXPECTED_LAG_SECONDS,
-    GAP_SECONDS,
-    OPEN_WINDOWS,
-    QUARANTINED_ITEMS,
-    SUSPENDED,
-];
-
-fn set(gauge: &'static str, [account, stream]: &[String; 2], value: f64) {
-    let labels = [("account", account.clone()), ("stream", stream.clone())];
-    gauge!(gauge, &labels).set(value);
 }

@@ -80,11 +80,8 @@ async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-    let permit = permits
-        .clone()
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let permit = permits.clone().acquire_owned().await;
+    let permit = permit.map_err(io::Error::other)?;
     let (client, _) = listener.accept().await?;
     Ok((client, permit))
 }

@@ -10,25 +10,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, inspect};
+use crate::engine::Engine;
+use crate::engine::inspect::status::{self, Status, stalled_streams};
+use crate::store::StoreError;
 use gauges::Gauges;
 pub use limits::Limits;
 
 /// Time after which a database that does not answer counts as unhealthy.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
-
-const NO_ANSWER: &str = "the database does not answer";
 
 /// The state that the handlers share.
 #[derive(Clone)]
@@ -77,63 +77,56 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-fn unavailable(reason: impl Display) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
+/// Why there is no answer.
+type Unavailable = (StatusCode, String);
+
+fn unavailable(reason: impl Display) -> Unavailable {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n"))
+}
+
+/// What the database answers, if it does so in time.
+async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unavailable> {
+    match timeout(DATABASE_TIMEOUT, answer).await {
+        Ok(answer) => answer.map_err(unavailable),
+        Err(_) => Err(unavailable("the database does not answer")),
+    }
 }
 
 /// Liveness: the process and the database answer.
-async fn healthz(State(shared): State<Shared>) -> Response {
-    let store = shared.engine().store;
-    match timeout(DATABASE_TIMEOUT, store.ping()).await {
-        Ok(Ok(_)) => (StatusCode::OK, "ok\n").into_response(),
-        Ok(Err(error)) => unavailable(error),
-        Err(_) => unavailable(NO_ANSWER),
-    }
+async fn healthz(State(shared): State<Shared>) -> Result<&'static str, Unavailable> {
+    in_time(shared.engine().store.ping()).await?;
+    Ok("ok\n")
 }
 
 /// Readiness: no stream is stalled.
-async fn readyz(State(shared): State<Shared>) -> Response {
+async fn readyz(State(shared): State<Shared>) -> Result<&'static str, Unavailable> {
     let engine = shared.engine();
-    match timeout(
-        DATABASE_TIMEOUT,
-        inspect::status::stalled_streams(&engine.store, &engine.accounts),
-    )
-    .await
-    {
-        Ok(Ok(stalled)) if stalled.is_empty() => (StatusCode::OK, "ok\n").into_response(),
-        Ok(Ok(stalled)) => unavailable(stalled.join("\n")),
-        Ok(Err(error)) => unavailable(error),
-        Err(_) => unavailable(NO_ANSWER),
+    let stalled = in_time(stalled_streams(&engine.store, &engine.accounts)).await?;
+    if stalled.is_empty() {
+        return Ok("ok\n");
     }
+    Err(unavailable(stalled.join("\n")))
 }
 
-async fn render_metrics(State(shared): State<Shared>) -> Response {
+async fn render_metrics(State(shared): State<Shared>) -> impl IntoResponse {
     // The database knows the state of every stream, whichever process reads it.
     let _timed_out = timeout(DATABASE_TIMEOUT, shared.gauges.set(&shared.engine())).await;
     process::measure();
     shared.metrics.run_upkeep();
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
     (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
+        [(header::CONTENT_TYPE, content_type)],
         shared.metrics.render(),
     )
-        .into_response()
 }
 
-async fn status_page(State(shared): State<Shared>) -> Response {
-    let engine = shared.engine();
-    match inspect::status::load(&engine.store, &engine.accounts).await {
-        Ok(status) => Html(page::render(&status)).into_response(),
-        Err(error) => unavailable(error),
-    }
+async fn status_page(shared: State<Shared>) -> Result<Html<String>, Unavailable> {
+    let Json(status) = status(shared).await?;
+    Ok(Html(page::render(&status)))
 }
 
-async fn status(State(shared): State<Shared>) -> Response {
+async fn status(State(shared): State<Shared>) -> Result<Json<Status>, Unavailable> {
     let engine = shared.engine();
-    match inspect::status::load(&engine.store, &engine.accounts).await {
-        Ok(status) => axum::Json(status).into_response(),
-        Err(error) => unavailable(error),
-    }
+    let status = status::load(&engine.store, &engine.accounts).await;
+    status.map(Json).map_err(unavailable)
 }

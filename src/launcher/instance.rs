@@ -140,9 +140,7 @@ impl Instance {
     }
 
     pub(super) async fn pg_ctl_stop(&self, mode: &str) -> Result<(), LauncherError> {
-        let mut command = self.command("pg_ctl");
-        self.pg_ctl_stop_arguments(&mut command, mode);
-        let (done, output) = self.run(command).await?;
+        let (done, output) = self.run(self.stop_command(mode)).await?;
         // A server that has ended by itself is stopped, too.
         if !done && self.has_server().await? {
             return Err(self.failed("pg_ctl", &output));
@@ -150,13 +148,14 @@ impl Instance {
         Ok(())
     }
 
-    pub(super) fn pg_ctl_stop_arguments(&self, command: &mut Command, mode: &str) {
+    pub(super) fn stop_command(&self, mode: &str) -> Command {
+        let mut command = self.command("pg_ctl");
         command
             .args(["stop", "--wait", "--silent", "--mode", mode])
-            .arg("--timeout")
-            .arg(STOP_TIMEOUT.as_secs().to_string())
+            .arg(format!("--timeout={}", STOP_TIMEOUT.as_secs()))
             .arg("--pgdata")
             .arg(self.data());
+        command
     }
 
     /// Waits until the server accepts connections; `false` if it ended.

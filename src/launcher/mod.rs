@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -59,32 +60,22 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a server and returns as soon as it accepts connections.
-    pub async fn start(options: Options) -> Result<Self, LauncherError> {
-        let temporary = options.directory.is_none();
-        let root = match options.directory {
+    pub async fn start(options: &Options) -> Result<Self, LauncherError> {
+        let root = match &options.directory {
             Some(directory) => {
-                std::fs::create_dir_all(&directory).map_err(path_error(&directory))?;
-                directory.canonicalize().map_err(path_error(&directory))?
+                std::fs::create_dir_all(directory).map_err(path_error(directory))?;
+                directory.canonicalize().map_err(path_error(directory))?
             }
             None => create_temporary()?,
         };
-        match Self::start_in(&root, temporary, options.durable, options.port).await {
-            Ok(cluster) => Ok(cluster),
-            Err(error) => {
-                if temporary {
-                    remove(&root);
-                }
-                Err(error)
-            }
+        let started = Self::start_in(&root, options).await;
+        if started.is_err() && options.directory.is_none() {
+            remove(&root);
         }
+        started
     }
 
-    async fn start_in(
-        root: &Path,
-        temporary: bool,
-        durable: bool,
-        port: Option<u16>,
-    ) -> Result<Self, LauncherError> {
+    async fn start_in(root: &Path, options: &Options) -> Result<Self, LauncherError> {
         let lock = lock(root)?;
         let data = root.join("data");
         let existing = std::fs::read_to_string(data.join("PG_VERSION")).ok();
@@ -98,15 +89,14 @@ impl Cluster {
         } else if instance.has_server().await? {
             instance.pg_ctl_stop("fast").await?;
         }
-        let port = port
-            .or_else(free_port)
-            .ok_or(LauncherError::NoPort(PORTS))?;
-        let server = instance.spawn(port, durable).await?;
+        let port = options.port.or_else(free_port);
+        let port = port.ok_or(LauncherError::NoPort(PORTS))?;
+        let server = instance.spawn(port, options.durable).await?;
         let mut cluster = Self {
             instance,
             server: Some(server),
             port,
-            temporary,
+            temporary: options.directory.is_none(),
             _lock: lock,
         };
         cluster.wait_until_ready().await?;
@@ -126,13 +116,8 @@ impl Cluster {
             name: name.to_owned(),
             source,
         };
-        if !sqlx::Postgres::database_exists(&url)
-            .await
-            .map_err(refused)?
-        {
-            sqlx::Postgres::create_database(&url)
-                .await
-                .map_err(refused)?;
+        if !Postgres::database_exists(&url).await.map_err(refused)? {
+            Postgres::create_database(&url).await.map_err(refused)?;
         }
         Ok(url)
     }
@@ -146,14 +131,11 @@ impl Cluster {
             self.server = Some(server);
             return Err(error);
         }
-        server
-            .wait()
-            .await
-            .map_err(path_error(&self.instance.root))?;
+        let root = &self.instance.root;
+        server.wait().await.map_err(path_error(root))?;
         if self.temporary {
-            tokio::fs::remove_dir_all(&self.instance.root)
-                .await
-                .map_err(path_error(&self.instance.root))?;
+            let removed = tokio::fs::remove_dir_all(root).await;
+            removed.map_err(path_error(root))?;
         }
         Ok(())
     }
@@ -176,10 +158,11 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if self.server.take().is_some() {
             // Does not wait for a shutdown checkpoint: a kept directory goes through crash recovery at its next start.
-            let mut command = self.instance.command("pg_ctl");
-            self.instance
-                .pg_ctl_stop_arguments(&mut command, "immediate");
-            let _status = command.as_std_mut().status();
+            let _status = self
+                .instance
+                .stop_command("immediate")
+                .as_std_mut()
+                .status();
             if self.temporary {
                 remove(&self.instance.root);
             }
@@ -266,7 +249,7 @@ mod tests {
 
     #[tokio::test]
     async fn temporary_serves_and_leaves_nothing() {
-        let cluster = Cluster::start(Options::default()).await.unwrap();
+        let cluster = Cluster::start(&Options::default()).await.unwrap();
         let root = cluster.instance.root.clone();
         assert_eq!(answer(&cluster, "SHOW server_encoding").await, "UTF8");
         assert_eq!(answer(&cluster, "SHOW fsync").await, "off");
@@ -274,7 +257,7 @@ mod tests {
 
         let url = cluster.create_database("demo").await.unwrap();
         assert_eq!(cluster.create_database("demo").await.unwrap(), url);
-        assert!(sqlx::Postgres::database_exists(&url).await.unwrap());
+        assert!(Postgres::database_exists(&url).await.unwrap());
 
         cluster.stop().await.unwrap();
         assert!(!root.exists());
@@ -282,7 +265,7 @@ mod tests {
 
     #[tokio::test]
     async fn dropped_temporary_leaves_nothing() {
-        let cluster = Cluster::start(Options::default()).await.unwrap();
+        let cluster = Cluster::start(&Options::default()).await.unwrap();
         let (root, port) = (cluster.instance.root.clone(), cluster.port);
         drop(cluster);
         assert!(!root.exists());
@@ -301,26 +284,26 @@ mod tests {
             port: None,
         };
 
-        let mut cluster = Cluster::start(options.clone()).await.unwrap();
+        let mut cluster = Cluster::start(&options).await.unwrap();
         cluster.create_database("kept").await.unwrap();
         assert!(matches!(
-            Cluster::start(options.clone()).await,
+            Cluster::start(&options).await,
             Err(LauncherError::InUse(_))
         ));
 
         // The server is killed: its lock file stays behind.
         cluster.server.as_mut().unwrap().kill().await.unwrap();
         drop(cluster);
-        let mut cluster = Cluster::start(options.clone()).await.unwrap();
+        let mut cluster = Cluster::start(&options).await.unwrap();
 
         // The launcher is killed: its server stays behind.
         std::mem::forget(cluster.server.take());
         drop(cluster);
-        let cluster = Cluster::start(options.clone()).await.unwrap();
+        let cluster = Cluster::start(&options).await.unwrap();
 
         assert_eq!(answer(&cluster, "SHOW fsync").await, "on");
         let kept = cluster.url("kept");
-        assert!(sqlx::Postgres::database_exists(&kept).await.unwrap());
+        assert!(Postgres::database_exists(&kept).await.unwrap());
         cluster.stop().await.unwrap();
         assert!(parent.path().join("cluster/data").exists());
     }
@@ -328,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn error_names_what_the_server_said() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let error = Cluster::start(Options {
+        let error = Cluster::start(&Options {
             port: Some(taken.local_addr().unwrap().port()),
             ..Options::default()
         })

@@ -15,7 +15,6 @@ pub use lane::Lane;
 pub use length::next_length;
 pub use policy::{Policy, Recheck};
 
-use paysync_provider::Tier;
 use paysync_provider::model::window::{ceil, floor};
 use paysync_provider::model::{IntervalSet, Window};
 
@@ -29,14 +28,14 @@ const MIN_SHARE: TimeDelta = TimeDelta::hours(1);
 /// The length of an audit's windows.
 const AUDIT_LENGTH: TimeDelta = TimeDelta::days(1);
 
-/// What a stream has read and is reading.
+/// What of a stream has been read, and its open windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// First instant that must be covered.
     pub wanted_from: DateTime<Utc>,
     /// What closed windows have covered.
     pub coverage: IntervalSet,
-    /// Windows being read.
+    /// Open windows: begun, and not read to their end.
     pub open: Vec<Planned>,
     /// How long the next window should be.
     pub length: TimeDelta,
@@ -77,6 +76,20 @@ pub struct Goal {
     pub eager: bool,
 }
 
+impl Progress {
+    /// The open windows that fill gaps.
+    pub fn filling(&self) -> impl Iterator<Item = Window> {
+        let open = self.open.iter().filter(|open| open.lane.fills());
+        open.map(|open| open.window)
+    }
+}
+
+impl Pass {
+    fn is_of(&self, recheck: &Recheck) -> bool {
+        (self.lane, self.within) == (recheck.lane, recheck.tier.within)
+    }
+}
+
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -86,19 +99,12 @@ pub struct Plan {
     pub begin: Vec<Pass>,
 }
 
-/// Instants that are wanted but neither covered nor being read.
+/// Instants that are wanted, and neither covered nor in an open window.
 pub fn gaps(progress: &Progress, horizon: DateTime<Utc>) -> IntervalSet {
-    let wanted: IntervalSet = Window::new(progress.wanted_from, horizon)
-        .into_iter()
-        .collect();
-    let reading = progress
-        .open
-        .iter()
-        .filter(|planned| planned.lane.fills())
-        .map(|planned| planned.window);
-    wanted
-        .without(&progress.coverage)
-        .without(&reading.collect())
+    let wanted = Window::new(progress.wanted_from, horizon);
+    let wanted: IntervalSet = wanted.into_iter().collect();
+    let uncovered = wanted.without(&progress.coverage);
+    uncovered.without(&progress.filling().collect())
 }
 
 /// At most `room` windows to open now, and the passes to begin.
@@ -116,36 +122,32 @@ pub fn plan(
     plan.open
         .extend(cut(&gaps, progress, policy, live_from, length).take(room));
 
-    for Recheck { lane, tier } in &policy.rechecks {
-        let pass = progress
-            .passes
-            .iter()
-            .find(|pass| (pass.lane, pass.within) == (*lane, tier.within));
-        let remaining = match pass {
+    for recheck in &policy.rechecks {
+        let Recheck { lane, tier } = *recheck;
+        let begin = |remaining| Pass {
+            lane,
+            within: tier.within,
+            started_at: now,
+            remaining,
+        };
+        let remaining = match progress.passes.iter().find(|pass| pass.is_of(recheck)) {
             Some(pass) if pass.remaining.is_empty() && pass.started_at + tier.every <= now => {
-                let pass = begin_pass(progress, *lane, *tier, goal.horizon, now);
-                let remaining = pass.remaining.clone();
-                plan.begin.push(pass);
-                remaining
+                let young = Window::new(goal.horizon - tier.within, goal.horizon);
+                let covered = young.map(|young| progress.coverage.within(young));
+                let pass = begin(covered.unwrap_or_default());
+                plan.begin.push(pass.clone());
+                pass.remaining
             }
             Some(pass) => pass.remaining.clone(),
             // The first reading of the history is the first pass.
             None => {
-                plan.begin.push(Pass {
-                    lane: *lane,
-                    within: tier.within,
-                    started_at: now,
-                    remaining: IntervalSet::default(),
-                });
+                plan.begin.push(begin(IntervalSet::default()));
                 continue;
             }
         };
-        let reading = progress
-            .open
-            .iter()
-            .filter(|open| (open.lane, open.tier) == (*lane, Some(tier.within)))
-            .map(|open| open.window);
-        let todo = remaining.without(&reading.collect());
+        let open = progress.open.iter();
+        let open = open.filter(|open| (open.lane, open.tier) == (lane, Some(tier.within)));
+        let todo = remaining.without(&open.map(|open| open.window).collect());
         let room = room.saturating_sub(plan.open.len());
         // Rows requested by id are few: their windows only bound the search for them.
         let (length, longest) = match lane {
@@ -156,7 +158,7 @@ pub fn plan(
         let windows = pieces(&todo, length, policy.unit, longest).take(room);
         plan.open.extend(windows.map(|window| Planned {
             window,
-            lane: *lane,
+            lane,
             tier: Some(tier.within),
         }));
     }
@@ -173,12 +175,9 @@ pub fn next_wakeup(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
         .max(progress.wanted_from);
     // The horizon moves by whole units.
     let poll = ceil(policy.next_poll(covered), policy.unit) + policy.lag;
-    let passes = policy.rechecks.iter().filter_map(|Recheck { lane, tier }| {
-        let pass = progress
-            .passes
-            .iter()
-            .find(|pass| (pass.lane, pass.within) == (*lane, tier.within))?;
-        Some(pass.started_at + tier.every)
+    let passes = policy.rechecks.iter().filter_map(|recheck| {
+        let pass = progress.passes.iter().find(|pass| pass.is_of(recheck))?;
+        Some(pass.started_at + recheck.tier.every)
     });
     passes.fold(poll, DateTime::min)
 }
@@ -186,10 +185,7 @@ pub fn next_wakeup(progress: &Progress, policy: &Policy) -> DateTime<Utc> {
 /// Whether nothing is left to read up to the goal.
 pub fn is_complete(progress: &Progress, policy: &Policy, goal: Goal) -> bool {
     // A tier that is no longer configured has nothing to do.
-    let is_wanted = |pass: &&Pass| {
-        let mut rechecks = policy.rechecks.iter();
-        rechecks.any(|recheck| (recheck.lane, recheck.tier.within) == (pass.lane, pass.within))
-    };
+    let is_wanted = |pass: &&Pass| policy.rechecks.iter().any(|recheck| pass.is_of(recheck));
     let mut passes = progress.passes.iter().filter(is_wanted);
     progress.open.is_empty()
         && gaps(progress, goal.horizon).is_empty()
@@ -220,10 +216,7 @@ fn early_head(
 ) -> Option<Window> {
     let head = gaps.windows().last().copied()?;
     let continues = progress.coverage.end() == Some(head.start())
-        || progress
-            .open
-            .iter()
-            .any(|open| open.lane.fills() && open.window.end() == head.start());
+        || progress.filling().any(|open| open.end() == head.start());
     let is_early = !goal.eager
         && head.end() == goal.horizon
         && continues
@@ -279,13 +272,10 @@ fn share(gaps: &IntervalSet, progress: &Progress, room: usize) -> TimeDelta {
     progress.length.min((left / readers.max(1)).max(least))
 }
 
-/// What is covered or being read: the provider may show more rows there since.
+/// What is covered or in an open window: the provider may show more rows there since.
 fn read(progress: &Progress) -> IntervalSet {
-    let open = progress.open.iter().filter(|open| open.lane.fills());
     let mut read = progress.coverage.clone();
-    for planned in open {
-        read.add(planned.window);
-    }
+    progress.filling().for_each(|open| read.add(open));
     read
 }
 
@@ -312,23 +302,4 @@ fn pieces(
             Some(window)
         })
     })
-}
-
-fn begin_pass(
-    progress: &Progress,
-    lane: Lane,
-    tier: Tier,
-    horizon: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Pass {
-    let young = Window::new(horizon - tier.within, horizon);
-    let remaining = young
-        .map(|young| progress.coverage.within(young))
-        .unwrap_or_default();
-    Pass {
-        lane,
-        within: tier.within,
-        started_at: now,
-        remaining,
-    }
 }

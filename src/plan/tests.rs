@@ -3,6 +3,7 @@
 mod histories;
 
 use super::*;
+use paysync_provider::Tier;
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(second, 0).unwrap()

@@ -28,19 +28,16 @@ impl Limiter {
     /// A bucket for at most `per_minute` requests in any 60 s, with a burst of a tenth of them.
     pub fn new(per_minute: u32) -> Self {
         let per_minute = per_minute.max(1);
-        if per_minute >= UNLIMITED {
-            return Self::with(Duration::ZERO, Duration::ZERO);
-        }
         let burst = (per_minute / 10).max(1);
-        // A burst and the minute after it must not exceed the limit together.
-        let interval = MINUTE / (per_minute + 1 - burst).max(1);
-        Self::with(interval, interval * (burst - 1))
-    }
-
-    const fn with(interval: Duration, burst: Duration) -> Self {
+        let interval = if per_minute >= UNLIMITED {
+            Duration::ZERO
+        } else {
+            // A burst and the minute after it must not exceed the limit together.
+            MINUTE / (per_minute + 1 - burst)
+        };
         Self {
             interval,
-            burst,
+            burst: interval * (burst - 1),
             due: Duration::ZERO,
             not_before: Duration::ZERO,
         }

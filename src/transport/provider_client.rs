@@ -1,6 +1,6 @@
 //! Requests of one account to its provider.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use paysync_provider::{Authenticity, Credential, Method, Provider, Request, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use rustls::CertificateError;
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -69,13 +71,12 @@ impl ProviderClient {
         timeout: Duration,
         per_minute: u32,
     ) -> Self {
-        let limiter = Mutex::new(Limiter::new(per_minute));
         Self {
             client,
             base_url,
             credential,
             timeout,
-            limiter,
+            limiter: Mutex::new(Limiter::new(per_minute)),
             waited: Mutex::default(),
             background: tokio::sync::Mutex::default(),
             started: Instant::now(),
@@ -93,11 +94,7 @@ impl ProviderClient {
             Priority::Background => Some(self.background.lock().await),
         };
         self.pause_left()?;
-        let at = self
-            .limiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .reserve(self.started.elapsed());
+        let at = self.limiter().reserve(self.started.elapsed());
         tokio::time::sleep_until(self.started + at).await;
         loop {
             // A pause may have begun meanwhile.
@@ -114,35 +111,27 @@ impl ProviderClient {
 
     /// The rest of the account's pause; an error if it is too long to wait.
     fn pause_left(&self) -> Result<Duration, Duration> {
-        let until = self
-            .limiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .paused_until();
+        let until = self.limiter().paused_until();
         let left = until.saturating_sub(self.started.elapsed());
         if left > MAX_WAIT_IN_READ {
-            Err(left)
-        } else {
-            Ok(left)
+            return Err(left);
         }
+        Ok(left)
     }
 
     /// Holds the account's requests back, because the provider asked for it.
     pub fn pause(&self, wait: Duration) {
-        let until = self.started.elapsed() + wait;
-        self.limiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pause(until);
+        self.limiter().pause(self.started.elapsed() + wait);
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, Limiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Replaces the account's secrets in a text.
     pub fn mask(&self, text: &str) -> String {
-        let parts: Vec<&str> = self
-            .credential
-            .keys()
-            .map(|key| self.credential.expose(key))
-            .collect();
+        let keys = self.credential.keys();
+        let parts: Vec<&str> = keys.map(|key| self.credential.expose(key)).collect();
         // As HTTP Basic encodes them.
         let pairs = parts.iter().flat_map(|user| {
             let pair = move |password| STANDARD.encode(format!("{user}:{password}"));
@@ -156,10 +145,7 @@ impl ProviderClient {
 
     /// Continues with the request budget of a process that released the account `idle` ago.
     pub fn take_over(&self, idle: Duration) {
-        self.limiter
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take_over(self.started.elapsed(), idle);
+        self.limiter().take_over(self.started.elapsed(), idle);
     }
 
     /// Authenticates and sends one request, without waiting for a slot and without retries.
@@ -182,21 +168,12 @@ impl ProviderClient {
         request: Request,
         now: DateTime<Utc>,
     ) -> Result<ProviderResponse, TransportError> {
-        let answer = self
-            .http(request)?
-            .send()
-            .await
-            .map_err(|error| self.error(&error))?;
-        let header = |name| {
-            answer
-                .headers()
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-        };
+        let answer = self.http(request)?.send().await;
+        let answer = answer.map_err(|error| self.error(&error))?;
+        let header = |name: HeaderName| answer.headers().get(name)?.to_str().ok();
         let status = answer.status().as_u16();
-        let content_type = header(CONTENT_TYPE)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
+        let content_type = header(CONTENT_TYPE).unwrap_or_default();
+        let content_type = content_type.to_ascii_lowercase();
         let retry_after = header(RETRY_AFTER).and_then(|value| retry::retry_after(value, now));
         let date = header(DATE)
             .and_then(|value| httpdate::parse_http_date(value).ok())
@@ -230,11 +207,8 @@ impl ProviderClient {
             Method::Post => self.client.post(url),
         };
         http = http.timeout(self.timeout);
-        if !request
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("accept"))
-        {
+        let mut names = request.headers.iter().map(|(name, _)| name);
+        if !names.any(|name| name.eq_ignore_ascii_case("accept")) {
             http = http.header(ACCEPT, "application/json");
         }
         for (name, value) in request.headers {

@@ -2,35 +2,31 @@
 
 use std::time::Duration;
 
-use backoff::{BackoffBuilder, ExponentialBuilder};
+use backoff::{BackoffBuilder as _, ExponentialBuilder};
 use chrono::{DateTime, Utc};
 
-/// Tries of one request within a run.
-const TRIES: u32 = 4;
+use crate::number::{milliseconds, unsigned};
 
 /// The longest delay that a provider may ask for; a longer one is a mistake.
 pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
-/// Upper bounds of the delays within a run: a few, of seconds.
+/// Upper bounds of the delays before the second to fourth try of a request within a run.
 pub fn request_backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(8))
-        .with_max_times(usize::try_from(TRIES - 1).unwrap_or(0))
+        .with_max_times(3)
         .build()
 }
 
 /// Upper bound of the delay before a window that failed `failures` times is read again: up to minutes.
 pub fn window_backoff(failures: u32) -> Duration {
     let longest = Duration::from_mins(15);
-    let times = usize::try_from(failures).unwrap_or(usize::MAX).min(32);
-    ExponentialBuilder::new()
+    let delays = ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(5))
         .with_max_delay(longest)
-        .without_max_times()
-        .build()
-        .nth(times)
-        .unwrap_or(longest)
+        .without_max_times();
+    let failures = usize::try_from(failures.min(8)).unwrap_or_default();
+    delays.build().nth(failures).unwrap_or(longest)
 }
 
 /// Upper bound of the delay before the database is tried again after `failures` failed attempts.
@@ -40,8 +36,7 @@ pub fn database_backoff(failures: u32) -> Duration {
 
 /// Full jitter: a random part of the delay, so that clients that failed together do not retry together.
 pub fn jittered(bound: Duration) -> Duration {
-    let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-    Duration::from_millis(fastrand::u64(0..=millis))
+    Duration::from_millis(fastrand::u64(0..=unsigned(milliseconds(bound))))
 }
 
 /// The delay that a `Retry-After` header asks for, in seconds or as a date; at most [`LONGEST_WAIT`].

@@ -178,7 +178,12 @@ async fn a_graceful_stop_releases_the_leases(pool: PgPool) {
     let engine = engine_of(&text).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let stopper = async {
-        let reads = async || engine.accounts.iter().all(|a| a.progress.pages() > 0);
+        let reads = async || {
+            engine
+                .accounts
+                .iter()
+                .all(|a| a.progress.totals().pages > 0)
+        };
         eventually("the first page of each", reads).await;
         stop.cancel();
     };

@@ -1,10 +1,10 @@
-//! The windows of an account that are being read.
+//! The open windows of an account that this process reads now.
 
 use std::collections::BTreeSet;
 
-/// Which windows are being read. A window whose pages are all fetched requests nothing more: while its last
-/// page is stored, another window takes its place. At most one window may be in this state, so that fetching
-/// cannot outrun a slow database.
+/// Which open windows are read now, each in a task. A window whose pages are all fetched requests nothing more:
+/// while its last page is stored, another window takes its place. At most one window may be in this state, so
+/// that fetching cannot outrun a slow database.
 #[derive(Debug, Default)]
 pub(crate) struct InFlightWindows {
     fetching: BTreeSet<i64>,

@@ -1,6 +1,6 @@
 //! One account's loop: load the schedule, start the windows that are due, react to how they end.
 //!
-//! The only state kept between two rounds is which windows are being read: a first run, a resume and an
+//! The only state kept between two rounds is which windows are in flight: a first run, a resume and an
 //! ordinary poll all load the same schedule from the database.
 
 mod in_flight;
@@ -19,7 +19,7 @@ use crate::engine::read::audit::audit_window;
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::observer;
 use crate::engine::read::repoll::repoll_window;
-use crate::engine::read::window::read_window;
+use crate::engine::read::window::{ReadyWindow, read_window};
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::store::progress::window::OpenWindow;
@@ -27,27 +27,32 @@ use crate::telemetry::{self, SPANS};
 use in_flight::InFlightWindows;
 use paysync_provider::redact::RedactionCounts;
 use reaction::on_failure;
-use schedule::{ReadyWindow, RunMode, Schedule};
+use schedule::{RunMode, Schedule};
 use summary::Summary;
 
-/// How the loop ended.
+/// How the work on an account ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Outcome {
     /// Everything wanted is covered.
     Covered,
-    /// Something could not be read in time.
+    /// Something could not be read in time, or a defect of paysync ended it.
     GaveUp,
+    /// Another process holds the account.
+    NotLeased,
+    /// An operator paused it.
+    Paused,
     /// It was asked to stop, or the lease was lost.
     Stopped,
-    /// A defect of paysync ended it.
-    Crashed,
 }
 
 /// A window whose read has ended.
 type Finished = (OpenWindow, Result<(), Failure>);
 
 /// Reads an account's windows under a lease. Ends with an error only if the database cannot be used.
-pub(crate) async fn run_account(context: ReadContext, mode: RunMode) -> Result<Ended, StoreError> {
+pub(crate) async fn run_account(
+    context: ReadContext,
+    mode: RunMode,
+) -> Result<Outcome, StoreError> {
     register(&context).await?;
     let mut tasks = JoinSet::new();
     let mut in_flight = InFlightWindows::default();
@@ -60,11 +65,11 @@ pub(crate) async fn run_account(context: ReadContext, mode: RunMode) -> Result<E
     loop {
         summary.log_if_due(&context.account.progress);
         observer::record_clock_skew(&context);
-        if context.stop.is_cancelled() && tasks.is_empty() {
-            return Ok(Ended::Stopped);
+        if context.held.stop.is_cancelled() && tasks.is_empty() {
+            return Ok(Outcome::Stopped);
         }
         let mut pause = None;
-        if !context.stop.is_cancelled() {
+        if !context.held.stop.is_cancelled() {
             let schedule = Schedule::load(&context, mode, &in_flight).await?;
             suspended = schedule.suspended;
             for ready in schedule.ready {
@@ -80,10 +85,10 @@ pub(crate) async fn run_account(context: ReadContext, mode: RunMode) -> Result<E
             }
             if tasks.is_empty() && matches!(mode, RunMode::Once { .. }) {
                 if schedule.complete {
-                    return Ok(Ended::Covered);
+                    return Ok(Outcome::Covered);
                 }
                 if mode.gives_up(last_success) {
-                    return Ok(Ended::GaveUp);
+                    return Ok(Outcome::GaveUp);
                 }
             }
             let until_wakeup = (schedule.next_wakeup - schedule.now)
@@ -124,7 +129,7 @@ pub(crate) async fn run_account(context: ReadContext, mode: RunMode) -> Result<E
                 }
             }
             () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
-            () = context.stop.cancelled(), if pause.is_some() => {}
+            () = context.held.stop.cancelled(), if pause.is_some() => {}
         }
     }
 }
@@ -133,16 +138,11 @@ async fn register(context: &ReadContext) -> Result<(), StoreError> {
     let account = &context.account;
     let state = context.store.account(&account.id).await?;
     // Counters start at zero: an alert cannot use a metric that is not there.
-    for (what, none) in RedactionCounts::default().by_kind() {
-        counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
-            .increment(none);
-    }
+    observer::count_redactions(account, RedactionCounts::default());
     for stream in &account.streams {
         counter!(telemetry::RETRIES, "account" => account.id.clone(), "stream" => stream.spec.name.clone()).increment(0);
-        context
-            .store
-            .register_stream(&account.id, &account.new_stream(stream, &state))
-            .await?;
+        let stream = account.new_stream(stream, &state);
+        context.store.register_stream(&account.id, &stream).await?;
     }
     Ok(())
 }
@@ -162,23 +162,19 @@ fn spawn_read(
     let (context, fetched) = (context.clone(), fetched.clone());
     let span = window_span(&ready.window);
     let read = async move {
-        let ReadyWindow {
-            stream,
-            window,
-            length,
-        } = ready;
+        let window = &ready.window;
         let result = match window.planned.lane {
             Lane::Live | Lane::Rescan | Lane::Backfill => {
                 let all_fetched = || {
                     // The loop may have ended.
                     let _sent: Result<(), _> = fetched.send(window.id);
                 };
-                read_window(&context, &stream, &window, length, &all_fetched).await
+                read_window(&context, &ready, &all_fetched).await
             }
-            Lane::Repoll => repoll_window(&context, &window).await,
-            Lane::Audit => audit_window(&context, &window).await,
+            Lane::Repoll => repoll_window(&context, window).await,
+            Lane::Audit => audit_window(&context, window).await,
         };
-        (window, result)
+        (ready.window, result)
     };
     tasks.spawn(read.instrument(span));
 }

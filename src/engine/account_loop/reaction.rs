@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use tracing::{Level, error, warn};
+use tracing::{error, warn};
 
 use crate::engine::failure::{Directive, Failure, PagingError};
 use crate::engine::progress::ACCOUNT;
 use crate::engine::read::context::ReadContext;
+use crate::number::milliseconds;
 use crate::plan::Lane;
 use crate::store::StoreError;
 use crate::store::progress::window::{OpenWindow, WindowFailure};
@@ -38,9 +39,8 @@ struct Reaction {
     restart: bool,
     /// Whether the rest of the window's pass is given up.
     give_up_pass: bool,
-    /// Whether the subject waits for an operator.
+    /// Whether the subject waits for an operator, who has to act.
     suspend: bool,
-    level: Level,
     message: &'static str,
 }
 
@@ -58,14 +58,12 @@ fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> Fai
         restart: false,
         give_up_pass: false,
         suspend: false,
-        level: Level::WARN,
         message: "reading a window failed",
     };
     // What is suspended waits for its probe.
     let suspended = Reaction {
         pause: Duration::ZERO,
         suspend: true,
-        level: Level::ERROR,
         message: "the stream is suspended",
         ..failed
     };
@@ -111,7 +109,7 @@ pub(super) async fn on_failure(
     let backoff = retry::jittered(retry::window_backoff(failures));
     let reaction = match react(&failure, window.planned.lane, failures, backoff) {
         FailureAction::Stop => {
-            context.stop.cancel();
+            context.held.stop.cancel();
             return Ok(());
         }
         FailureAction::Reschedule => return Ok(()),
@@ -136,7 +134,7 @@ pub(super) async fn on_failure(
         pause: reaction.pause,
         restart: reaction.restart,
     };
-    let (store, lease) = (&context.store, &context.lease);
+    let (store, lease) = (&context.store, &context.held.lease);
     if reaction.give_up_pass {
         store.give_up_pass(lease, window, trouble).await?;
     } else {
@@ -152,8 +150,8 @@ pub(super) async fn on_failure(
         }
     }
     let Some(times) = due else { return Ok(()) };
-    let retry_ms = u64::try_from(reaction.pause.as_millis()).unwrap_or(u64::MAX);
-    if reaction.level == Level::ERROR {
+    let retry_ms = milliseconds(reaction.pause);
+    if reaction.suspend {
         error!(error = %message, hint, times, retry_ms, "{}", reaction.message);
     } else {
         warn!(error = %message, hint, times, retry_ms, "{}", reaction.message);
@@ -194,7 +192,6 @@ mod tests {
             restart: false,
             give_up_pass: false,
             suspend: false,
-            level: Level::WARN,
             message: "reading a window failed",
         };
         let away = refused(RefusalKind::Unavailable, None);
@@ -214,7 +211,6 @@ mod tests {
             let reaction = reaction(&failure, Lane::Backfill, failures);
             assert!(reaction.restart && !reaction.suspend && !reaction.give_up_pass);
             assert_eq!(reaction.subject, Subject::Stream);
-            assert_eq!(reaction.level, Level::WARN);
             reaction.pause
         };
         let repeated = || Failure::Paging(PagingError::RepeatedCheckpoint);
@@ -247,7 +243,6 @@ mod tests {
                 restart: false,
                 give_up_pass: false,
                 suspend: true,
-                level: Level::ERROR,
                 message,
             };
             for lane in [Lane::Live, Lane::Rescan, Lane::Backfill] {
@@ -260,7 +255,6 @@ mod tests {
                     restart: false,
                     give_up_pass: true,
                     suspend: false,
-                    level: Level::WARN,
                     message: "a pass over old windows is given up until it is due again",
                 };
                 assert_eq!(reaction(&failure, lane, 5), given_up);

@@ -1,5 +1,6 @@
 //! What an account has to read: opens the windows that are due, and says which can be read now.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use crate::engine::account::Stream;
 use crate::engine::account_loop::in_flight::InFlightWindows;
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::provider_clock::roll_back_coverage;
+use crate::engine::read::window::ReadyWindow;
+use crate::number::unsigned;
 use crate::plan::{Goal, due_until, gaps, is_complete, next_wakeup, plan};
 use crate::store::StoreError;
 use crate::store::progress::stream::StreamState;
@@ -54,14 +57,6 @@ impl RunMode {
             Self::Once { give_up_after, .. } => last_success.elapsed() >= give_up_after,
         }
     }
-}
-
-/// A window that can be read now.
-pub(crate) struct ReadyWindow {
-    pub(crate) stream: Arc<Stream>,
-    pub(crate) window: OpenWindow,
-    /// The stream's window length, to adapt from.
-    pub(crate) length: TimeDelta,
 }
 
 /// What an account has to read, and when to load the schedule again.
@@ -133,10 +128,8 @@ impl Schedule {
             add_seconds(&state, until, &mut seconds);
         }
         schedule.ready.sort_by_key(|ready| {
-            (
-                ready.window.planned.lane,
-                std::cmp::Reverse(ready.window.planned.window),
-            )
+            let planned = ready.window.planned;
+            (planned.lane, Reverse(planned.window))
         });
         if account_probe.is_some() {
             // One request is enough to see whether the account has access again.
@@ -165,14 +158,11 @@ impl Schedule {
         let plan = plan(&state.progress, &stream.policy, goal, due, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
             let wanted_until = due_until(&state.progress, &stream.policy, goal);
-            let opened = context
-                .store
-                .open(&context.lease, &state.stream, wanted_until, &plan)
-                .await?;
-            state
-                .progress
-                .open
-                .extend(opened.iter().map(|window| window.planned));
+            let (store, lease) = (&context.store, &context.held.lease);
+            let opened = store.open(lease, &state.stream, wanted_until, &plan);
+            let opened = opened.await?;
+            let planned = opened.iter().map(|window| window.planned);
+            state.progress.open.extend(planned);
             state.open.extend(opened);
         }
         self.complete &= plan.begin.iter().all(|pass| pass.remaining.is_empty())
@@ -225,13 +215,7 @@ fn probe_at(suspended_at: DateTime<Utc>, mode: RunMode, now: DateTime<Utc>) -> D
 fn add_seconds(state: &StreamState, until: DateTime<Utc>, seconds: &mut (u64, u64)) {
     let progress = &state.progress;
     let gap = gaps(progress, until).length().num_seconds();
-    let reading: i64 = progress
-        .open
-        .iter()
-        .filter(|open| open.lane.fills())
-        .map(|open| open.window.length().num_seconds())
-        .sum();
-    let unsigned = |value: i64| u64::try_from(value).unwrap_or(0);
+    let open = progress.filling().map(|open| open.length().num_seconds());
     seconds.0 += unsigned((until - progress.wanted_from).num_seconds());
-    seconds.1 += unsigned(gap + reading);
+    seconds.1 += unsigned(gap + open.sum::<i64>());
 }

@@ -106,13 +106,9 @@ pub async fn load(
         .filter(|version| version.valid_to.is_none())
         .map(|version| visible(&version.columns));
     let has_payload = row.is_some() && store.has_payload(&account.id, id).await?;
-    let erased = |row: &Map<String, Value>| row.get("erased_at").is_some_and(Value::is_string);
-    let gone = |row: &Map<String, Value>| {
-        if erased(row) {
-            "the person was erased from this row, and the payload with it"
-        } else {
-            "it is not stored any more: raw.retention let it go, or somebody deleted it"
-        }
+    let gone = |row: &Map<String, Value>| match row.get("erased_at") {
+        Some(Value::String(_)) => "the person was erased from this row, and the payload with it",
+        _ => "it is not stored any more: raw.retention let it go, or somebody deleted it",
     };
     Ok(Some(RowHistory {
         account: account.id.clone(),
@@ -153,14 +149,9 @@ fn places(stream: &Stream, version: &Version) -> Vec<StreamSpan> {
 fn in_utc(columns: &mut Map<String, Value>) {
     let times = columns.iter_mut().filter(|(name, _)| name.ends_with("_at"));
     for (_, value) in times {
-        let at = value
-            .as_str()
-            .and_then(|text| DateTime::parse_from_rfc3339(text).ok());
-        if let Some(at) = at {
-            *value = at
-                .to_utc()
-                .to_rfc3339_opts(SecondsFormat::AutoSi, true)
-                .into();
+        if let Some(Ok(at)) = value.as_str().map(DateTime::parse_from_rfc3339) {
+            let at = at.to_utc().to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            *value = at.into();
         }
     }
 }

@@ -52,8 +52,8 @@ pub struct AccountStatus {
     pub streams: Vec<StreamStatus>,
 }
 
-/// The state of an account.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The state of an account, which is the worst one of its streams; the worst comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Everything wanted is covered.
@@ -83,9 +83,9 @@ pub struct StreamStatus {
     pub covered_from: Option<DateTime<Utc>>,
     /// End of the newest covered instant.
     pub covered_until: Option<DateTime<Utc>>,
-    /// Time wanted and neither covered nor being read.
+    /// Time wanted, and neither covered nor in an open window.
     pub gap_seconds: i64,
-    /// Windows being read.
+    /// Open windows: begun, and not read to their end.
     pub open_windows: i64,
     /// Time covered since `wanted_from`.
     pub covered_seconds: i64,
@@ -94,7 +94,7 @@ pub struct StreamStatus {
     pub eta_seconds: Option<i64>,
     /// What is covered, oldest first.
     pub covered: Vec<Span>,
-    /// What is being read to fill gaps.
+    /// The open windows that fill gaps, oldest first.
     pub filling: Vec<Span>,
     /// Items in quarantine.
     pub quarantined_items: i64,
@@ -113,15 +113,6 @@ pub struct Span {
     pub to: DateTime<Utc>,
 }
 
-impl From<&Window> for Span {
-    fn from(window: &Window) -> Self {
-        Self {
-            from: window.start(),
-            to: window.end(),
-        }
-    }
-}
-
 /// The status of these accounts; those that are not configured any more are left out.
 pub async fn load(store: &Store, accounts: &[Arc<Account>]) -> Result<Status, StoreError> {
     let find = |id: &str| accounts.iter().find(|account| account.id == id);
@@ -132,46 +123,68 @@ pub async fn load(store: &Store, accounts: &[Arc<Account>]) -> Result<Status, St
     let coverage = store.coverage().await?;
     let mut quarantine = store.quarantine_reasons().await?;
     quarantine.retain(|reason| find(&reason.account_id).is_some());
-    let mut status = Status::of(health, &coverage);
-    let unread = unread(store, accounts, &status).await?;
-    status.accounts.extend(unread);
-    status.accounts.sort_by(|a, b| a.id.cmp(&b.id));
+    let mut known = known(health, &coverage);
+    for account in accounts {
+        if !known.iter().any(|known| known.id == account.id) {
+            known.push(unread(store, account).await?);
+        }
+    }
+    known.sort_by(|a, b| a.id.cmp(&b.id));
+    let fails =
+        |account: &AccountStatus| [State::Failing, State::Suspended].contains(&account.state);
     Ok(Status {
+        healthy: !known.iter().any(fails),
+        version: env!("CARGO_PKG_VERSION"),
+        generated_at: store.ping().await?,
+        accounts: known,
         last_hour: store.last_hour().await?,
         quarantine,
-        generated_at: store.ping().await?,
-        ..status
     })
 }
 
-/// Accounts that no process has begun to read.
-async fn unread(
-    store: &Store,
-    accounts: &[Arc<Account>],
-    status: &Status,
-) -> Result<Vec<AccountStatus>, StoreError> {
-    let mut unread = Vec::new();
-    for account in accounts {
-        if status.accounts.iter().any(|known| known.id == account.id) {
-            continue;
+/// The status of accounts by their streams.
+fn known(health: Vec<StreamHealth>, coverage: &[StreamCoverage]) -> Vec<AccountStatus> {
+    let mut accounts: Vec<AccountStatus> = Vec::new();
+    for stream in health {
+        let state = state(&stream);
+        let coverage = coverage
+            .iter()
+            .find(|c| (&c.account_id, &c.stream) == (&stream.account_id, &stream.stream));
+        match accounts.last_mut() {
+            Some(account) if account.id == stream.account_id => {
+                if state > account.state {
+                    account.state = state;
+                    account.hint = hint(&stream, state);
+                }
+                account.streams.push(StreamStatus::of(stream, coverage));
+            }
+            _ => accounts.push(AccountStatus {
+                id: stream.account_id.clone(),
+                provider: stream.provider.clone(),
+                state,
+                hint: hint(&stream, state),
+                streams: vec![StreamStatus::of(stream, coverage)],
+            }),
         }
-        let (state, hint) = if store.is_paused(&account.id).await? {
-            (State::Paused, "paysync resume starts it again")
-        } else {
-            (
-                State::Backfilling,
-                "not read yet: paysync sync, or paysync run",
-            )
-        };
-        unread.push(AccountStatus {
-            id: account.id.clone(),
-            provider: account.spec.code.to_owned(),
-            state,
-            hint: Some(hint.to_owned()),
-            streams: Vec::new(),
-        });
     }
-    Ok(unread)
+    accounts
+}
+
+/// The status of an account that no process has begun to read.
+async fn unread(store: &Store, account: &Account) -> Result<AccountStatus, StoreError> {
+    let (state, hint) = if store.is_paused(&account.id).await? {
+        (State::Paused, "paysync resume starts it again")
+    } else {
+        let hint = "not read yet: paysync sync, or paysync run";
+        (State::Backfilling, hint)
+    };
+    Ok(AccountStatus {
+        id: account.id.clone(),
+        provider: account.spec.code.to_owned(),
+        state,
+        hint: Some(hint.to_owned()),
+        streams: Vec::new(),
+    })
 }
 
 /// Streams whose newest covered instant does not move, though they wait for no operator: a line each. A
@@ -188,81 +201,27 @@ pub async fn stalled_streams(
             let found = health
                 .iter()
                 .find(|health| health.account_id == account.id && health.stream == *name);
-            let tolerance = (stream.policy.poll_interval * MAX_MISSED_POLLS)
-                .num_seconds()
-                .max(60);
-            let line = match found {
-                None => format!("{} {name}: nothing was read yet", account.id),
-                Some(health) if health.paused || health.suspended_reason.is_some() => continue,
-                Some(health) if health.lag_seconds <= health.expected_lag_seconds + tolerance => {
-                    continue;
-                }
-                Some(health) if health.covered_until.is_none() => {
-                    format!("{} {name}: nothing was read yet", account.id)
-                }
-                Some(health) => {
-                    let lag = duration(health.lag_seconds);
-                    format!("{} {name}: no progress, {lag} behind", account.id)
-                }
+            let missed = stream.policy.poll_interval * MAX_MISSED_POLLS;
+            let tolerance = missed.num_seconds().max(60);
+            let is_stalled = |health: &StreamHealth| {
+                !health.paused
+                    && health.suspended_reason.is_none()
+                    && health.lag_seconds > health.expected_lag_seconds + tolerance
             };
-            stalled.push(line);
+            let state = match found {
+                Some(health) if !is_stalled(health) => continue,
+                Some(health) if health.covered_until.is_some() => {
+                    format!("no progress, {} behind", duration(health.lag_seconds))
+                }
+                _ => "nothing was read yet".to_owned(),
+            };
+            stalled.push(format!("{} {name}: {state}", account.id));
         }
     }
     Ok(stalled)
 }
 
-impl Status {
-    /// The status of accounts by their streams.
-    fn of(health: Vec<StreamHealth>, coverage: &[StreamCoverage]) -> Self {
-        let mut accounts: Vec<AccountStatus> = Vec::new();
-        for stream in health {
-            let state = state(&stream);
-            let coverage = coverage
-                .iter()
-                .find(|c| (&c.account_id, &c.stream) == (&stream.account_id, &stream.stream));
-            match accounts.last_mut() {
-                Some(account) if account.id == stream.account_id => {
-                    if state.severity() > account.state.severity() {
-                        account.state = state;
-                        account.hint = hint(&stream, state);
-                    }
-                    account.streams.push(StreamStatus::of(stream, coverage));
-                }
-                _ => accounts.push(AccountStatus {
-                    id: stream.account_id.clone(),
-                    provider: stream.provider.clone(),
-                    state,
-                    hint: hint(&stream, state),
-                    streams: vec![StreamStatus::of(stream, coverage)],
-                }),
-            }
-        }
-        let healthy = !accounts
-            .iter()
-            .any(|account| matches!(account.state, State::Failing | State::Suspended));
-        Self {
-            healthy,
-            version: env!("CARGO_PKG_VERSION"),
-            generated_at: DateTime::UNIX_EPOCH,
-            accounts,
-            last_hour: Vec::new(),
-            quarantine: Vec::new(),
-        }
-    }
-}
-
 impl State {
-    /// An account has the state of its worst stream.
-    const fn severity(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Backfilling => 1,
-            Self::Failing => 2,
-            Self::Suspended => 3,
-            Self::Paused => 4,
-        }
-    }
-
     /// The word in the JSON and in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -307,10 +266,21 @@ fn hint(stream: &StreamHealth, state: State) -> Option<String> {
 impl StreamStatus {
     fn of(stream: StreamHealth, coverage: Option<&StreamCoverage>) -> Self {
         let hint = hint(&stream, state(&stream));
-        let spans = |set: &IntervalSet| set.windows().iter().map(Span::from).collect::<Vec<_>>();
         let seconds = |set: &IntervalSet| set.length().num_seconds();
-        let left = stream.gap_seconds + coverage.map_or(0, |coverage| seconds(&coverage.filling));
-        let pace = coverage.map_or(0, |coverage| coverage.recent_seconds);
+        let span = |window: &Window| Span {
+            from: window.start(),
+            to: window.end(),
+        };
+        let spans = |set: &IntervalSet| set.windows().iter().map(span).collect();
+        let nothing = IntervalSet::default();
+        let (covered, filling, pace) = coverage.map_or((&nothing, &nothing, 0), |coverage| {
+            (
+                &coverage.covered,
+                &coverage.filling,
+                coverage.recent_seconds,
+            )
+        });
+        let left = stream.gap_seconds + seconds(filling);
         Self {
             stream: stream.stream,
             role: stream.role,
@@ -320,10 +290,10 @@ impl StreamStatus {
             covered_until: stream.covered_until,
             gap_seconds: stream.gap_seconds,
             open_windows: stream.open_windows,
-            covered_seconds: coverage.map_or(0, |coverage| seconds(&coverage.covered)),
+            covered_seconds: seconds(covered),
             eta_seconds: (left > 0 && pace > 0).then(|| left.saturating_mul(PACE_SECONDS) / pace),
-            covered: coverage.map_or_else(Vec::new, |coverage| spans(&coverage.covered)),
-            filling: coverage.map_or_else(Vec::new, |coverage| spans(&coverage.filling)),
+            covered: spans(covered),
+            filling: spans(filling),
             quarantined_items: stream.quarantined_items,
             last_error: stream.last_error,
             hint,

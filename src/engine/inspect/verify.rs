@@ -9,7 +9,8 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::account::Account;
-use crate::store::inspect::verify::{Evidence, Extent, Payload, StreamEvidence};
+use crate::number::count;
+use crate::store::inspect::verify::{Evidence, Payload, StreamEvidence};
 use crate::store::{Store, StoreError};
 
 /// Payloads of one statement; one is in memory at a time.
@@ -41,7 +42,7 @@ pub struct Check {
     /// Its name.
     pub check: &'static str,
     /// Its result.
-    pub state: State,
+    pub state: Verdict,
     /// What was found.
     pub detail: String,
     /// What an operator can do.
@@ -51,7 +52,7 @@ pub struct Check {
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Verdict {
     /// As it should be.
     Proven,
     /// Nothing is lost, but an operator may want to know.
@@ -60,7 +61,7 @@ pub enum State {
     Unproven,
 }
 
-impl State {
+impl Verdict {
     /// The word in tables.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +79,7 @@ pub async fn verify(store: &Store, accounts: &[Arc<Account>]) -> Result<Verifica
         let checks = checks(store, &account.id).await?;
         proofs.push(AccountProof {
             id: account.id.clone(),
-            proven: checks.iter().all(|check| check.state != State::Unproven),
+            proven: checks.iter().all(|check| check.state != Verdict::Unproven),
             checks,
         });
     }
@@ -88,144 +89,129 @@ pub async fn verify(store: &Store, accounts: &[Arc<Account>]) -> Result<Verifica
     })
 }
 
+/// The result of a check, what was found, and what an operator can do.
+type Finding = (Verdict, String, Option<String>);
+
 async fn checks(store: &Store, id: &str) -> Result<Vec<Check>, StoreError> {
     let evidence = store.evidence(id).await?;
-    let Some(evidence) = evidence.filter(|evidence| !evidence.streams.is_empty()) else {
-        return Ok(vec![Check {
-            check: "coverage",
-            state: State::Unproven,
-            detail: "the account has never been read".to_owned(),
-            hint: Some(format!("paysync sync --account {id} reads it")),
-        }]);
+    let findings = match evidence.filter(|evidence| !evidence.streams.is_empty()) {
+        None => {
+            let hint = format!("paysync sync --account {id} reads it");
+            vec![("coverage", failed("the account has never been read", hint))]
+        }
+        Some(evidence) => {
+            let mut payloads = Payloads::default();
+            let mut after = Some(String::new());
+            while let Some(last) = after {
+                let see = |payload: Payload<'_>| payloads.see(payload);
+                after = store.each_payload(id, &last, BATCH, see).await?;
+            }
+            vec![
+                ("coverage", coverage(id, &evidence.streams)),
+                ("gaps", gaps(&evidence.streams)),
+                ("ledger", ledger(&evidence)),
+                ("rows", rows(&evidence)),
+                ("payloads", payloads.check()),
+                ("counts", counts(id, &evidence)),
+                ("open", open(&evidence)),
+                ("quarantine", quarantine(&evidence)),
+            ]
+        }
     };
-    let mut payloads = Payloads::default();
-    let mut after = Some(String::new());
-    while let Some(last) = after {
-        after = store
-            .each_payload(id, &last, BATCH, |payload| payloads.see(payload))
-            .await?;
-    }
-    Ok(vec![
-        coverage(id, &evidence.streams),
-        gaps(&evidence.streams),
-        ledger(&evidence),
-        rows(&evidence),
-        payloads.check(),
-        counts(id, &evidence),
-        open(&evidence),
-        quarantine(&evidence),
-    ])
+    let check = |(check, (state, detail, hint))| Check {
+        check,
+        state,
+        detail,
+        hint,
+    };
+    Ok(findings.into_iter().map(check).collect())
 }
 
 /// Everything covered was read by a window that reached its end.
-fn coverage(account: &str, streams: &[StreamEvidence]) -> Check {
-    let check = "coverage";
-    let found = streams
-        .iter()
-        .find(|stream| stream.unread.intervals > 0)
-        .map(|stream| (&stream.stream, &stream.unread));
-    if let Some((stream, unread)) = found {
+fn coverage(account: &str, streams: &[StreamEvidence]) -> Finding {
+    if let Some(found) = streams.iter().find(|stream| stream.unread.intervals > 0) {
+        let (stream, unread) = (&found.stream, &found.unread);
+        let intervals = are(unread.intervals, "interval is", "intervals are");
+        let (from, to) = (instant(unread.from), instant(unread.to));
         return failed(
-            check,
             format!(
-                "{stream}: {} covered without having been read, {}",
-                are(unread.intervals, "interval is", "intervals are"),
-                between(unread),
+                "{stream}: {intervals} covered without having been read, between {from} and {to}"
             ),
             format!(
-                "paysync resync --account {account} --stream {stream} --from {} --to {} has it read again",
-                instant(unread.from),
-                instant(unread.to),
+                "paysync resync --account {account} --stream {stream} --from {from} --to {to} has it read again"
             ),
         );
     }
-    let covered = streams.iter().map(|stream| &stream.covered);
-    let (from, to) = (
-        covered.clone().filter_map(|extent| extent.from).min(),
-        covered.filter_map(|extent| extent.to).max(),
-    );
+    let covered = || streams.iter().map(|stream| &stream.covered);
+    let from = covered().filter_map(|extent| extent.from).min();
+    let to = covered().filter_map(|extent| extent.to).max();
     let names = are(count(streams.len()), "stream", "streams");
-    let detail = match (from, to) {
-        (Some(_), Some(_)) => format!(
-            "{names}, what is covered was read, from {} to {}",
-            instant(from),
-            instant(to)
-        ),
-        _ => format!("{names}, nothing covered yet"),
-    };
-    proven(check, detail)
+    if from.is_none() || to.is_none() {
+        return proven(format!("{names}, nothing covered yet"));
+    }
+    let (from, to) = (instant(from), instant(to));
+    proven(format!(
+        "{names}, what is covered was read, from {from} to {to}"
+    ))
 }
 
-/// Everything wanted is covered or being read.
-fn gaps(streams: &[StreamEvidence]) -> Check {
-    let check = "gaps";
+/// Everything wanted is covered or in an open window.
+fn gaps(streams: &[StreamEvidence]) -> Finding {
     let hint = "paysync run and paysync sync read what is missing; paysync status says what keeps them from it";
-    if let Some(stream) = streams.iter().find(|stream| stream.gaps.intervals > 0) {
-        let detail = format!(
-            "{}: {} missing, {}",
-            stream.stream,
-            are(stream.gaps.intervals, "interval is", "intervals are"),
-            between(&stream.gaps),
-        );
-        return failed(check, detail, hint.to_owned());
+    if let Some(found) = streams.iter().find(|stream| stream.gaps.intervals > 0) {
+        let intervals = are(found.gaps.intervals, "interval is", "intervals are");
+        let (from, to) = (instant(found.gaps.from), instant(found.gaps.to));
+        let stream = &found.stream;
+        let detail = format!("{stream}: {intervals} missing, between {from} and {to}");
+        return failed(detail, hint);
     }
-    if let Some(stream) = streams.iter().find(|stream| stream.untried) {
-        let detail = format!("{}: nothing has been read yet", stream.stream);
-        return failed(check, detail, hint.to_owned());
+    match streams.iter().find(|stream| stream.untried) {
+        Some(found) => failed(format!("{}: nothing has been read yet", found.stream), hint),
+        None => proven("none"),
     }
-    proven(check, "none".to_owned())
 }
 
 /// The counts of each entry of the ledger add up.
-fn ledger(evidence: &Evidence) -> Check {
+fn ledger(evidence: &Evidence) -> Finding {
     let ledger = &evidence.ledger;
     if ledger.wrong > 0 {
+        let wrong = are(ledger.wrong, "entry", "entries");
         return failed(
-            "ledger",
-            format!(
-                "the counts of {} do not add up",
-                are(ledger.wrong, "entry", "entries")
-            ),
-            "somebody changed paysync.windows or paysync.window_totals: restore them from a backup"
-                .to_owned(),
+            format!("the counts of {wrong} do not add up"),
+            "somebody changed paysync.windows or paysync.window_totals: restore them from a backup",
         );
     }
-    proven(
-        "ledger",
-        format!("{} add up", are(ledger.windows, "window", "windows")),
-    )
+    proven(are(ledger.windows, "window", "windows") + " add up")
 }
 
 /// As many rows are stored as were inserted.
-fn rows(evidence: &Evidence) -> Check {
+fn rows(evidence: &Evidence) -> Finding {
     let (held, inserted) = (evidence.rows, evidence.ledger.inserted);
-    let detail = match inserted - held {
-        0 if evidence.orphans == 0 => {
-            return proven("rows", format!("{held} are held, as many as were inserted"));
-        }
-        0 => format!("{held} are held, as many as were inserted, but not the same"),
-        1.. => format!(
+    let mut detail = match inserted - held {
+        0 => format!("{held} are held, as many as were inserted"),
+        missing @ 1.. => format!(
             "{} missing: {inserted} were inserted, {held} are held",
-            are(inserted - held, "is", "are")
+            are(missing, "is", "are")
         ),
-        _ => format!(
+        missing => format!(
             "{} too many: {inserted} were inserted, {held} are held",
-            are(held - inserted, "is", "are")
+            are(-missing, "is", "are")
         ),
     };
-    let orphans = match &evidence.orphan {
-        None => String::new(),
-        Some(id) => format!(
-            "; {} without a row, as that of {id}",
-            are(evidence.orphans, "payload is", "payloads are")
-        ),
-    };
+    if inserted == held && evidence.orphans == 0 {
+        return proven(detail);
+    }
+    if inserted == held {
+        detail += ", but not the same";
+    }
+    if let Some(id) = &evidence.orphan {
+        let orphans = are(evidence.orphans, "payload is", "payloads are");
+        detail = format!("{detail}; {orphans} without a row, as that of {id}");
+    }
     failed(
-        "rows",
-        detail + &orphans,
+        detail,
         "rows or the ledger were changed behind paysync's back: restore them from a backup; what was removed on purpose \
-         is entered in paysync.window_totals"
-            .to_owned(),
+         is entered in paysync.window_totals",
     )
 }
 
@@ -259,115 +245,75 @@ impl Payloads {
     }
 
     /// Every row has the payload that it was made of, unless that has expired.
-    fn check(self) -> Check {
-        match self.example {
-            None if self.expired == 0 => proven(
-                "payloads",
-                format!("{} are those their rows were made of", self.seen),
-            ),
-            None => proven(
-                "payloads",
-                format!(
-                    "{} are those their rows were made of, {} by retention or erased",
-                    self.seen - self.expired,
-                    are(self.expired, "was deleted", "were deleted"),
-                ),
-            ),
-            Some(id) => failed(
-                "payloads",
-                format!(
-                    "of {} {} missing and {} altered, as that of {id}",
-                    self.seen,
-                    are(self.missing, "is", "are"),
-                    self.altered
-                ),
-                "payloads were changed behind paysync's back: restore them from a backup"
-                    .to_owned(),
-            ),
+    fn check(self) -> Finding {
+        let (seen, altered) = (self.seen, self.altered);
+        if let Some(id) = self.example {
+            let missing = are(self.missing, "is", "are");
+            return failed(
+                format!("of {seen} {missing} missing and {altered} altered, as that of {id}"),
+                "payloads were changed behind paysync's back: restore them from a backup",
+            );
         }
+        let mut detail = format!("{} are those their rows were made of", seen - self.expired);
+        if self.expired > 0 {
+            let expired = are(self.expired, "was deleted", "were deleted");
+            detail = format!("{detail}, {expired} by retention or erased");
+        }
+        proven(detail)
     }
 }
 
 /// No provider count exceeds the rows stored.
-fn counts(account: &str, evidence: &Evidence) -> Check {
+fn counts(account: &str, evidence: &Evidence) -> Finding {
     let Some(doubt) = evidence.doubts.first() else {
-        return proven(
-            "counts",
-            "no count of the provider is unanswered".to_owned(),
-        );
+        return proven("no count of the provider is unanswered");
     };
     let (from, to) = (instant(Some(doubt.from)), instant(Some(doubt.to)));
+    let stream = &doubt.stream;
     failed(
-        "counts",
         format!(
-            "{}: the provider counted {} rows from {from} to {to}, {} were held, and it was not read again",
-            doubt.stream, doubt.counted, doubt.held,
+            "{stream}: the provider counted {} rows from {from} to {to}, {} were held, and it was not read again",
+            doubt.counted, doubt.held,
         ),
         format!(
-            "if it is no gap that is read anyway, paysync resync --account {account} --stream {} --from {from} --to {to}",
-            doubt.stream,
+            "if it is no gap that is read anyway, paysync resync --account {account} --stream {stream} --from {from} --to {to}"
         ),
     )
 }
 
 /// Open windows are unfinished, which is no loss.
-fn open(evidence: &Evidence) -> Check {
+fn open(evidence: &Evidence) -> Finding {
     let open: i64 = evidence.streams.iter().map(|stream| stream.open).sum();
+    let windows = are(open, "window is", "windows are");
     match open {
-        0 => proven("open", "no window is being read".to_owned()),
-        _ if evidence.leased => noted(
-            "open",
-            format!("{} being read", are(open, "window is", "windows are")),
-            None,
-        ),
+        0 => proven("no window is being read"),
+        _ if evidence.leased => noted(windows + " being read", None),
         _ => noted(
-            "open",
-            format!(
-                "{} left open, and no process works on the account",
-                are(open, "window is", "windows are")
-            ),
+            windows + " left open, and no process works on the account",
             Some("paysync run and paysync sync go on with them"),
         ),
     }
 }
 
 /// Items in quarantine are stored, but are no rows.
-fn quarantine(evidence: &Evidence) -> Check {
+fn quarantine(evidence: &Evidence) -> Finding {
+    let hint = "see paysync.quarantine for the reasons";
     match evidence.quarantined {
-        0 => proven("quarantine", "empty".to_owned()),
-        items => noted(
-            "quarantine",
-            format!("{} no row", are(items, "item is", "items are")),
-            Some("see paysync.quarantine for the reasons"),
-        ),
+        0 => proven("empty"),
+        items => noted(are(items, "item is", "items are") + " no row", Some(hint)),
     }
 }
 
-fn proven(check: &'static str, detail: String) -> Check {
-    Check {
-        check,
-        state: State::Proven,
-        detail,
-        hint: None,
-    }
+fn proven(detail: impl Into<String>) -> Finding {
+    (Verdict::Proven, detail.into(), None)
 }
 
-fn noted(check: &'static str, detail: String, hint: Option<&str>) -> Check {
-    Check {
-        check,
-        state: State::Noted,
-        detail,
-        hint: hint.map(str::to_owned),
-    }
+fn noted(detail: String, hint: Option<&str>) -> Finding {
+    (Verdict::Noted, detail, hint.map(str::to_owned))
 }
 
-fn failed(check: &'static str, detail: String, hint: String) -> Check {
-    Check {
-        check,
-        state: State::Unproven,
-        detail,
-        hint: Some(hint),
-    }
+fn failed(detail: impl Into<String>, hint: impl Into<String>) -> Finding {
+    (Verdict::Unproven, detail.into(), Some(hint.into()))
 }
 
 /// A count with the word for one or for many.
@@ -376,21 +322,9 @@ fn are(count: impl Into<i128>, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-fn between(extent: &Extent) -> String {
-    format!(
-        "between {} and {}",
-        instant(extent.from),
-        instant(extent.to)
-    )
-}
-
 fn instant(instant: Option<DateTime<Utc>>) -> String {
     instant.map_or_else(
         || "for ever".to_owned(),
         |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
     )
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }

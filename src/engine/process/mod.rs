@@ -7,18 +7,16 @@ pub(super) mod sync;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, error, error_span};
 
 use crate::clock::Clock;
 use crate::config::Retention;
 use crate::engine::account::Account;
 use crate::engine::account_loop::schedule::RunMode;
-use crate::engine::account_loop::{Ended, run_account};
-use crate::engine::lease_keeper::{LeaseHandle, LeaseKeeper};
+use crate::engine::account_loop::{Outcome, run_account};
+use crate::engine::lease_keeper::{HeldLease, LeaseKeeper};
 use crate::engine::page_memory::PageMemory;
 use crate::engine::read::context::ReadContext;
-use crate::store::account::Lease;
 use crate::store::{Store, StoreError};
 use crate::telemetry::SPANS;
 
@@ -56,40 +54,35 @@ impl Engine {
     async fn run_leased(
         &self,
         account: &Arc<Account>,
-        lease: Lease,
         keeper: &LeaseKeeper,
-        lease_handle: LeaseHandle,
-        stop: CancellationToken,
+        held: HeldLease,
         mode: RunMode,
-    ) -> Result<Ended, StoreError> {
-        if let Some(idle) = lease.idle {
+    ) -> Result<Outcome, StoreError> {
+        if let Some(idle) = held.lease.idle {
             account.client.take_over(idle);
         }
-        let lost = lease_handle.lost.clone();
         let context = ReadContext {
             store: self.store.clone(),
             clock: self.clock.clone(),
             account: account.clone(),
             page_memory: self.page_memory.clone(),
-            lease: lease.clone(),
-            lease_handle,
-            stop,
+            held: held.clone(),
         };
         let span = error_span!(target: SPANS, "account", account.id = %account.id);
         let mut running = tokio::spawn(run_account(context, mode).instrument(span));
         let ended = tokio::select! {
             ended = &mut running => ended.unwrap_or_else(|error| {
                 error!(account.id = %account.id, error = %error, "the work on an account crashed: please report it");
-                Ok(Ended::Crashed)
+                Ok(Outcome::GaveUp)
             }),
-            () = lost.cancelled() => {
+            () = held.lost.cancelled() => {
                 // Whatever is in flight may not be stored any more.
                 running.abort();
-                Ok(Ended::Stopped)
+                Ok(Outcome::Stopped)
             }
         };
         keeper.forget(&account.id);
-        if let Err(error) = self.store.release(std::slice::from_ref(&lease)).await {
+        if let Err(error) = self.store.release(std::slice::from_ref(&held.lease)).await {
             debug!(account.id = %account.id, error = %error, "the lease could not be released; it expires");
         }
         ended

@@ -61,10 +61,8 @@ impl Outage {
             // Only a connection was lost, and a new one has replaced it.
             self.failures = 0;
         }
-        if self
-            .last_failure
-            .is_some_and(|last| last.elapsed() > OVER_AFTER)
-        {
+        let is_over = |last: Instant| last.elapsed() > OVER_AFTER;
+        if self.last_failure.is_some_and(is_over) {
             info!("the database is back");
             *self = Self::default();
         }

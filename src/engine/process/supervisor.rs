@@ -113,14 +113,10 @@ impl Engine {
         let room = i64::try_from(room).unwrap_or(i64::MAX);
         let leases = self
             .store
-            .acquire(&free, &self.holder, self.lease_ttl, room)
-            .await?;
-        for lease in leases {
-            let Some(account) = self
-                .accounts
-                .iter()
-                .find(|account| account.id == lease.account_id)
-            else {
+            .acquire(&free, &self.holder, self.lease_ttl, room);
+        for lease in leases.await? {
+            let mut accounts = self.accounts.iter();
+            let Some(account) = accounts.find(|account| account.id == lease.account_id) else {
                 continue;
             };
             // A restart may be the operator's repair.
@@ -151,14 +147,12 @@ impl RunningAccounts {
         stop: CancellationToken,
     ) {
         let (engine, keeper, account) = (engine.clone(), self.keeper.clone(), account.clone());
-        let handle = keeper.keep(lease.clone(), engine.lease_ttl, stop.clone());
-        let started = (account.clone(), stop.clone());
+        let held = keeper.keep(lease, engine.lease_ttl, stop.clone());
+        let started = (account.clone(), stop);
         self.started.insert(account.id.clone(), started);
         self.tasks.spawn(async move {
-            engine
-                .run_leased(&account, lease, &keeper, handle, stop, RunMode::Daemon)
-                .await
-                .map(|_| ())
+            let run = engine.run_leased(&account, &keeper, held, RunMode::Daemon);
+            run.await.map(|_| ())
         });
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::task::JoinSet;
+use futures_util::future::try_join_all;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::engine::account::Account;
-use crate::engine::account_loop::Ended;
+use crate::engine::account_loop::Outcome;
 use crate::engine::account_loop::schedule::RunMode;
 use crate::engine::lease_keeper::LeaseKeeper;
 use crate::engine::maintenance::run_after_sync;
@@ -19,31 +20,8 @@ use crate::engine::process::outage::Outage;
 use crate::engine::progress::ACCOUNT;
 use crate::store::StoreError;
 
-/// How one account's sync ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Everything wanted is covered.
-    Covered,
-    /// Something could not be read in time.
-    GaveUp,
-    /// Another process holds the account.
-    NotLeased,
-    /// An operator paused it.
-    Paused,
-    /// Stopped by a signal.
-    Stopped,
-}
-
 /// Each account with its outcome.
 pub type SyncReport = Vec<(Arc<Account>, Outcome)>;
-
-/// How one try of an account ended.
-enum Tried {
-    Ended(Ended),
-    /// Another process holds it.
-    NotFree,
-    Paused,
-}
 
 impl Engine {
     /// Reads each account until everything wanted now is covered.
@@ -52,34 +30,16 @@ impl Engine {
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<SyncReport, StoreError> {
-        let keeper = Arc::new(LeaseKeeper::default());
-        let stop_keeper = CancellationToken::new();
-        let outage = Arc::<tokio::sync::Mutex<Outage>>::default();
-        let mut tasks = JoinSet::new();
-        for account in &self.accounts {
-            let (engine, account, keeper, stop) =
-                (self.clone(), account.clone(), keeper.clone(), stop.clone());
-            let outage = outage.clone();
-            tasks.spawn(async move {
-                let outcome = engine
-                    .sync_account(&account, &keeper, &outage, give_up_after, &stop)
-                    .await;
-                (account, outcome)
-            });
-        }
-        let all = async {
-            let mut report = Vec::with_capacity(self.accounts.len());
-            while let Some(ended) = tasks.join_next().await {
-                match ended {
-                    Ok((account, outcome)) => report.push((account, outcome?)),
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
-                }
-            }
-            Ok::<_, StoreError>(report)
-        };
+        let (keeper, outage) = (LeaseKeeper::default(), Mutex::default());
+        let (keeper, outage) = (&keeper, &outage);
+        let accounts = self.accounts.iter().map(|account| async move {
+            let outcome = self.sync_account(account, keeper, outage, give_up_after, stop);
+            Ok::<_, StoreError>((account.clone(), outcome.await?))
+        });
+        let never = CancellationToken::new();
         let mut report = tokio::select! {
-            report = all => report?,
-            () = keeper.run(&self.store, self.lease_ttl, &stop_keeper) => Vec::new(),
+            report = try_join_all(accounts) => report?,
+            () = keeper.run(&self.store, self.lease_ttl, &never) => Vec::new(),
         };
         report.sort_by(|a, b| a.0.id.cmp(&b.0.id));
         run_after_sync(&self.store, self.retention, stop).await;
@@ -90,7 +50,7 @@ impl Engine {
         &self,
         account: &Arc<Account>,
         keeper: &LeaseKeeper,
-        outage: &tokio::sync::Mutex<Outage>,
+        outage: &Mutex<Outage>,
         give_up_after: Duration,
         stop: &CancellationToken,
     ) -> Result<Outcome, StoreError> {
@@ -109,8 +69,8 @@ impl Engine {
                 .try_account(account, keeper, stop, give_up_after, &mut begun)
                 .await
             {
-                Ok(Tried::Paused) => return Ok(Outcome::Paused),
-                Ok(Tried::NotFree) => {
+                Ok(Outcome::Stopped) => {}
+                Ok(Outcome::NotLeased) => {
                     if !waiting {
                         info!(account.id = %account.id, "waiting for the lease of another process");
                         waiting = true;
@@ -120,25 +80,19 @@ impl Engine {
                         return Ok(Outcome::NotLeased);
                     }
                 }
-                Ok(Tried::Ended(Ended::Covered)) => return Ok(Outcome::Covered),
-                Ok(Tried::Ended(Ended::GaveUp | Ended::Crashed)) => return Ok(Outcome::GaveUp),
-                Ok(Tried::Ended(Ended::Stopped)) => {}
+                Ok(outcome) => return Ok(outcome),
                 Err(error) => {
-                    let pages = account.progress.pages();
+                    let pages = account.progress.totals().pages;
                     if pages > progressed.1 {
                         progressed = (Instant::now(), pages);
                     }
                     if progressed.0.elapsed() > give_up_after {
                         return Err(error);
                     }
-                    pause = outage
-                        .lock()
-                        .await
-                        .record_failure(&self.store, &error)
-                        .await;
-                    account
-                        .progress
-                        .record_failure(ACCOUNT, &error.to_string(), error.hint());
+                    let mut outage = outage.lock().await;
+                    pause = outage.record_failure(&self.store, &error).await;
+                    let progress = &account.progress;
+                    progress.record_failure(ACCOUNT, &error.to_string(), error.hint());
                 }
             }
             let _stopped: Option<()> = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -153,18 +107,15 @@ impl Engine {
         stop: &CancellationToken,
         give_up_after: Duration,
         begun: &mut Option<DateTime<Utc>>,
-    ) -> Result<Tried, StoreError> {
+    ) -> Result<Outcome, StoreError> {
         let one = std::slice::from_ref(&account.id);
-        let leases = self
-            .store
-            .acquire(one, &self.holder, self.lease_ttl, 1)
-            .await?;
-        let Some(lease) = leases.into_iter().next() else {
+        let leases = self.store.acquire(one, &self.holder, self.lease_ttl, 1);
+        let Some(lease) = leases.await?.into_iter().next() else {
             let paused = self.store.account(&account.id).await?.paused;
             return Ok(if paused {
-                Tried::Paused
+                Outcome::Paused
             } else {
-                Tried::NotFree
+                Outcome::NotLeased
             });
         };
         self.store.lift_suspension(&account.id, true).await?;
@@ -172,9 +123,7 @@ impl Engine {
             now: *begun.get_or_insert_with(|| self.clock.planning_time(lease.now())),
             give_up_after,
         };
-        let stop = stop.child_token();
-        let handle = keeper.keep(lease.clone(), self.lease_ttl, stop.clone());
-        let ended = self.run_leased(account, lease, keeper, handle, stop, mode);
-        Ok(Tried::Ended(ended.await?))
+        let handle = keeper.keep(lease, self.lease_ttl, stop.child_token());
+        self.run_leased(account, keeper, handle, mode).await
     }
 }

@@ -4,7 +4,7 @@ use tracing::{debug, warn};
 
 use crate::engine::failure::Failure;
 use crate::engine::read::context::ReadContext;
-use crate::engine::read::request::RequestContext;
+use crate::engine::read::request::{Fetched, RequestContext};
 use crate::failpoint::failpoint;
 use crate::store::page::PageContext;
 use crate::store::progress::window::OpenWindow;
@@ -23,25 +23,26 @@ pub(crate) async fn audit_window(
         checkpoint: None,
         page_size: account.page_size,
     };
-    let (fetched, counted) = RequestContext::new(context, &window.stream, window.planned.lane)
-        .fetch_and_parse(
-            || provider.request_count(&at),
-            |response| provider.count(response),
-        )
-        .await?;
+    let requests = RequestContext::new(context, window);
+    let make = || provider.request_count(&at);
+    let parse = |fetched: Fetched| {
+        let counted = provider.count(&fetched.response)?;
+        Ok((fetched.requested_at, counted))
+    };
+    let (requested_at, counted) = requests.fetch(make, parse).await?;
     failpoint("audit.counted");
     // Rows are counted here after the provider counted them: what came in between can only make it more.
     let stored = context.store.stored_count(&account.id, window).await?;
     let page = PageContext {
         provider_code: account.spec.code,
         window,
-        requested_at: fetched.requested_at,
+        requested_at,
         outside: 0,
         provider_count: Some(counted),
     };
-    context
-        .store
-        .close_audit(&context.lease, &page, stored)
+    let store = &context.store;
+    store
+        .close_audit(&context.held.lease, &page, stored)
         .await?;
     if stored.is_short_of(counted) {
         warn!(

@@ -47,12 +47,10 @@ pub(super) fn record_page(
     if counts.quarantined > 0
         && let Some(times) = record_event(account, stream, "quarantined")
     {
+        let error = committed.first_rejection.as_deref();
         warn!(
             records.quarantined = counts.quarantined,
-            error = committed
-                .first_rejection
-                .as_deref()
-                .unwrap_or("PostgreSQL refuses a value"),
+            error = error.unwrap_or("PostgreSQL refuses a value"),
             times,
             hint = "see the table paysync.quarantine; after an update run paysync replay",
             "items were put into quarantine"
@@ -60,12 +58,10 @@ pub(super) fn record_page(
     }
 }
 
-fn count_redactions(account: &Account, taken: RedactionCounts) {
-    for (what, times) in taken.by_kind() {
-        if times > 0 {
-            counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
-                .increment(times);
-        }
+pub(crate) fn count_redactions(account: &Account, redactions: RedactionCounts) {
+    for (what, times) in redactions.by_kind() {
+        counter!(telemetry::REDACTIONS, "account" => account.id.clone(), "what" => what)
+            .increment(times);
     }
 }
 
@@ -117,16 +113,12 @@ pub(super) fn record_signature_mismatch(account: &Account, stream: &str) {
 fn record_unknown_words(account: &Account, committed: &CommittedPage) {
     for (column, word) in &committed.unknown_words {
         let event = format!("{column}: {word}");
-        if account
-            .progress
-            .record_event(&event, Duration::MAX)
-            .is_some()
-        {
+        let first = account.progress.record_event(&event, Duration::MAX);
+        if first.is_some() {
+            let hint = "nothing to do: provider_status or provider_kind holds the word";
             warn!(
                 column,
-                word,
-                hint = "nothing to do: provider_status or provider_kind holds the word",
-                "the provider's word is stored as unknown or other"
+                word, hint, "the provider's word is stored as unknown or other"
             );
         }
     }
@@ -159,7 +151,7 @@ pub(super) fn record_window(account: &Account, total: &PageCounts, duration: Tim
 
 /// Reading goes by the earlier of both clocks, so that a wrong one delays and loses nothing.
 pub(crate) fn record_clock_skew(context: &ReadContext) {
-    let ahead = context.clock.now() - context.lease.now();
+    let ahead = context.clock.now() - context.held.lease.now();
     if ahead.abs() > MAX_CLOCK_SKEW
         && let Some(times) = context.account.progress.record_event("clock", LOG_INTERVAL)
     {

@@ -5,6 +5,7 @@ use self_cell::self_cell;
 use serde_json::value::RawValue;
 
 use crate::engine::read::request::Fetched;
+use crate::number::count;
 use paysync_provider::item::{ItemContext, PageItems};
 use paysync_provider::{Next, Page, PageError, Response};
 
@@ -34,13 +35,13 @@ impl ParsedPage {
         parse: impl for<'r> FnOnce(&'r Response) -> Result<Page<'r>, PageError>,
     ) -> Result<Self, PageError> {
         Self::try_new(fetched, |fetched| {
-            let Page { items, next, count } = parse(&fetched.response)?;
+            let page = parse(&fetched.response)?;
             Ok(Contents {
                 items: PageItems::default(),
-                item_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
-                unprepared: items.into_iter(),
-                next,
-                provider_count: count,
+                item_count: count(page.items.len()),
+                unprepared: page.items.into_iter(),
+                next: page.next,
+                provider_count: page.count,
             })
         })
     }

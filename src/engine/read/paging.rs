@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::failure::PagingError;
+use crate::number::count;
 use paysync_provider::model::Window;
 use paysync_provider::{Checkpoint, Next, Paging, StreamSpec};
 
@@ -13,6 +14,12 @@ const OVERLAP_ROWS: u64 = 50;
 
 /// Rounds over a window whose rows change places before it is left for later.
 const MAX_ROUNDS: u32 = 50;
+
+/// Where a scan by offset begins, and each of its rounds.
+const START: Checkpoint = Checkpoint::Offset {
+    offset: 0,
+    last_id: None,
+};
 
 /// What the rules need to know of a page.
 #[derive(Debug)]
@@ -94,15 +101,7 @@ impl PagingState {
             Paging::Shifting => {
                 let full = page.items >= u64::from(page.page_size);
                 let more = full || page.next != Next::End;
-                let is_first = page.checkpoint.is_none_or(|at| {
-                    matches!(
-                        at,
-                        Checkpoint::Offset {
-                            offset: 0,
-                            last_id: None
-                        }
-                    )
-                });
+                let is_first = page.checkpoint.is_none_or(|at| *at == START);
                 // One response is one snapshot; a window of one page has no second page to slip past.
                 match page.window.split(stream.unit) {
                     Some((left, right)) if is_first && more => Ok(Step::Split(left, right)),
@@ -167,10 +166,7 @@ impl OffsetScan {
         if self.rounds >= MAX_ROUNDS {
             return Err(PagingError::RowsMoved);
         }
-        Ok(Step::More(Checkpoint::Offset {
-            offset: 0,
-            last_id: None,
-        }))
+        Ok(Step::More(START))
     }
 }
 
@@ -185,10 +181,6 @@ fn at(offset: u64, page: &PageFacts<'_>) -> Checkpoint {
         offset,
         last_id: page.ids.last().map(|&id| id.to_owned()),
     }
-}
-
-fn count(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

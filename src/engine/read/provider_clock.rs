@@ -55,7 +55,7 @@ pub(super) fn record_date(
     }
 }
 
-/// Rolls back what is covered or being read beyond `now` by the provider's clock. Whether there was any.
+/// Rolls back the coverage and the open windows beyond `now` by the provider's clock. Whether there were any.
 pub(crate) async fn roll_back_coverage(
     store: &Store,
     account_id: &str,

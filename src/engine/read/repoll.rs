@@ -9,13 +9,15 @@ use tracing::debug;
 use crate::engine::failure::Failure;
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::observer;
-use crate::engine::read::request::{Fetched, RequestContext};
+use crate::engine::read::page::ParsedPage;
+use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
+use crate::number::size;
 use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::progress::recheck::NonFinalRow;
 use crate::store::progress::window::OpenWindow;
-use paysync_provider::item::{ItemContext, PageItems};
-use paysync_provider::{Checkpoint, PageError};
+use paysync_provider::item::PageItems;
+use paysync_provider::{Checkpoint, Next, Page, PageError};
 
 /// Requests the non-final rows of a window by their ids, one batch after another.
 pub(crate) async fn repoll_window(
@@ -40,7 +42,7 @@ pub(crate) async fn repoll_window(
                 by_id.batch.saturating_add(1),
             )
             .await?;
-        let batch = usize::try_from(by_id.batch).unwrap_or(usize::MAX);
+        let batch = size(by_id.batch);
         let next = rows.split_off(batch.min(rows.len())).pop();
         total += repoll_rows(context, window, &rows, next.as_ref()).await?;
         if next.is_none() {
@@ -48,7 +50,7 @@ pub(crate) async fn repoll_window(
             return Ok(());
         }
         from = next;
-        if context.stop.is_cancelled() {
+        if context.held.stop.is_cancelled() {
             return Err(Failure::Stopped);
         }
     }
@@ -64,33 +66,31 @@ async fn repoll_rows(
 ) -> Result<PageCounts, Failure> {
     let account = &context.account;
     let provider = &*account.provider;
-    let requests = RequestContext::new(context, &window.stream, window.planned.lane);
+    let requests = RequestContext::new(context, window);
     let requested: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let mut left: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let mut total = PageCounts::default();
     loop {
         let asked = left.len();
-        let fetched = if left.is_empty() {
-            None
-        } else {
-            let make = || provider.request_by_id(&left);
-            let parse = |response: &_| provider.items_by_id(response).map(|_| ());
-            Some(requests.fetch_and_parse(make, parse).await?.0)
-        };
+        let mut page = None;
+        if !left.is_empty() {
+            let parse = |fetched| {
+                ParsedPage::parse(fetched, |response| {
+                    Ok(Page {
+                        items: provider.items_by_id(response)?,
+                        next: Next::End,
+                        count: None,
+                    })
+                })
+            };
+            let fetched = requests.fetch(|| provider.request_by_id(&left), parse);
+            let shown = page.insert(fetched.await?);
+            let context = account.item_context(None, shown.fetched().response.lossy);
+            shown.prepare_items(context).await;
+        }
         failpoint("repoll.fetched");
-        let items = match &fetched {
-            Some(Fetched { response, .. }) => {
-                let context = ItemContext {
-                    provider,
-                    spec: &account.spec,
-                    rules: &account.rules,
-                    axis: None,
-                    lossy: response.lossy,
-                };
-                PageItems::prepare(context, &provider.items_by_id(response)?)
-            }
-            None => PageItems::default(),
-        };
+        let nothing = PageItems::default();
+        let items = page.as_ref().map_or(&nothing, ParsedPage::items);
         let shown: BTreeSet<&str> = items.items.iter().map(|item| item.id.as_str()).collect();
         let others = shown.difference(&requested).count();
         if others > 0 {
@@ -99,17 +99,16 @@ async fn repoll_rows(
         left.retain(|id| !shown.contains(id.as_str()));
         let again = !left.is_empty() && left.len() < asked;
         let resume = if again { rows.first() } else { next };
+        let requested_at = page.as_ref().map(|page| page.fetched().requested_at);
         let commit = PageCommit {
             context: PageContext {
                 provider_code: account.spec.code,
                 window,
-                requested_at: fetched
-                    .as_ref()
-                    .map_or_else(|| context.lease.now(), |fetched| fetched.requested_at),
+                requested_at: requested_at.unwrap_or_else(|| context.held.lease.now()),
                 outside: 0,
                 provider_count: None,
             },
-            items: &items,
+            items,
             provider,
             created: None,
             likely_new: false,
@@ -121,7 +120,10 @@ async fn repoll_rows(
                 |row| WindowTransition::More(checkpoint_at(row)),
             ),
         };
-        let committed = context.store.commit_page(&context.lease, commit).await?;
+        let committed = context
+            .store
+            .commit_page(&context.held.lease, commit)
+            .await?;
         observer::record_page(account, window, &committed, items.redactions);
         total += committed.counts;
         if !again {

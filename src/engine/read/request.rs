@@ -9,8 +9,10 @@ use tracing::debug;
 use crate::engine::failure::{Directive, Failure};
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::provider_clock;
+use crate::number::milliseconds;
 use crate::plan::Lane;
 use crate::store::StoreError;
+use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::{Priority, retry};
 use paysync_provider::{Authenticity, PageError, Request, Response};
@@ -24,7 +26,7 @@ pub(super) struct Fetched {
     pub(super) requested_at: DateTime<Utc>,
 }
 
-/// How the requests for one stream are sent.
+/// How the requests for one window are sent.
 pub(super) struct RequestContext<'a> {
     context: &'a ReadContext,
     stream: &'a str,
@@ -32,43 +34,30 @@ pub(super) struct RequestContext<'a> {
 }
 
 impl<'a> RequestContext<'a> {
-    pub(super) fn new(context: &'a ReadContext, stream: &'a str, lane: Lane) -> Self {
+    pub(super) fn new(context: &'a ReadContext, window: &'a OpenWindow) -> Self {
         Self {
             context,
-            stream,
-            priority: match lane {
+            stream: &window.stream,
+            priority: match window.planned.lane {
                 Lane::Live => Priority::Foreground,
                 _ => Priority::Background,
             },
         }
     }
 
-    /// Fetches an answer, with a few tries; each makes its request anew.
-    pub(super) async fn fetch(
+    /// Fetches an answer and parses it, with a few tries; each makes its request anew.
+    pub(super) async fn fetch<T>(
         &self,
         make: impl Fn() -> Result<Request, PageError>,
-        delays: &mut impl Iterator<Item = Duration>,
-    ) -> Result<Fetched, Failure> {
-        loop {
-            match self.fetch_once(&make).await {
-                Ok(fetched) => return Ok(fetched),
-                Err(failure) => self.retry_or_fail(failure, delays).await?,
-            }
-        }
-    }
-
-    /// Fetches an answer and parses it; one that cannot be parsed is requested again.
-    pub(super) async fn fetch_and_parse<T>(
-        &self,
-        make: impl Fn() -> Result<Request, PageError>,
-        parse: impl Fn(&Response) -> Result<T, PageError>,
-    ) -> Result<(Fetched, T), Failure> {
+        parse: impl Fn(Fetched) -> Result<T, PageError>,
+    ) -> Result<T, Failure> {
         let mut delays = retry::request_backoff();
         loop {
-            let fetched = self.fetch(&make, &mut delays).await?;
-            match parse(&fetched.response) {
-                Ok(parsed) => return Ok((fetched, parsed)),
-                Err(error) => self.retry_or_fail(error.into(), &mut delays).await?,
+            let fetched = self.fetch_once(&make).await;
+            let parsed = fetched.and_then(|fetched| Ok(parse(fetched)?));
+            match parsed {
+                Ok(parsed) => return Ok(parsed),
+                Err(failure) => self.retry_or_fail(failure, &mut delays).await?,
             }
         }
     }
@@ -78,17 +67,16 @@ impl<'a> RequestContext<'a> {
         make: &impl Fn() -> Result<Request, PageError>,
     ) -> Result<Fetched, Failure> {
         let account = &self.context.account;
-        let waited = self
-            .unless_stopped(account.client.acquire_slot(self.priority))
-            .await?
-            .map_err(|left| Failure::Waiting { left })?;
+        let slot = account.client.acquire_slot(self.priority);
+        let slot = self.context.unless_stopped(slot).await?;
+        let waited = slot.map_err(|left| Failure::Waiting { left })?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
-        if self.context.lease_handle.is_over() {
+        if self.context.held.is_over() {
             return Err(StoreError::LeaseLost.into());
         }
         let request = make()?;
-        let requested_at = self.context.lease.now();
+        let requested_at = self.context.held.lease.now();
         let clock = std::time::Instant::now();
         let answer = account
             .client
@@ -114,34 +102,33 @@ impl<'a> RequestContext<'a> {
                 requested_at,
             });
         }
-        let refusal = account.refusal(&answer.response);
         Err(Failure::Refused {
             status: answer.response.status,
-            refusal,
+            refusal: account.refusal(&answer.response),
             retry_after: answer.retry_after,
         })
     }
 
     /// Waits before another try, or returns the failure if the tries are used up or no try can help.
-    pub(super) async fn retry_or_fail(
+    async fn retry_or_fail(
         &self,
         failure: Failure,
         delays: &mut impl Iterator<Item = Duration>,
     ) -> Result<(), Failure> {
         let account = &self.context.account;
         let throttled = match failure.directive() {
-            Directive::Retry => None,
+            Directive::Retry => Duration::ZERO,
             Directive::Throttle => {
                 let Failure::Refused { retry_after, .. } = &failure else {
                     return Err(failure);
                 };
                 let floor = account.spec.retry_after_floor;
-                let wait = retry_after.map_or(floor, |wait| wait.max(floor));
+                let wait = retry_after.unwrap_or_default().max(floor);
                 account.client.pause(wait);
                 if failure.long_wait().is_some() {
                     return Err(failure);
                 }
-                Some(wait)
+                wait
             }
             _ => return Err(failure),
         };
@@ -154,17 +141,9 @@ impl<'a> RequestContext<'a> {
             .increment(1);
         debug!(
             error = %failure,
-            delay_ms = u64::try_from((delay + throttled.unwrap_or_default()).as_millis()).unwrap_or(u64::MAX),
+            delay_ms = milliseconds(delay + throttled),
             "request failed, trying again"
         );
-        self.unless_stopped(tokio::time::sleep(delay)).await
-    }
-
-    async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Result<T, Failure> {
-        self.context
-            .stop
-            .run_until_cancelled(future)
-            .await
-            .ok_or(Failure::Stopped)
+        self.context.unless_stopped(tokio::time::sleep(delay)).await
     }
 }

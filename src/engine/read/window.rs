@@ -1,6 +1,8 @@
 //! One window, read page by page: the next page is fetched and its items prepared while the last one is
 //! stored.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use metrics::histogram;
 
@@ -13,36 +15,42 @@ use crate::engine::read::page::ParsedPage;
 use crate::engine::read::paging::{PageFacts, PagingState, Step};
 use crate::engine::read::request::RequestContext;
 use crate::failpoint::failpoint;
+use crate::number::unsigned;
 use crate::plan::{Lane, next_length};
 use crate::store::page::{PageCommit, PageContext, PageCounts, WindowTransition};
 use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
-use crate::transport::retry;
-use paysync_provider::item::ItemContext;
 use paysync_provider::{Checkpoint, Position};
 
 /// Rows all outside their window that show that a filter is ignored; a few may be a rounding.
 const IGNORED_FILTER_ROWS: u64 = 10;
 
+/// A window that can be read now.
+pub(crate) struct ReadyWindow {
+    pub(crate) stream: Arc<Stream>,
+    pub(crate) window: OpenWindow,
+    /// The stream's window length, to adapt from.
+    pub(crate) length: TimeDelta,
+}
+
 /// Reads a window to its end, or to the first failure that a few tries do not mend. What was stored stays
-/// stored; the window resumes at its checkpoint. `length` is the stream's window length, to adapt from.
-/// `all_fetched` is called when the last of several pages is fetched and only has to be stored.
+/// stored; the window resumes at its checkpoint. `all_fetched` is called when the last of several pages is
+/// fetched and only has to be stored.
 pub(crate) async fn read_window(
     context: &ReadContext,
-    stream: &Stream,
-    window: &OpenWindow,
-    length: TimeDelta,
+    ready: &ReadyWindow,
     all_fetched: &(dyn Fn() + Sync),
 ) -> Result<(), Failure> {
+    let ReadyWindow { stream, window, .. } = ready;
     let reader = WindowReader {
         context,
         account: &context.account,
         stream,
         window,
-        length,
-        all_fetched,
+        length: ready.length,
+        requests: RequestContext::new(context, window),
     };
-    reader.run().await
+    reader.run(all_fetched).await
 }
 
 /// The provider's counts beside the items it sent: of each page, or of the whole window.
@@ -68,6 +76,7 @@ impl ProviderCounts {
 }
 
 /// What the window's pages have shown in this run, stored or not.
+#[derive(Default)]
 struct Seen {
     paging: PagingState,
     counts: ProviderCounts,
@@ -90,28 +99,22 @@ struct WindowReader<'a> {
     stream: &'a Stream,
     window: &'a OpenWindow,
     length: TimeDelta,
-    all_fetched: &'a (dyn Fn() + Sync),
+    requests: RequestContext<'a>,
 }
 
 impl WindowReader<'_> {
-    async fn run(&self) -> Result<(), Failure> {
+    async fn run(&self, all_fetched: &(dyn Fn() + Sync)) -> Result<(), Failure> {
         let started = self.context.clock.now();
-        let lane = self.window.planned.lane;
-        let requests = RequestContext::new(self.context, &self.window.stream, lane);
         let mut checkpoint = self.window.checkpoint.clone();
         let mut seen = Seen {
-            paging: PagingState::default(),
-            counts: ProviderCounts::default(),
-            items: 0,
             is_first: checkpoint.is_none(),
+            ..Seen::default()
         };
-        if seen.is_first && lane == Lane::Backfill {
+        if seen.is_first && self.window.planned.lane == Lane::Backfill {
             checkpoint = self.account.provider.backfill_start();
         }
         let memory = self.reserve().await?;
-        let mut page = self
-            .prepare(&requests, memory, checkpoint.as_ref(), &mut seen)
-            .await?;
+        let mut page = self.prepare(memory, checkpoint.as_ref(), &mut seen).await?;
         let mut total = PageCounts::default();
         let mut likely_new = false;
         loop {
@@ -120,13 +123,13 @@ impl WindowReader<'_> {
                 WindowTransition::Close { .. } | WindowTransition::Split { .. } => None,
             };
             if more.is_none() && !self.is_live() {
-                (self.all_fetched)();
+                all_fetched();
             }
             let memory = more.and_then(|_| self.try_reserve());
             let ahead = async {
                 match (more, memory) {
                     (Some(next), Some(memory)) => {
-                        Some(self.prepare(&requests, memory, Some(next), &mut seen).await)
+                        Some(self.prepare(memory, Some(next), &mut seen).await)
                     }
                     _ => None,
                 }
@@ -143,8 +146,7 @@ impl WindowReader<'_> {
                     let next = next.clone();
                     drop(page);
                     let memory = self.reserve().await?;
-                    self.prepare(&requests, memory, Some(&next), &mut seen)
-                        .await?
+                    self.prepare(memory, Some(&next), &mut seen).await?
                 }
             };
         }
@@ -159,23 +161,20 @@ impl WindowReader<'_> {
 
     /// Waits for memory for a page; the window may hold none meanwhile.
     async fn reserve(&self) -> Result<Reservation, Failure> {
-        let stop = &self.context.stop;
-        if stop.is_cancelled() {
-            return Err(Failure::Stopped);
-        }
-        let expected = self.account.page_size_estimate.expected(self.is_live());
-        stop.run_until_cancelled(self.context.page_memory.reserve(expected))
-            .await
-            .ok_or(Failure::Stopped)
+        let memory = self.context.page_memory.reserve(self.expected_bytes());
+        self.context.unless_stopped(memory).await
     }
 
     /// Memory for the page after the one that is stored now, if that may be fetched already.
     fn try_reserve(&self) -> Option<Reservation> {
-        if self.context.stop.is_cancelled() {
+        if self.context.held.stop.is_cancelled() {
             return None;
         }
-        let expected = self.account.page_size_estimate.expected(self.is_live());
-        self.context.page_memory.try_reserve(expected)
+        self.context.page_memory.try_reserve(self.expected_bytes())
+    }
+
+    fn expected_bytes(&self) -> usize {
+        self.account.page_size_estimate.expected(self.is_live())
     }
 
     fn is_live(&self) -> bool {
@@ -185,23 +184,20 @@ impl WindowReader<'_> {
     /// Fetches a page, prepares its items, and decides what becomes of the window.
     async fn prepare(
         &self,
-        requests: &RequestContext<'_>,
         mut memory: Reservation,
         checkpoint: Option<&Checkpoint>,
         seen: &mut Seen,
     ) -> Result<PreparedPage, Failure> {
         let provider = &*self.account.provider;
-        let at = self.position(checkpoint);
-        let mut delays = retry::request_backoff();
-        let mut page = loop {
-            let fetched = requests
-                .fetch(|| provider.request(&at), &mut delays)
-                .await?;
-            match ParsedPage::parse(fetched, |response| provider.page(&at, response)) {
-                Ok(page) => break page,
-                Err(error) => requests.retry_or_fail(error.into(), &mut delays).await?,
-            }
+        let window = self.window.planned.window;
+        let at = Position {
+            stream: &self.window.stream,
+            window,
+            checkpoint,
+            page_size: self.account.page_size,
         };
+        let parse = |fetched| ParsedPage::parse(fetched, |response| provider.page(&at, response));
+        let mut page = self.requests.fetch(|| provider.request(&at), parse).await?;
         let bytes = page.fetched().response.body.len();
         self.account
             .page_size_estimate
@@ -213,17 +209,11 @@ impl WindowReader<'_> {
             // Once a window is enough: such a provider's answers all have it.
             observer::record_signature_mismatch(self.account, &self.window.stream);
         }
-        let context = ItemContext {
-            provider,
-            spec: &self.account.spec,
-            rules: &self.account.rules,
-            axis: self.stream.spec.axis,
-            lossy: page.fetched().response.lossy,
-        };
+        let lossy = page.fetched().response.lossy;
+        let context = self.account.item_context(self.stream.spec.axis, lossy);
         page.prepare_items(context).await;
         let (items, item_count) = (page.items(), page.item_count());
         seen.counts.record_page(item_count, page.provider_count());
-        let window = self.window.planned.window;
         let facts = PageFacts {
             window,
             checkpoint,
@@ -280,7 +270,7 @@ impl WindowReader<'_> {
         };
         let clock = std::time::Instant::now();
         let context = self.context;
-        let committed = context.store.commit_page(&context.lease, commit).await;
+        let committed = context.store.commit_page(&context.held.lease, commit).await;
         histogram!(telemetry::COMMIT_SECONDS, "account" => self.account.id.clone(), "stream" => stream.name.clone())
             .record(clock.elapsed());
         let committed = committed?;
@@ -291,16 +281,7 @@ impl WindowReader<'_> {
 
     /// Items of the window's pages in earlier runs.
     fn read_before(&self) -> u64 {
-        u64::try_from(self.window.items).unwrap_or(0)
-    }
-
-    fn position<'p>(&'p self, checkpoint: Option<&'p Checkpoint>) -> Position<'p> {
-        Position {
-            stream: &self.stream.spec.name,
-            window: self.window.planned.window,
-            checkpoint,
-            page_size: self.account.page_size,
-        }
+        unsigned(self.window.items)
     }
 
     fn transition(&self, step: Step, rows: u64) -> WindowTransition {
@@ -308,15 +289,10 @@ impl WindowReader<'_> {
         match step {
             Step::More(checkpoint) => WindowTransition::More(checkpoint),
             Step::Close => {
+                let span = self.window.planned.window.length();
                 let target = self.account.target_rows(self.stream);
                 let limits = (policy.unit, policy.max_window);
-                let length = next_length(
-                    self.length,
-                    self.window.planned.window.length(),
-                    rows,
-                    target,
-                    limits,
-                );
+                let length = next_length(self.length, span, rows, target, limits);
                 WindowTransition::Close {
                     length: Some(length),
                     refuted: false,

@@ -108,17 +108,20 @@ fn section(account: &AccountStatus, status: &Status) -> Markup {
             (errors(account))
             @if !account.streams.is_empty() {
                 table {
-                    thead {
-                        tr {
-                            th scope="col" { "Stream" }
-                            th scope="col" { "Behind" }
-                            th scope="col" class="wide" { "Coverage" }
-                            th scope="col" { "Missing" }
-                            th scope="col" { "Backfill" }
-                            th scope="col" { "Quarantine" }
-                        }
-                    }
+                    (head(&["Stream", "Behind", "Coverage", "Missing", "Backfill", "Quarantine"]))
                     tbody { @for stream in &account.streams { (row(stream, status)) } }
+                }
+            }
+        }
+    }
+}
+
+fn head(columns: &[&str]) -> Markup {
+    html! {
+        thead {
+            tr {
+                @for column in columns {
+                    th scope="col" class=[(*column == "Coverage").then_some("wide")] { (column) }
                 }
             }
         }
@@ -181,26 +184,18 @@ fn quarantine(status: &Status) -> Markup {
                 h2 { "Quarantine" }
                 p class="quiet" { "Items that could not be read. Their text is in the table paysync.quarantine." }
                 table {
-                        thead {
+                    (head(&["Account", "Stream", "Reason", "Items", "Last seen"]))
+                    tbody {
+                        @for reason in &status.quarantine {
                             tr {
-                                th scope="col" { "Account" }
-                                th scope="col" { "Stream" }
-                                th scope="col" { "Reason" }
-                                th scope="col" { "Items" }
-                                th scope="col" { "Last seen" }
+                                th scope="row" { (reason.account_id) }
+                                td data-label="Stream" { (reason.stream) }
+                                td data-label="Reason" { (reason.reason) ": " (reason.detail) }
+                                td data-label="Items" { (grouped(reason.items)) }
+                                td data-label="Last seen" { (reason.last_seen_at.format("%Y-%m-%d %H:%M")) }
                             }
                         }
-                        tbody {
-                            @for reason in &status.quarantine {
-                                tr {
-                                    th scope="row" { (reason.account_id) }
-                                    td data-label="Stream" { (reason.stream) }
-                                    td data-label="Reason" { (reason.reason) ": " (reason.detail) }
-                                    td data-label="Items" { (grouped(reason.items)) }
-                                    td data-label="Last seen" { (reason.last_seen_at.format("%Y-%m-%d %H:%M")) }
-                                }
-                            }
-                        }
+                    }
                 }
             }
         }

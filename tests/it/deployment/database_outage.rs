@@ -51,7 +51,7 @@ impl Server {
             durable: true,
             port: self.port,
         };
-        let cluster = Cluster::start(options).await.unwrap();
+        let cluster = Cluster::start(&options).await.unwrap();
         self.url = cluster.create_database("paysync").await.unwrap();
         self.port = url::Url::parse(&self.url).unwrap().port();
         self.cluster = Some(cluster);

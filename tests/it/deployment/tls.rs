@@ -76,7 +76,7 @@ async fn the_database_is_trusted_by_its_certificate_only() {
         durable: false,
         port: None,
     };
-    let cluster = Cluster::start(options).await.unwrap();
+    let cluster = Cluster::start(&options).await.unwrap();
     let mut url = url::Url::parse(&cluster.create_database("paysync").await.unwrap()).unwrap();
     url.set_query(None);
     url.set_host(Some("127.0.0.1")).unwrap();

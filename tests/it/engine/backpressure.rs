@@ -35,7 +35,7 @@ async fn a_response_slower_than_ten_leases_loses_no_lease(pool: PgPool) {
     let account = [account_of(PROVIDER)];
     let rivalry = async {
         let mut tries = 0;
-        while engine.accounts[0].progress.pages() == 0 {
+        while engine.accounts[0].progress.totals().pages == 0 {
             if requests(&simulator) > 0 {
                 let rival = engine.store.acquire(&account, "rival", TIMEOUT, 1);
                 assert!(rival.await.unwrap().is_empty(), "after {tries} tries");
@@ -141,7 +141,7 @@ async fn while_hanging(pool: &PgPool, simulator: &Handle, engine: Engine) -> Hun
     let accounts = engine.accounts.clone();
     let syncing =
         tokio::spawn(async move { engine.sync(TIMEOUT, &CancellationToken::new()).await });
-    let stored = || -> u64 { accounts.iter().map(|a| a.progress.pages()).sum() };
+    let stored = || -> u64 { accounts.iter().map(|a| a.progress.totals().pages).sum() };
     eventually("the first pages", async || stored() >= 20).await;
     let mut lock = pool.begin().await.unwrap();
     sqlx::query("LOCK TABLE paysync.windows IN ACCESS EXCLUSIVE MODE")

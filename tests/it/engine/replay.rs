@@ -85,7 +85,7 @@ async fn misread_rows_are_corrected(pool: PgPool) {
     for replayed in preview.values() {
         assert_eq!(replayed.unchanged + replayed.changed, replayed.read);
         assert_eq!(replayed.changes.len(), 20);
-        let status = |change: &paysync::engine::replay::Change| {
+        let status = |change: &paysync::engine::replay::ChangedRow| {
             let status = change.columns.iter().find(|it| it.column == "status");
             status.is_some_and(|it| it.old.as_deref() == Some("unknown") && it.new.is_some())
         };

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paysync::engine::inspect::verify::State;
+use paysync::engine::inspect::verify::Verdict;
 use paysync::engine::maintenance::{Budget, run_round};
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -78,9 +78,9 @@ async fn a_running_sync_can_be_verified(pool: PgPool) {
             for check in account.checks {
                 // Before its streams are known there is nothing to prove.
                 let unread = check.detail == "the account has never been read";
-                let proven = check.state != State::Unproven;
+                let proven = check.state != Verdict::Unproven;
                 assert!(proven || unread || check.check == "gaps", "{check:?}");
-                seen += usize::from(check.state == State::Noted);
+                seen += usize::from(check.state == Verdict::Noted);
             }
         }
         let round = run_round(&engine.store, engine.retention, budget, &go_on).await;
@@ -119,7 +119,7 @@ async fn unfinished_work_is_noted(pool: PgPool) {
             assert!(account.proven);
             let streams = engine.accounts.iter().find(|a| a.id == account.id).unwrap();
             let streams = streams.streams.len();
-            let noted = account.checks.iter().filter(|c| c.state == State::Noted);
+            let noted = account.checks.iter().filter(|c| c.state == Verdict::Noted);
             let noted: Vec<(&str, &str)> = noted.map(|c| (c.check, c.detail.as_str())).collect();
             let expected = (
                 format!("{streams} windows {open}"),

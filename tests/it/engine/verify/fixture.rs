@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use paysync::engine::inspect::verify::{AccountProof, State};
+use paysync::engine::inspect::verify::{AccountProof, Verdict};
 use paysync_simulator::{Handle, Provider};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -105,7 +105,7 @@ impl Fixture {
     pub(super) async fn failures(&self) -> BTreeSet<(String, &'static str)> {
         let mut failures = BTreeSet::new();
         for account in self.proofs().await {
-            let failed = account.checks.iter().filter(|c| c.state == State::Unproven);
+            let failed = account.checks.iter().filter(|c| c.state == Verdict::Unproven);
             for check in failed {
                 assert!(check.hint.is_some(), "{check:?}");
                 failures.insert((account.id.clone(), check.check));
