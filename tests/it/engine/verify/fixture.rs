@@ -105,7 +105,10 @@ impl Fixture {
     pub(super) async fn failures(&self) -> BTreeSet<(String, &'static str)> {
         let mut failures = BTreeSet::new();
         for account in self.proofs().await {
-            let failed = account.checks.iter().filter(|c| c.state == Verdict::Unproven);
+            let failed = account
+                .checks
+                .iter()
+                .filter(|c| c.state == Verdict::Unproven);
             for check in failed {
                 assert!(check.hint.is_some(), "{check:?}");
                 failures.insert((account.id.clone(), check.check));
