@@ -116,8 +116,13 @@ fn sum(
     }
     let sum = item.object(field);
     let currency = sum.text("currency");
-    let amount = sum.minor_amount("amount", currency.as_deref(), |code| {
-        iso_4217_exponent(&code.to_ascii_uppercase())
+    let exponent = |code: &str| iso_4217_exponent(&code.to_ascii_uppercase());
+    let amount = sum.minor_amount("amount", currency.as_deref(), exponent);
+    // An error names the sum.
+    let amount = amount.map_err(|error| match error {
+        RecordError::Amount { cause, .. } => RecordError::Amount { field, cause },
+        RecordError::Currency { .. } => RecordError::Currency { field },
+        other => other,
     })?;
     Ok((amount, currency))
 }
@@ -229,7 +234,9 @@ mod tests {
             (json!(1200), "unreadable_amount"),
             (json!([1200, "USD"]), "unreadable_amount"),
         ] {
-            assert_eq!(amount(sum.clone()).unwrap_err().reason(), reason, "{sum}");
+            let error = amount(sum.clone()).unwrap_err();
+            assert_eq!(error.reason(), reason, "{sum}");
+            assert!(error.to_string().starts_with("sum_initial: "), "{error}");
         }
     }
 

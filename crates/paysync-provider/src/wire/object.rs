@@ -1,9 +1,10 @@
 //! Objects: answers, items and nested objects, with their members as values.
 
-use std::borrow::{Borrow, Cow};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::text::{Raw, flag, text};
@@ -34,18 +35,35 @@ pub fn envelope<'r, T: Deserialize<'r>>(response: &'r Response) -> Result<T, Pag
 
 /// A JSON object: its members in their exact text. The last of several members with one key counts, as in
 /// PostgreSQL.
-#[derive(Debug, Default, Deserialize)]
-#[serde(transparent)]
-pub struct Object<'a>(#[serde(borrow)] pub(super) BTreeMap<Key<'a>, &'a RawValue>);
+///
+/// A list, because it is faster than a map: most objects are read once, and have few members.
+#[derive(Debug, Default)]
+pub struct Object<'a>(pub(super) Vec<(Key<'a>, &'a RawValue)>);
 
 /// A key, borrowed unless it is written with escapes.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-impl Borrow<str> for Key<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+                let mut members = Vec::with_capacity(32);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
+            }
+        }
+        deserializer.deserialize_map(Reader)
     }
 }
 
@@ -68,13 +86,13 @@ impl<'a> Object<'a> {
 
     /// Whether there is a member with this key, even null.
     pub fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
+        self.0.iter().any(|(known, _)| known.0 == key)
     }
 
-    /// The exact text of a member.
+    /// The exact text of a member; none for null.
     pub fn raw(&self, key: &str) -> Raw<'a> {
-        let raw = self.0.get(key).copied();
-        raw.filter(|raw| raw.get() != "null")
+        let (_, raw) = self.0.iter().rev().find(|(known, _)| known.0 == key)?;
+        Some(*raw).filter(|raw| raw.get() != "null")
     }
 
     /// Whether a member is an object.

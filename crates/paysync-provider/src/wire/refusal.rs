@@ -1,6 +1,8 @@
 //! Messages of refusals.
 
-use super::object::{Key, Object};
+use std::collections::BTreeMap;
+
+use super::object::Object;
 use super::text::{Raw, text};
 use crate::error::{Refusal, RefusalKind};
 use crate::protocol::Response;
@@ -33,11 +35,13 @@ pub fn joined(parts: impl IntoIterator<Item = String>, separator: &str) -> Optio
     (!parts.is_empty()).then(|| parts.join(separator))
 }
 
-/// Validation errors by field: `{"amount":["is too big"]}` as `amount: is too big`.
-pub fn field_errors<'a>(errors: &Object<'a>) -> impl Iterator<Item = String> {
-    errors.0.iter().filter_map(|(Key(field), error)| {
-        let list: Vec<Raw<'a>> =
-            serde_json::from_str(error.get()).unwrap_or_else(|_| vec![Some(*error)]);
+/// Validation errors, sorted by field: `{"amount":["is too big"]}` as `amount: is too big`.
+pub fn field_errors(errors: &Object<'_>) -> impl Iterator<Item = String> {
+    let members = errors.0.iter().map(|(field, error)| (&field.0, *error));
+    let sorted: BTreeMap<_, _> = members.collect();
+    sorted.into_iter().filter_map(|(field, error)| {
+        let list: Vec<Raw<'_>> =
+            serde_json::from_str(error.get()).unwrap_or_else(|_| vec![Some(error)]);
         let texts = joined(list.into_iter().filter_map(text), ", ")?;
         Some(format!("{field}: {texts}"))
     })
