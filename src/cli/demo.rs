@@ -110,8 +110,7 @@ async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow
         .await
         .context("the demonstration's database")?;
     let metrics = telemetry::install_metrics()?;
-    let page = TcpListener::bind("127.0.0.1:8080").await;
-    let page = match page {
+    let page = match TcpListener::bind("127.0.0.1:8080").await {
         Ok(page) => page,
         Err(_) => TcpListener::bind("127.0.0.1:0").await?,
     };
@@ -126,10 +125,8 @@ async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow
         http::Limits::default(),
         stop.clone(),
     ));
-    let daemon = {
-        let (engine, stop) = (app.engine.clone(), stop.clone());
-        tokio::spawn(async move { engine.run(&stop).await })
-    };
+    let (engine, stopped) = (app.engine.clone(), stop.clone());
+    let daemon = tokio::spawn(async move { engine.run(&stopped).await });
 
     let covered = wait_until_covered(&app, stop).await?;
     if covered {
@@ -141,7 +138,9 @@ async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow
             stop.cancel();
         } else {
             output::line("\nnew payments keep arriving; Ctrl-C ends everything");
-            print_counts(&app, stop).await?;
+            while signals::wait(Duration::from_secs(15), stop).await {
+                output::line(counts(&app).await?);
+            }
         }
     }
     daemon.await?;
@@ -153,24 +152,14 @@ async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow
 /// Prints row counts until everything is covered; false if stopped before.
 async fn wait_until_covered(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
     let started = Instant::now();
-    loop {
-        if stop
-            .run_until_cancelled(tokio::time::sleep(Duration::from_millis(500)))
-            .await
-            .is_none()
-        {
-            return Ok(false);
-        }
+    while signals::wait(Duration::from_millis(500), stop).await {
         output::line(counts(app).await?);
         let health = app.store.health().await?;
-        let covered = |stream: &crate::store::inspect::health::StreamHealth| {
-            stream.gap_seconds == 0 && stream.open_windows == 0
-        };
-        if !health.is_empty()
-            && health
-                .iter()
-                .all(|s| covered(s) && (s.role == "change" || s.covered_until.is_some()))
-        {
+        let is_covered = health.iter().all(|stream| {
+            let has_started = stream.role == "change" || stream.covered_until.is_some();
+            has_started && stream.gap_seconds == 0 && stream.open_windows == 0
+        });
+        if is_covered && !health.is_empty() {
             let seconds = started.elapsed().as_secs();
             output::line(format!(
                 "everything is covered, after {seconds} s: paysync.coverage_gaps is empty"
@@ -178,18 +167,7 @@ async fn wait_until_covered(app: &App, stop: &CancellationToken) -> anyhow::Resu
             return Ok(true);
         }
     }
-}
-
-/// Prints row counts until stopped.
-async fn print_counts(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
-    while stop
-        .run_until_cancelled(tokio::time::sleep(Duration::from_secs(15)))
-        .await
-        .is_some()
-    {
-        output::line(counts(app).await?);
-    }
-    Ok(())
+    Ok(false)
 }
 
 async fn counts(app: &App) -> anyhow::Result<String> {

@@ -1,6 +1,6 @@
 //! `paysync health`: checks the daemon of this machine, as a container's health check.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -41,14 +41,11 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 
 /// A daemon that listens on all addresses is reached on loopback.
 fn reachable(mut listen: SocketAddr) -> SocketAddr {
-    match listen.ip() {
-        IpAddr::V4(address) if address.is_unspecified() => {
-            listen.set_ip(Ipv4Addr::LOCALHOST.into());
-        }
-        IpAddr::V6(address) if address.is_unspecified() => {
-            listen.set_ip(Ipv6Addr::LOCALHOST.into());
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => {}
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
     }
     listen
 }

@@ -17,37 +17,25 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) async fn pause(config: &Config, args: &Args) -> anyhow::Result<bool> {
-    set_paused(config, args, true).await?;
+pub(crate) async fn run(config: &Config, args: &Args, paused: bool) -> anyhow::Result<bool> {
     let account = &args.account;
-    report(
-        args,
-        true,
-        format!("{account} is paused; paysync resume --account {account} starts it again"),
-    )
-}
-
-pub(crate) async fn resume(config: &Config, args: &Args) -> anyhow::Result<bool> {
-    let app = set_paused(config, args, false).await?;
-    app.store.lift_suspension(&args.account, true).await?;
-    report(args, false, format!("{} is read again", args.account))
-}
-
-async fn set_paused(config: &Config, args: &Args, paused: bool) -> anyhow::Result<App> {
-    let app = App::new(config, std::slice::from_ref(&args.account))?;
+    let app = App::new(config, std::slice::from_ref(account))?;
     app.store.reach().await?;
     app.migrate_and_register().await?;
-    if !app.store.set_paused(&args.account, paused).await? {
-        bail!("account {} is not in the database", args.account);
+    if !app.store.set_paused(account, paused).await? {
+        bail!("account {account} is not in the database");
     }
-    Ok(app)
-}
-
-fn report(args: &Args, paused: bool, text: String) -> anyhow::Result<bool> {
+    if !paused {
+        app.store.lift_suspension(account, true).await?;
+    }
     if args.json {
-        output::json(&json!({"account": args.account, "paused": paused}))?;
+        output::json(&json!({"account": account, "paused": paused}))?;
+    } else if paused {
+        output::line(format!(
+            "{account} is paused; paysync resume --account {account} starts it again"
+        ));
     } else {
-        output::line(text);
+        output::line(format!("{account} is read again"));
     }
     Ok(true)
 }

@@ -1,8 +1,6 @@
 //! `paysync report`: the totals of an interval, the counts of the provider, and the windows that prove them.
 
-use chrono::{DateTime, Utc};
-use paysync_provider::model::Window;
-use serde::Serialize;
+use serde_json::json;
 
 use super::interface::arguments::Interval;
 use super::interface::output;
@@ -35,82 +33,62 @@ enum Format {
     Json,
 }
 
-/// The report as JSON.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    account: &'a str,
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
-    /// Whether the interval is covered and no count of the provider exceeds the stored rows.
-    agrees: bool,
-    totals: Vec<Total>,
-    windows: Vec<ClosedWindow>,
-    gaps: Vec<Gap>,
-}
-
 pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let span = args.interval.window()?;
-    let App { store, .. } = App::new(config, std::slice::from_ref(&args.account))?;
+    let account = &args.account;
+    let App { store, .. } = App::new(config, std::slice::from_ref(account))?;
     store.reach().await?;
-    let totals = store.totals(&args.account, span).await?;
-    let windows = store.closed_windows(&args.account, span).await?;
-    let gaps = store.uncovered(&args.account, span).await?;
-    let report = Report {
-        account: &args.account,
-        from: span.start(),
-        to: span.end(),
-        agrees: gaps.is_empty() && windows.iter().all(|window| !window.is_open),
-        totals,
-        windows,
-        gaps,
-    };
+    let totals = store.totals(account, span).await?;
+    let windows = store.closed_windows(account, span).await?;
+    let gaps = store.uncovered(account, span).await?;
+    // The interval is covered, and no count of the provider exceeds the stored rows.
+    let agrees = gaps.is_empty() && windows.iter().all(|window| !window.is_open);
     match args.format {
-        Format::Json => output::json(&report)?,
+        Format::Json => output::json(&json!({
+            "account": account, "from": span.start(), "to": span.end(), "agrees": agrees,
+            "totals": totals, "windows": windows, "gaps": gaps,
+        }))?,
         Format::Csv => {
-            for row in totals_table(&report.totals) {
+            for row in totals_table(&totals) {
                 let cells: Vec<String> = row.iter().map(|cell| quoted(cell)).collect();
                 output::line(cells.join(","));
             }
         }
-        Format::Table => show(&report, span),
+        Format::Table => {
+            output::line(format!("{account}: {span}\n"));
+            for line in output::table(&totals_table(&totals)) {
+                output::line(line);
+            }
+            show_windows(&windows);
+            show_gaps(&gaps);
+        }
     }
-    Ok(report.agrees)
+    Ok(agrees)
 }
 
-fn show(report: &Report<'_>, span: Window) {
-    output::line(format!("{}: {span}\n", report.account));
-    for line in output::table(&totals_table(&report.totals)) {
-        output::line(line);
-    }
-    let counted: Vec<&ClosedWindow> = report
-        .windows
-        .iter()
-        .filter(|window| window.lane == "audit")
-        .collect();
+fn show_windows(windows: &[ClosedWindow]) {
+    let (counted, read): (Vec<_>, Vec<_>) =
+        windows.iter().partition(|window| window.lane == "audit");
     output::line(match counted.len() {
         0 => "\nthe provider has counted nothing in this interval; not every API can count"
             .to_owned(),
         some => format!("\ncounts of the provider: {some}"),
     });
-    output::indented_table(&evidence_table(counted.iter().copied()));
-    let read: Vec<&ClosedWindow> = report
-        .windows
-        .iter()
-        .filter(|window| window.lane != "audit")
-        .collect();
+    output::indented_table(&evidence_table(counted.into_iter()));
     output::line(format!("\nwindows that read it: {}", read.len()));
     output::indented_table(&evidence_table(read.iter().copied().take(SHOWN)));
-    if read.len() > SHOWN {
-        output::line(format!(
-            "  and {} more; --format json shows them all",
-            read.len().saturating_sub(SHOWN)
-        ));
+    let more = read.len().saturating_sub(SHOWN);
+    if more > 0 {
+        output::line(format!("  and {more} more; --format json shows them all"));
     }
-    output::line(match report.gaps.len() {
+}
+
+fn show_gaps(gaps: &[Gap]) {
+    output::line(match gaps.len() {
         0 => "\nall of it is covered".to_owned(),
-        gaps => format!("\nnot covered: {gaps} gaps"),
+        some => format!("\nnot covered: {some} gaps"),
     });
-    for gap in &report.gaps {
+    for gap in gaps {
         let (from, to) = (output::instant(gap.from), output::instant(gap.to));
         output::line(format!("  {}: from {from} to {to}", gap.stream));
     }

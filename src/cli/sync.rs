@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,20 +29,6 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// An account in the output of `--json`.
-#[derive(Debug, Serialize)]
-struct AccountReport<'a> {
-    id: &'a str,
-    covered: bool,
-    items: u64,
-    written: u64,
-    quarantined: u64,
-    pages: u64,
-    windows: u64,
-    error: Option<String>,
-    hint: Option<String>,
-}
-
 pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let bars = std::io::stderr().is_terminal() && !args.json;
     telemetry::init(config.log.format, log_filter(config, bars))?;
@@ -63,15 +49,14 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let covered = report
         .iter()
         .all(|(_, outcome)| *outcome == Outcome::Covered);
-    if report.is_empty() && !args.json {
-        output::line("no account to read: add an [[accounts]] entry to the configuration");
-    }
     if args.json {
-        let accounts: Vec<AccountReport<'_>> = report
+        let accounts: Vec<Value> = report
             .iter()
             .map(|(account, outcome)| of_account(account, *outcome))
             .collect();
-        output::json(&serde_json::json!({ "covered": covered, "accounts": accounts }))?;
+        output::json(&json!({ "covered": covered, "accounts": accounts }))?;
+    } else if report.is_empty() {
+        output::line("no account to read: add an [[accounts]] entry to the configuration");
     } else {
         for (account, outcome) in &report {
             output::line(summary(account, *outcome, started.elapsed()));
@@ -89,26 +74,20 @@ fn log_filter(config: &Config, bars: bool) -> &str {
     }
 }
 
-fn of_account(account: &Account, outcome: Outcome) -> AccountReport<'_> {
+fn of_account(account: &Account, outcome: Outcome) -> Value {
     let totals = account.progress.totals();
-    let (error, hint) = match outcome {
-        Outcome::Covered => (None, None),
-        outcome => {
-            let (error, hint) = reason(account, outcome);
-            (Some(error), Some(hint))
-        }
-    };
-    AccountReport {
-        id: &account.id,
-        covered: outcome == Outcome::Covered,
-        items: totals.items,
-        written: totals.written,
-        quarantined: totals.quarantined,
-        pages: totals.pages,
-        windows: totals.windows,
-        error,
-        hint,
-    }
+    let (error, hint) = reason(account, outcome).unzip();
+    json!({
+        "id": account.id,
+        "covered": outcome == Outcome::Covered,
+        "items": totals.items,
+        "written": totals.written,
+        "quarantined": totals.quarantined,
+        "pages": totals.pages,
+        "windows": totals.windows,
+        "error": error,
+        "hint": hint,
+    })
 }
 
 fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
@@ -128,36 +107,31 @@ fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
             " in quarantine, see paysync.quarantine",
         ]);
     }
-    if outcome == Outcome::Covered {
-        return text + "; everything is covered";
+    match reason(account, outcome) {
+        None => text + "; everything is covered",
+        Some((error, hint)) => format!("{text}; NOT covered: {error} ({hint})"),
     }
-    let (error, hint) = reason(account, outcome);
-    format!("{text}; NOT covered: {error} ({hint})")
 }
 
-fn reason(account: &Account, outcome: Outcome) -> (String, String) {
-    match outcome {
+/// Why an account is not covered, and a hint.
+fn reason(account: &Account, outcome: Outcome) -> Option<(String, String)> {
+    let (error, hint) = match outcome {
+        Outcome::Covered => return None,
         Outcome::NotLeased => (
-            "another process works on the account".to_owned(),
-            "it keeps the account up to date; stop it to read the account here".to_owned(),
+            "another process works on the account",
+            "it keeps the account up to date; stop it to read the account here",
         ),
-        Outcome::Paused => (
-            "the account is paused".to_owned(),
-            format!("paysync resume --account {} starts it again", account.id),
-        ),
-        Outcome::Stopped => (
-            "stopped".to_owned(),
-            "start it again: it continues where it stopped".to_owned(),
-        ),
-        Outcome::Covered | Outcome::GaveUp => {
-            account.progress.current_failure().unwrap_or_else(|| {
-                (
-                    "something is still being read".to_owned(),
-                    "see paysync status".to_owned(),
-                )
-            })
+        Outcome::Paused => {
+            let hint = format!("paysync resume --account {} starts it again", account.id);
+            return Some(("the account is paused".to_owned(), hint));
         }
-    }
+        Outcome::Stopped => ("stopped", "start it again: it continues where it stopped"),
+        Outcome::GaveUp => match account.progress.current_failure() {
+            Some(failure) => return Some(failure),
+            None => ("something is still being read", "see paysync status"),
+        },
+    };
+    Some((error.to_owned(), hint.to_owned()))
 }
 
 /// Shows progress bars until `done`.
@@ -183,11 +157,7 @@ async fn show_progress(accounts: Vec<Arc<Account>>, done: CancellationToken) {
         })
         .collect();
     let started = Instant::now();
-    while done
-        .run_until_cancelled(tokio::time::sleep(Duration::from_millis(200)))
-        .await
-        .is_some()
-    {
+    while signals::wait(Duration::from_millis(200), &done).await {
         for (account, bar) in &bars {
             update(account, bar, started.elapsed());
         }

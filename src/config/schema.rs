@@ -19,26 +19,19 @@ struct Section {
 pub fn schema() -> Value {
     let mut tables = Map::new();
     for section in sections() {
-        let (required, keys): (Vec<Value>, Map<String, Value>) = (
-            section
-                .keys
-                .iter()
-                .filter(|(_, text)| section.name == "accounts" && text.ends_with("Required."))
-                .map(|(key, _)| key.as_str().into())
-                .collect(),
-            section
-                .keys
-                .iter()
-                .map(|(key, text)| (key.clone(), described(kind(&section.name, key), text)))
-                .collect(),
-        );
+        let keys = section.keys.iter();
+        let kinds =
+            keys.map(|(key, text)| (key.clone(), described(kind(&section.name, key), text)));
         let mut table = json!({
             "type": "object",
-            "properties": keys,
+            "properties": kinds.collect::<Map<_, _>>(),
             "additionalProperties": false,
         });
         if section.name == "accounts" {
-            set(&mut table, "required", required.into());
+            let mut required = section.keys.clone();
+            required.retain(|(_, text)| text.ends_with("Required."));
+            let required = required.into_iter().map(|(key, _)| key.into()).collect();
+            set(&mut table, "required", Value::Array(required));
             set(&mut table, "allOf", credentials());
             let list = json!({ "type": "array", "items": table });
             let text = "One for each set of credentials at a provider.";

@@ -254,7 +254,9 @@ fn pages_and_transactions() {
         for item in &page.items {
             let outcome = provider.normalize(item.get());
             if let Ok(row) = &outcome {
-                let id = wire::text(wire::member(item.get(), provider.spec().id_key));
+                let id = wire::Object::item(item.get())
+                    .unwrap()
+                    .text(provider.spec().id_key);
                 assert_eq!(id.as_ref(), Some(&row.provider_transaction_id));
             }
             if matches!(fixture.name.as_str(), "first" | "middle" | "last") {

@@ -11,24 +11,15 @@ use crate::spec::Auth;
 
 /// Adds the `Authorization` header; none for signed requests.
 pub(crate) fn authorize(auth: Auth, credential: &Credential, mut request: Request) -> Request {
-    request.authorization = match auth {
+    let header = match auth {
         Auth::Basic { user, password } => {
-            let pair = format!(
-                "{}:{}",
-                credential.expose(user),
-                credential.expose(password)
-            );
-            Some(SecretString::from(format!(
-                "Basic {}",
-                STANDARD.encode(pair)
-            )))
+            let (user, password) = (credential.expose(user), credential.expose(password));
+            format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
         }
-        Auth::Bearer { token } => Some(SecretString::from(format!(
-            "Bearer {}",
-            credential.expose(token)
-        ))),
-        Auth::Signed => None,
+        Auth::Bearer { token } => format!("Bearer {}", credential.expose(token)),
+        Auth::Signed => return request,
     };
+    request.authorization = Some(SecretString::from(header));
     request
 }
 

@@ -9,7 +9,6 @@
 //! - Amounts are JSON numbers in major units with up to 18 decimals.
 //! - A request without `User-Agent` gets a web page with status 403.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -21,7 +20,7 @@ use crate::model::{Kind, Status, Transaction, window};
 use crate::protocol::{Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier, TimeField};
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object, Raw};
 
 /// ConvergeGate in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -136,7 +135,7 @@ impl Provider for ConvergeGate {
     }
 
     fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message(&response.body))
+        wire::refusal(response, message)
     }
 }
 
@@ -145,49 +144,49 @@ fn time(instant: DateTime<Utc>) -> String {
 }
 
 fn normalize(item: &str) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(item)?;
-    let method: Method<'_> = wire::object(item.payment_method_details);
-    let customer: Customer<'_> = wire::object(item.customer);
+    let item = Object::item(item)?;
+    let method = item.object("paymentMethodDetails");
+    let customer = item.object("customer");
 
-    let id = wire::required_id(item.id, "id")?;
+    let id = item.id("id")?;
     // In the documentation's example, a payment is its own parent.
-    let parent = wire::text(item.parent_payment_id).filter(|parent| *parent != id);
-    let provider_kind = wire::text(item.payment_type);
-    let provider_status = wire::text(item.state);
+    let parent = item.text("parentPaymentId").filter(|it| *it != id);
+    let provider_kind = item.text("paymentType");
+    let provider_status = item.text("state");
     let status = status(provider_status.as_deref());
-    let account = wire::text(method.customer_account_number);
+    let account = method.text("customerAccountNumber");
     let (card_bin, card_last4) = account.as_deref().map_or((None, None), wire::card_digits);
-    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let reason = |key| status.is_unsuccessful().then(|| item.text(key)).flatten();
 
     Ok(Transaction {
         payment_group_id: parent.clone().or_else(|| Some(id.clone())),
         provider_transaction_id: id,
         parent_transaction_id: parent,
-        merchant_reference: wire::text(item.reference_id),
-        shop_id: wire::text(item.shop_name),
+        merchant_reference: item.text("referenceId"),
+        shop_id: item.text("shopName"),
         kind: kind(provider_kind.as_deref()),
         provider_kind,
         status,
         provider_status,
-        amount: wire::major_amount(item.amount, "amount")?,
-        currency: wire::text(item.currency),
-        converted_amount: wire::major_amount(item.customer_amount, "customerAmount")?,
-        converted_currency: wire::text(item.customer_currency),
-        fee: wire::major_amount(item.external_fee_amount, "externalFeeAmount")?,
-        fee_currency: wire::text(item.external_fee_currency),
-        created_at: wire::instant(item.created, CREATED.key, CREATED.zone)?,
-        payment_method: wire::text(item.payment_method),
-        card_brand: wire::text(method.card_brand),
+        amount: item.major_amount("amount")?,
+        currency: item.text("currency"),
+        converted_amount: item.major_amount("customerAmount")?,
+        converted_currency: item.text("customerCurrency"),
+        fee: item.major_amount("externalFeeAmount")?,
+        fee_currency: item.text("externalFeeCurrency"),
+        created_at: item.instant(CREATED.key, CREATED.zone)?,
+        payment_method: item.text("paymentMethod"),
+        card_brand: method.text("cardBrand"),
         card_bin,
         card_last4,
-        card_issuer_country: wire::text(method.card_issuing_country_code),
-        customer_id: wire::text(customer.reference_id),
-        customer_email: wire::text(customer.email),
-        error_code: reason(item.error_code),
-        error_message: reason(item.error_message),
-        provider_reference: wire::text(item.terminal_name),
-        gateway: wire::text(item.terminal_name),
-        description: wire::text(item.description),
+        card_issuer_country: method.text("cardIssuingCountryCode"),
+        customer_id: customer.text("referenceId"),
+        customer_email: customer.text("email"),
+        error_code: reason("errorCode"),
+        error_message: reason("errorMessage"),
+        provider_reference: item.text("terminalName"),
+        gateway: item.text("terminalName"),
+        description: item.text("description"),
         ..Transaction::default()
     })
 }
@@ -214,29 +213,20 @@ fn status(text: Option<&str>) -> Status {
 }
 
 /// `Bad Request: message; field: validation error`.
-fn message(body: &str) -> Option<String> {
-    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let mut headline: Vec<String> = [body.error, body.message]
-        .into_iter()
-        .filter_map(wire::text)
-        .collect();
-    // Error and message may both be "Unauthorized".
+fn message(body: &Object<'_>) -> Option<String> {
+    let mut headline = vec![body.text("error"), body.text("message")];
+    // Both may be "Unauthorized".
     headline.dedup();
-    let errors: Vec<BTreeMap<String, Raw<'_>>> = body
-        .errors
+    let headline = wire::joined(headline.into_iter().flatten(), ": ");
+    let errors: Vec<Object<'_>> = body
+        .raw("errors")
         .and_then(|raw| serde_json::from_str(raw.get()).ok())
         .unwrap_or_default();
     let errors = errors.iter().filter_map(|error| {
-        let get = |key: &str| wire::text(error.get(key).copied().flatten());
-        let message = get("defaultMessage")?;
-        Some(get("field").map_or(message.clone(), |field| format!("{field}: {message}")))
+        let message = error.text("defaultMessage")?;
+        wire::joined(error.text("field").into_iter().chain([message]), ": ")
     });
-    let parts: Vec<String> = (!headline.is_empty())
-        .then(|| headline.join(": "))
-        .into_iter()
-        .chain(errors)
-        .collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+    wire::joined(headline.into_iter().chain(errors), "; ")
 }
 
 const REDACTION: Redaction = Redaction {
@@ -263,58 +253,6 @@ struct Envelope<'a> {
     #[serde(borrow)]
     has_more: Raw<'a>,
     result: Option<wire::Items<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Item<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-    reference_id: Raw<'a>,
-    created: Raw<'a>,
-    payment_type: Raw<'a>,
-    state: Raw<'a>,
-    description: Raw<'a>,
-    parent_payment_id: Raw<'a>,
-    payment_method: Raw<'a>,
-    payment_method_details: Raw<'a>,
-    amount: Raw<'a>,
-    currency: Raw<'a>,
-    customer_amount: Raw<'a>,
-    customer_currency: Raw<'a>,
-    error_code: Raw<'a>,
-    error_message: Raw<'a>,
-    customer: Raw<'a>,
-    shop_name: Raw<'a>,
-    terminal_name: Raw<'a>,
-    external_fee_amount: Raw<'a>,
-    external_fee_currency: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Method<'a> {
-    #[serde(borrow)]
-    customer_account_number: Raw<'a>,
-    card_brand: Raw<'a>,
-    card_issuing_country_code: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase")]
-struct Customer<'a> {
-    #[serde(borrow)]
-    reference_id: Raw<'a>,
-    email: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ErrorBody<'a> {
-    #[serde(borrow)]
-    error: Raw<'a>,
-    message: Raw<'a>,
-    errors: Raw<'a>,
 }
 
 #[cfg(test)]

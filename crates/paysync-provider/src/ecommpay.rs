@@ -27,7 +27,7 @@ use crate::model::{Transaction, window};
 use crate::protocol::{Authenticity, Credential, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Paging, Role, Spec, StreamSpec, Tier};
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object};
 
 /// ECommPay in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -46,25 +46,14 @@ const DAY: TimeDelta = TimeDelta::days(1);
 #[derive(Debug)]
 struct EcommPay {
     zone: Tz,
-    project_ids: Vec<u64>,
-    operation_types: Vec<String>,
-    operation_statuses: Vec<String>,
-    fields: Vec<String>,
-    signature_order: Order,
-    verify_signature: Verify,
+    options: Options,
 }
 
 impl EcommPay {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let options: Options = settings.options()?;
         Ok(Self {
             zone: interval_zone(settings.time_zone),
-            operation_types: options.operation_types()?,
-            operation_statuses: options.operation_statuses()?,
-            fields: options.fields()?,
-            signature_order: options.signature_order,
-            verify_signature: options.verify_signature,
-            project_ids: options.project_ids,
+            options: Options::read(settings)?,
         })
     }
 
@@ -118,7 +107,7 @@ impl Provider for EcommPay {
             return Err(PageError::Position("no such stream"));
         }
         let body = Body {
-            project_id: &self.project_ids,
+            project_id: &self.options.project_ids,
             interval: Interval {
                 from: self.time(window::floor(at.window.start(), SECOND) - SECOND),
                 to: self.time(window::ceil(at.window.end(), SECOND) + SECOND),
@@ -126,9 +115,9 @@ impl Provider for EcommPay {
             tz: self.zone.name(),
             limit: limit(at),
             offset: at.offset()?,
-            operation_type: OneOrMore::of(&self.operation_types),
-            operation_status: OneOrMore::of(&self.operation_statuses),
-            fields: &self.fields,
+            operation_type: OneOrMore::of(&self.options.operation_types),
+            operation_status: OneOrMore::of(&self.options.operation_statuses),
+            fields: &self.options.fields,
         };
         Request::post("/operations/get", &body)
     }
@@ -154,7 +143,7 @@ impl Provider for EcommPay {
         members.insert(TOKEN.to_owned(), credential.expose(TOKEN).into());
         let unsigned = Value::Object(members.clone()).to_string();
         if let Some(mut values) = Values::of(&unsigned) {
-            let signature = values.sign(credential.expose(SECRET), self.signature_order);
+            let signature = values.sign(credential.expose(SECRET), self.options.signature_order);
             members.insert(signature::KEY.to_owned(), signature.into());
         }
         request.body = Some(Value::Object(members.clone()).to_string());
@@ -168,20 +157,20 @@ impl Provider for EcommPay {
         credential: &Credential,
         response: &Response,
     ) -> Result<Authenticity, PageError> {
-        if self.verify_signature == Verify::Off {
+        if self.options.verify_signature == Verify::Off {
             return Ok(Authenticity::Accepted);
         }
-        let Ok(signed) = wire::envelope::<Signed<'_>>(response) else {
+        let Ok(signed) = wire::envelope::<Object<'_>>(response) else {
             return Ok(Authenticity::Accepted);
         };
-        let given = wire::text(signed.signature);
+        let given = signed.text(signature::KEY);
         let values = Values::of(&response.body);
         let matches = given.zip(values).is_some_and(|(given, mut values)| {
             [Order::Natural, Order::Lexical]
                 .into_iter()
                 .any(|order| values.sign(credential.expose(SECRET), order) == given)
         });
-        match self.verify_signature {
+        match self.options.verify_signature {
             _ if matches => Ok(Authenticity::Accepted),
             Verify::Require => Err(PageError::Signature),
             Verify::Warn | Verify::Off => Ok(Authenticity::Mismatch),
@@ -189,7 +178,7 @@ impl Provider for EcommPay {
     }
 
     fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message(&response.body))
+        wire::refusal(response, message)
     }
 }
 
@@ -198,13 +187,9 @@ fn limit(at: &Position<'_>) -> u32 {
 }
 
 /// `Authorization Required: You have no access to project_id = 22`.
-fn message(body: &str) -> Option<String> {
-    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let parts: Vec<String> = [body.name, body.message]
-        .into_iter()
-        .filter_map(wire::text)
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(": "))
+fn message(body: &Object<'_>) -> Option<String> {
+    let parts = [body.text("name"), body.text("message")];
+    wire::joined(parts.into_iter().flatten(), ": ")
 }
 
 #[derive(Serialize)]
@@ -252,21 +237,6 @@ impl<'a> OneOrMore<'a> {
 struct Envelope<'a> {
     #[serde(borrow)]
     operations: Option<wire::Items<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Signed<'a> {
-    #[serde(borrow)]
-    signature: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ErrorBody<'a> {
-    #[serde(borrow)]
-    name: Raw<'a>,
-    message: Raw<'a>,
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Errors in settings, answers and items, and the meaning of refusals.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use crate::model::money::AmountError;
@@ -8,6 +10,12 @@ use crate::model::money::AmountError;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct SettingsError(pub String);
+
+impl SettingsError {
+    pub(crate) fn option(option: &str, reason: impl fmt::Display) -> Self {
+        Self(format!("options.{option}: {reason}"))
+    }
+}
 
 /// An answer that is not a valid page, or a request that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -28,7 +28,7 @@ use crate::model::{Status, Transaction, window};
 use crate::protocol::{Checkpoint, Credential, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object, Raw};
 
 /// FireKassa in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -117,34 +117,39 @@ impl Provider for FireKassa {
         let [after, before] = &self.created_filter;
         let start = date(window::floor(at.window.start(), SECOND) - SECOND);
         let end = date(window::ceil(at.window.end(), SECOND) + SECOND);
-        let request = self
-            .list_request(page_of(at)?)
+        let (page, size) = page_of(at)?;
+        let mut request = Request::get(PATH).header("Accept-Language", "en");
+        request.query.extend(self.filter.iter().cloned());
+        Ok(request
+            .query("page[number]", &page)
+            .query("page[size]", &size)
+            .query("sort", &"id")
             .query(after.as_str(), &start)
-            .query(before.as_str(), &end);
-        Ok(request)
+            .query(before.as_str(), &end))
     }
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.items, "items")?;
-        let info: PageInfo<'_> = wire::object(envelope.page);
-        let asked = page_of(at)?;
-        if number(info.number).is_some_and(|number| number != asked.page) {
+        let info = Object::of(envelope.page);
+        let (page, asked) = page_of(at)?;
+        if number(&info, "number").is_some_and(|number| number != page) {
             return Err(PageError::Cursor(
                 "the page number differs from the requested one",
             ));
         }
-        let size = number(info.size)
+        let reported = number(&info, "size")
             .and_then(|size| u32::try_from(size).ok())
             .filter(|size| *size > 0);
+        let size = reported.unwrap_or(asked);
         let rows = u32::try_from(items.len()).unwrap_or(u32::MAX);
-        let next = if at.checkpoint.is_some() && size.is_some_and(|size| size != asked.size) {
+        let next = if at.checkpoint.is_some() && size != asked {
             // With another size, only page 1 starts at the same row.
-            more(1, size.unwrap_or(asked.size))
-        } else if rows == 0 || size.is_some_and(|size| rows < size) {
+            more(1, size)
+        } else if rows == 0 || (reported.is_some() && rows < size) {
             Next::End
         } else {
-            more(asked.page.saturating_add(1), size.unwrap_or(asked.size))
+            more(page.saturating_add(1), size)
         };
         Ok(Page {
             items,
@@ -186,40 +191,16 @@ impl Provider for FireKassa {
     }
 
     fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message(&response.body))
+        wire::refusal(response, message)
     }
 }
 
-impl FireKassa {
-    /// A list request with the account's filters.
-    fn list_request(&self, page: NumberedPage) -> Request {
-        let mut request = Request::get(PATH).header("Accept-Language", "en");
-        request.query.extend(self.filter.iter().cloned());
-        request
-            .query("page[number]", &page.page)
-            .query("page[size]", &page.size)
-            .query("sort", &"id")
-    }
-}
-
-/// A page number and the page size that it refers to.
-#[derive(Clone, Copy)]
-struct NumberedPage {
-    page: u64,
-    size: u32,
-}
-
-fn page_of(at: &Position<'_>) -> Result<NumberedPage, PageError> {
+/// The page number, and the page size that it refers to.
+fn page_of(at: &Position<'_>) -> Result<(u64, u32), PageError> {
     let default = at.page_size.max(1);
     match at.checkpoint {
-        None => Ok(NumberedPage {
-            page: 1,
-            size: default,
-        }),
-        Some(Checkpoint::Page { page, size }) => Ok(NumberedPage {
-            page: *page,
-            size: size.unwrap_or(default),
-        }),
+        None => Ok((1, default)),
+        Some(Checkpoint::Page { page, size }) => Ok((*page, size.unwrap_or(default))),
         Some(_) => Err(PageError::Position("not a page number")),
     }
 }
@@ -231,8 +212,8 @@ fn more(page: u64, size: u32) -> Next {
     })
 }
 
-fn number(raw: Raw<'_>) -> Option<u64> {
-    wire::text(raw)?.parse().ok()
+fn number(page: &Object<'_>, key: &str) -> Option<u64> {
+    page.text(key)?.parse().ok()
 }
 
 fn date(instant: DateTime<Utc>) -> String {
@@ -259,14 +240,11 @@ fn signature(secret: &str, request: &Request) -> String {
 }
 
 /// `{"error":"…"}`, or `{"message":"…","errors":{"field":["…"]}}`.
-fn message(body: &str) -> Option<String> {
-    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let parts: Vec<String> = [body.error, body.message]
-        .into_iter()
-        .filter_map(wire::text)
-        .chain(wire::field_errors(body.errors))
-        .collect();
-    (!parts.is_empty()).then(|| parts.join("; "))
+fn message(body: &Object<'_>) -> Option<String> {
+    let headline = [body.text("error"), body.text("message")];
+    let errors = body.object("errors");
+    let parts = headline.into_iter().flatten();
+    wire::joined(parts.chain(wire::field_errors(&errors)), "; ")
 }
 
 #[derive(Deserialize, Default)]
@@ -274,25 +252,8 @@ fn message(body: &str) -> Option<String> {
 struct Envelope<'a> {
     #[serde(borrow)]
     items: Option<wire::Items<'a>>,
+    /// The page that the server returned.
     page: Raw<'a>,
-}
-
-/// The page that the server returned.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct PageInfo<'a> {
-    #[serde(borrow)]
-    number: Raw<'a>,
-    size: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ErrorBody<'a> {
-    #[serde(borrow)]
-    error: Raw<'a>,
-    message: Raw<'a>,
-    errors: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -408,7 +369,7 @@ mod tests {
         let loaded: Checkpoint = serde_json::from_str(&stored).unwrap();
         assert_eq!(loaded, checkpoint(3, 20));
         let plain: Checkpoint = serde_json::from_str(r#"{"page":3}"#).unwrap();
-        assert_eq!(page_of(&at(Some(&plain))).unwrap().size, 100);
+        assert_eq!(page_of(&at(Some(&plain))).unwrap(), (3, 100));
     }
 
     #[test]

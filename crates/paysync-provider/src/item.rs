@@ -195,16 +195,10 @@ impl Record<'_> {
     /// The provider's words that are stored as `unknown` or `other`, with their columns.
     pub fn unknown_words(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let row = &self.transaction;
-        let status = row
-            .provider_status
-            .as_deref()
-            .filter(|_| row.status == Status::Unknown);
-        let kind = row
-            .provider_kind
-            .as_deref()
-            .filter(|_| row.kind == Kind::Other);
-        let status = status.map(|word| ("status", word));
-        status.into_iter().chain(kind.map(|word| ("kind", word)))
+        let status = (row.status == Status::Unknown).then_some(("status", &row.provider_status));
+        let kind = (row.kind == Kind::Other).then_some(("kind", &row.provider_kind));
+        let columns = [status, kind].into_iter().flatten();
+        columns.filter_map(|(column, word)| Some((column, word.as_deref()?)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chrono_tz::Tz;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::auth;
@@ -25,7 +26,7 @@ pub struct Settings {
     /// The zone of times without an offset, and of the provider's calendar days.
     pub time_zone: Tz,
     /// The provider's own options, a JSON object.
-    pub options: serde_json::Value,
+    pub options: Value,
 }
 
 impl Settings {
@@ -34,12 +35,21 @@ impl Settings {
         serde_path_to_error::deserialize(self.options.clone()).map_err(|error| {
             let path = error.path().to_string();
             let inner = error.into_inner();
-            SettingsError(if path == "." {
-                format!("options: {inner}")
+            if path == "." {
+                SettingsError(format!("options: {inner}"))
             } else {
-                format!("options.{path}: {inner}")
-            })
+                SettingsError::option(&path, inner)
+            }
         })
+    }
+}
+
+/// An option's text, from a string or an integer: ids are often written without quotes.
+pub(crate) fn text_or_integer(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
     }
 }
 

@@ -59,18 +59,14 @@ pub(crate) fn print(
 }
 
 fn program(config: &Config) -> Vec<Setting> {
-    let Config {
-        database,
-        http,
-        engine,
-        retention,
-        log,
-        redact,
-        ..
-    } = config;
+    let (database, engine) = (&config.database, &config.engine);
+    let (retention, log, redact) = (&config.retention, &config.log, &config.redact);
     let direct_url = database.direct_url.as_ref();
     let salt = redact.salt.as_ref();
-    let listen = http.listen.map_or("off".to_owned(), |at| at.to_string());
+    let listen = config
+        .http
+        .listen
+        .map_or("off".to_owned(), |at| at.to_string());
     let settings = [
         ("database.url", secret(config, "database.url")),
         ("database.max_connections", json!(database.max_connections)),

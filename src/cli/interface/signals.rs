@@ -31,6 +31,12 @@ pub(crate) fn stop_token() -> anyhow::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Waits; false if `stop` is cancelled before.
+pub(crate) async fn wait(pause: Duration, stop: &CancellationToken) -> bool {
+    let pause = tokio::time::sleep(pause);
+    stop.run_until_cancelled(pause).await.is_some()
+}
+
 /// Receives SIGHUP from now on.
 pub(crate) fn hangups() -> anyhow::Result<Signal> {
     Ok(signal(SignalKind::hangup())?)

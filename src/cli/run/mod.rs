@@ -76,11 +76,7 @@ async fn prepare(app: &App, stop: &CancellationToken) -> anyhow::Result<bool> {
                 }
                 let pause = retry::jittered(retry::database_backoff(failures));
                 failures += 1;
-                if stop
-                    .run_until_cancelled(tokio::time::sleep(pause))
-                    .await
-                    .is_none()
-                {
+                if !signals::wait(pause, stop).await {
                     return Ok(false);
                 }
             }

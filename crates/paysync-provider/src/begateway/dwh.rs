@@ -30,7 +30,7 @@ use crate::model::{Status, Transaction, window};
 use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object};
 
 /// The DWH in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -50,36 +50,46 @@ const TEST_SUFFIX: &str = "/test";
 /// One account's settings.
 #[derive(Debug)]
 struct Dwh {
-    filter: BTreeMap<String, Value>,
-    response_parameters: String,
+    options: Options,
     /// The fields that the response parameters request.
     fields: Vec<String>,
-    include_test: bool,
 }
 
 impl Dwh {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let options: Options = settings.options()?;
-        let response_parameters = options.response_parameters()?;
-        Ok(Self {
-            filter: options.filter()?,
-            fields: options::transaction_fields(&response_parameters).unwrap_or_default(),
-            response_parameters,
-            include_test: options.include_test,
-        })
+        let (options, fields) = Options::read(settings)?;
+        Ok(Self { options, fields })
     }
 
-    /// The `date_type` of a stream, and whether it reads test transactions.
-    fn stream(&self, name: &str) -> Result<(&'static str, bool), PageError> {
-        let (axis, test) = match name.strip_suffix(TEST_SUFFIX) {
-            Some(axis) => (axis, true),
-            None => (name, false),
-        };
-        match axis {
-            "created_at" if !test || self.include_test => Ok(("created_at", test)),
-            "updated_at" if !test || self.include_test => Ok(("updated_at", test)),
-            _ => Err(PageError::Position("no such stream")),
-        }
+    /// The body of a request for the number of rows of a stream in an interval.
+    fn body(
+        &self,
+        stream: &str,
+        (date_from, date_to): (String, String),
+    ) -> Result<Body<'_>, PageError> {
+        let of_test = stream
+            .strip_suffix(TEST_SUFFIX)
+            .filter(|_| self.options.include_test);
+        let date_type = of_test.unwrap_or(stream);
+        let date_type = ["created_at", "updated_at"]
+            .into_iter()
+            .find(|known| *known == date_type)
+            .ok_or(PageError::Position("no such stream"))?;
+        Ok(Body {
+            options: BodyOptions {
+                limit: None,
+                time_zone: "Etc/UTC",
+            },
+            filter: BodyFilter {
+                date_from,
+                uid_from: None,
+                date_to,
+                date_type,
+                test: of_test.map(|_| true),
+                further: &self.options.filter,
+            },
+            response_parameters: None,
+        })
     }
 }
 
@@ -104,16 +114,13 @@ impl Provider for Dwh {
             audit: Vec::new(),
             short_page_ends: false,
         };
-        let suffixes: &[&str] = if self.include_test {
-            &["", TEST_SUFFIX]
-        } else {
-            &[""]
-        };
+        let test = self.options.include_test.then_some(TEST_SUFFIX);
         // Whether a settlement moves `updated_at` is not documented.
         let rescan = vec![Tier::new(35, 7 * 24)];
         let (history, change) = (Role::History, Role::Change);
-        let mut streams: Vec<StreamSpec> = suffixes
-            .iter()
+        let mut streams: Vec<StreamSpec> = [""]
+            .into_iter()
+            .chain(test)
             .flat_map(|suffix| {
                 [
                     stream(suffix, "created_at", Axis::Created, history, rescan.clone()),
@@ -151,27 +158,22 @@ impl Provider for Dwh {
     }
 
     fn request(&self, at: &Position<'_>) -> Result<Request, PageError> {
-        let (date_type, test) = self.stream(at.stream)?;
-        let (date_from, uid_from) = match at.checkpoint {
-            None => (
-                date(window::floor(at.window.start(), SECOND) - SECOND),
-                None,
-            ),
+        let start = date(window::floor(at.window.start(), SECOND) - SECOND);
+        let end = date(window::ceil(at.window.end(), SECOND) + SECOND);
+        let mut body = self.body(at.stream, (start, end))?;
+        match at.checkpoint {
+            None => {}
             Some(Checkpoint::Date {
                 next_date,
                 next_uid,
-            }) => (next_date.clone(), next_uid.clone()),
+            }) => {
+                body.filter.date_from.clone_from(next_date);
+                body.filter.uid_from.clone_from(next_uid);
+            }
             Some(_) => return Err(PageError::Position("not a checkpoint of dates")),
-        };
-        let date_to = date(window::ceil(at.window.end(), SECOND) + SECOND);
-        let body = Body {
-            options: BodyOptions {
-                limit: Some(at.page_size.clamp(1, MAX_PAGE_SIZE)),
-                time_zone: "Etc/UTC",
-            },
-            filter: self.filter(date_type, test, (date_from, uid_from), date_to),
-            response_parameters: Some(&self.response_parameters),
-        };
+        }
+        body.options.limit = Some(at.page_size.clamp(1, MAX_PAGE_SIZE));
+        body.response_parameters = Some(&self.options.response_parameters);
         post("/api/v2/transactions/list", &body)
     }
 
@@ -182,15 +184,16 @@ impl Provider for Dwh {
         let pagination = data
             .pagination
             .ok_or(PageError::Missing("data.pagination"))?;
-        let more = wire::flag(pagination.has_next_page)
+        let more = pagination
+            .flag("has_next_page")
             .ok_or(PageError::Missing("data.pagination.has_next_page"))?;
         let next = if more {
             Next::More(Checkpoint::Date {
-                next_date: wire::text(pagination.next_date).ok_or(PageError::Cursor(
+                next_date: pagination.text("next_date").ok_or(PageError::Cursor(
                     "has_next_page is true, but there is no next_date",
                 ))?,
                 // Installations of 2023 page by `next_date` alone.
-                next_uid: wire::text(pagination.next_uid),
+                next_uid: pagination.text("next_uid"),
             })
         } else {
             Next::End
@@ -205,7 +208,7 @@ impl Provider for Dwh {
     fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
         let body = json!({
             "filter": {"uids": ids},
-            "response_parameters": self.response_parameters,
+            "response_parameters": self.options.response_parameters,
         });
         post("/api/v2/transactions/uids_export", &body)
     }
@@ -215,23 +218,18 @@ impl Provider for Dwh {
     }
 
     fn request_count(&self, at: &Position<'_>) -> Result<Request, PageError> {
-        let (date_type, test) = self.stream(at.stream)?;
-        let from = (date(at.window.start()), None);
-        let body = Body {
-            options: BodyOptions {
-                limit: None,
-                time_zone: "Etc/UTC",
-            },
-            filter: self.filter(date_type, test, from, date(at.window.end())),
-            response_parameters: None,
-        };
-        post("/api/v2/transactions/count", &body)
+        let interval = (date(at.window.start()), date(at.window.end()));
+        post(
+            "/api/v2/transactions/count",
+            &self.body(at.stream, interval)?,
+        )
     }
 
     fn count(&self, response: &Response) -> Result<u64, PageError> {
-        let envelope: Counted<'_> = wire::envelope(response)?;
-        let data: Count<'_> = wire::object(envelope.data);
-        wire::text(data.count)
+        let envelope: Object<'_> = wire::envelope(response)?;
+        // `{"data":{"count":1486}}`
+        let count = envelope.object("data").text("count");
+        count
             .and_then(|count| count.parse().ok())
             .ok_or(PageError::Missing("data.count"))
     }
@@ -242,25 +240,6 @@ impl Provider for Dwh {
 
     fn refusal(&self, response: &Response) -> Refusal {
         super::refusal(response)
-    }
-}
-
-impl Dwh {
-    fn filter(
-        &self,
-        date_type: &'static str,
-        test: bool,
-        (date_from, uid_from): (String, Option<String>),
-        date_to: String,
-    ) -> BodyFilter<'_> {
-        BodyFilter {
-            date_from,
-            uid_from,
-            date_to,
-            date_type,
-            test: test.then_some(true),
-            further: &self.filter,
-        }
     }
 }
 
@@ -312,31 +291,7 @@ struct Data<'a> {
     #[serde(borrow)]
     transactions: Option<wire::Items<'a>>,
     #[serde(borrow)]
-    pagination: Option<Pagination<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Pagination<'a> {
-    #[serde(borrow)]
-    has_next_page: Raw<'a>,
-    next_date: Raw<'a>,
-    next_uid: Raw<'a>,
-}
-
-/// `{"data":{"count":1486}}`.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Counted<'a> {
-    #[serde(borrow)]
-    data: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Count<'a> {
-    #[serde(borrow)]
-    count: Raw<'a>,
+    pagination: Option<Object<'a>>,
 }
 
 #[cfg(test)]
@@ -456,10 +411,8 @@ mod tests {
 
     #[test]
     fn an_export_names_its_rows_and_fields() {
-        let dwh = Dwh {
-            response_parameters: "query { x }".to_owned(),
-            ..dwh()
-        };
+        let mut dwh = dwh();
+        dwh.options.response_parameters = "query { x }".to_owned();
         let request = dwh.request_by_id(&["a".to_owned(), "b".to_owned()]);
         let request = request.unwrap();
         let body: Value = serde_json::from_str(&request.body.unwrap()).unwrap();

@@ -7,12 +7,12 @@
 pub mod dwh;
 pub mod report;
 
-use serde::Deserialize;
+use chrono_tz::Tz;
 
-use crate::error::Refusal;
-use crate::model::{Kind, Status, money};
+use crate::error::{RecordError, Refusal};
+use crate::model::{Kind, Status, Transaction, money};
 use crate::protocol::Response;
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object};
 
 /// Decimals of a currency on this platform; none if neither the platform nor ISO 4217 has the code.
 fn exponent(currency: &str) -> Option<u8> {
@@ -54,97 +54,67 @@ fn status(text: Option<&str>) -> Status {
 
 /// Reads a refusal in any of the platform's three error shapes.
 fn refusal(response: &Response) -> Refusal {
-    wire::refusal(response, message(&response.body))
+    wire::refusal(response, message)
 }
 
 /// `{"error":{…}}`, `{"response":{…}}`, or the same fields at the top.
-fn message(body: &str) -> Option<String> {
-    let body: ErrorBody<'_> = wire::object(Some(serde_json::from_str(body).ok()?));
-    let nested = |raw: Raw<'_>| wire::text(raw).or_else(|| wire::object::<Details<'_>>(raw).text());
-    let top = Details {
-        code: body.code,
-        message: body.message,
-        friendly_message: body.friendly_message,
-        errors: body.errors,
+fn message(body: &Object<'_>) -> Option<String> {
+    let nested = |key| body.text(key).or_else(|| details(&body.object(key)));
+    nested("error")
+        .or_else(|| nested("response"))
+        .or_else(|| details(body))
+}
+
+/// `code: message (message for customers); field: validation error`.
+fn details(error: &Object<'_>) -> Option<String> {
+    let friendly = error.text("friendly_message");
+    let message = match (error.text("message"), friendly) {
+        (Some(message), Some(friendly)) if message != friendly => {
+            Some(format!("{message} ({friendly})"))
+        }
+        (message, friendly) => message.or(friendly),
     };
-    nested(body.error)
-        .or_else(|| nested(body.response))
-        .or_else(|| top.text())
+    let headline = wire::joined(error.text("code").into_iter().chain(message), ": ");
+    let errors = error.object("errors");
+    wire::joined(
+        headline.into_iter().chain(wire::field_errors(&errors)),
+        "; ",
+    )
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ErrorBody<'a> {
-    #[serde(borrow)]
-    error: Raw<'a>,
-    response: Raw<'a>,
-    code: Raw<'a>,
-    message: Raw<'a>,
-    friendly_message: Raw<'a>,
-    errors: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Details<'a> {
-    #[serde(borrow)]
-    code: Raw<'a>,
-    message: Raw<'a>,
-    friendly_message: Raw<'a>,
-    errors: Raw<'a>,
-}
-
-impl Details<'_> {
-    /// `code: message (message for customers); field: validation error`.
-    fn text(&self) -> Option<String> {
-        let code = wire::text(self.code);
-        let friendly = wire::text(self.friendly_message);
-        let message = match (wire::text(self.message), friendly) {
-            (Some(message), Some(friendly)) if message != friendly => {
-                Some(format!("{message} ({friendly})"))
-            }
-            (message, friendly) => message.or(friendly),
-        };
-        let headline = match (code, message) {
-            (Some(code), Some(message)) => Some(format!("{code}: {message}")),
-            (code, message) => message.or(code),
-        };
-        let parts: Vec<String> = headline
-            .into_iter()
-            .chain(wire::field_errors(self.errors))
-            .collect();
-        (!parts.is_empty()).then(|| parts.join("; "))
-    }
-}
-
-/// A shop or a gateway.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Identified<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Customer<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-    ip: Raw<'a>,
-    email: Raw<'a>,
-}
-
-/// A card; `bin_8` is in the DWH only, `product` in the report only.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Card<'a> {
-    #[serde(borrow)]
-    bin: Raw<'a>,
-    bin_8: Raw<'a>,
-    last_4: Raw<'a>,
-    brand: Raw<'a>,
-    product: Raw<'a>,
-    issuer_country: Raw<'a>,
+/// The columns that both APIs fill from the same fields.
+fn shared_columns(
+    item: &Object<'_>,
+    customer: &Object<'_>,
+    card: &Object<'_>,
+) -> Result<Transaction, RecordError> {
+    let provider_transaction_id = item.id("uid")?;
+    let provider_kind = item.text("type");
+    let provider_status = item.text("status");
+    let currency = item.text("currency");
+    Ok(Transaction {
+        provider_transaction_id,
+        merchant_reference: item.text("tracking_id"),
+        shop_id: item.object("shop").text("id"),
+        kind: kind(provider_kind.as_deref()),
+        provider_kind,
+        status: status(provider_status.as_deref()),
+        provider_status,
+        amount: item.minor_amount("amount", currency.as_deref(), exponent)?,
+        currency,
+        // Requests are in UTC, so a time without an offset is UTC.
+        created_at: item.instant("created_at", Tz::UTC)?,
+        paid_at: item.instant("paid_at", Tz::UTC)?,
+        card_brand: card.text("brand"),
+        card_bin: card.text("bin"),
+        card_last4: card.text("last_4"),
+        card_issuer_country: card.text("issuer_country"),
+        customer_email: customer.text("email"),
+        customer_ip: customer.text("ip"),
+        description: item.text("description"),
+        is_test: item.flag("test"),
+        ..Transaction::default()
+    })
 }
 
 #[cfg(test)]
@@ -194,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_three_error_shapes_are_read() {
-        let said = |body: &str| message(body);
+        let said = |body: &str| Object::parse(body).and_then(|body| message(&body));
         assert_eq!(
             said(r#"{"response":{"message":"Unprocessable","errors":{"from":["can't be blank","is odd"],"to":"is odd"}}}"#).as_deref(),
             Some("Unprocessable; from: can't be blank, is odd; to: is odd")

@@ -44,26 +44,21 @@ const CORRECTED_WITHIN: TimeDelta = TimeDelta::days(90);
 struct Report {
     /// Zone of calendar days.
     zone: Tz,
-    methods: Vec<String>,
+    options: Options,
     axes: Vec<StreamAxis>,
-    /// An object id above every row's: the backfill pages backwards from there.
-    backfill_before: Option<String>,
-    status: &'static str,
 }
 
 impl Report {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
-        let options: Options = settings.options()?;
-        let dates = options.date_types()?.into_iter().map(StreamAxis::Date);
+        let options = Options::read(settings)?;
+        let dates = options.date_types.iter().copied().map(StreamAxis::Date);
         let corrections = options
             .manual_corrections
             .then_some(StreamAxis::Corrections);
         Ok(Self {
             zone: settings.time_zone,
-            methods: options.payment_method_types()?,
             axes: dates.chain(corrections).collect(),
-            backfill_before: options.backfill_before()?,
-            status: options.status()?,
+            options,
         })
     }
 
@@ -71,7 +66,8 @@ impl Report {
     fn stream(&self, name: &str) -> Result<(StreamAxis, &str), PageError> {
         let found = name.split_once('/').and_then(|(axis, method)| {
             let axis = self.axes.iter().find(|known| known.name() == axis)?;
-            let method = self.methods.iter().find(|known| *known == method)?;
+            let mut methods = self.options.payment_method_types.iter();
+            let method = methods.find(|known| *known == method)?;
             Some((*axis, method.as_str()))
         });
         found.ok_or(PageError::Position("no such stream"))
@@ -80,11 +76,11 @@ impl Report {
 
 impl Provider for Report {
     fn spec(&self) -> Spec {
-        let streams = self.axes.iter().flat_map(|axis| {
-            self.methods
-                .iter()
-                .map(|method| axis.stream(method, self.zone))
-        });
+        let methods = &self.options.payment_method_types;
+        let streams = self
+            .axes
+            .iter()
+            .flat_map(|axis| methods.iter().map(|method| axis.stream(method, self.zone)));
         Spec {
             code: ENTRY.code,
             documentation: "https://doc.begateway.com/en/payment_management/reports/",
@@ -140,7 +136,7 @@ impl Provider for Report {
                 date_type: date_type.as_str(),
                 from,
                 to,
-                status: self.status,
+                status: &self.options.status,
                 payment_method_type: method,
                 time_zone: match date_type {
                     DateType::Settled => self.zone.name(),
@@ -172,9 +168,8 @@ impl Provider for Report {
     }
 
     fn backfill_start(&self) -> Option<Checkpoint> {
-        let first_object_id = self.backfill_before.clone()?;
         Some(Checkpoint::ObjectBefore {
-            first_object_id,
+            first_object_id: self.options.backfill_before?.to_string(),
             highest_id: None,
         })
     }

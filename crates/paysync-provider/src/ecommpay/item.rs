@@ -2,13 +2,12 @@
 
 use bigdecimal::BigDecimal;
 use chrono_tz::Tz;
-use serde::Deserialize;
 
 use crate::error::RecordError;
 use crate::model::money::{AmountError, iso_4217_exponent};
 use crate::model::{Kind, Status, Transaction};
 use crate::spec::Redaction;
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object};
 
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
@@ -42,28 +41,27 @@ pub(super) const REDACTION: Redaction = Redaction {
 /// Reads an operation; `zone` applies to times without an offset. Only the id is required: the
 /// account's options select the fields.
 pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(item)?;
-    let provider_kind = wire::text(item.operation_type);
-    let provider_status = wire::text(item.operation_status);
+    let item = Object::item(item)?;
+    let provider_kind = item.text("operation_type");
+    let provider_status = item.text("operation_status");
     let status = status(provider_status.as_deref());
-    let project = wire::text(item.project_id);
-    let payment = wire::text(item.payment_id);
-    let (amount, currency) = sum(item.sum_initial, "sum_initial")?;
-    let (converted_amount, converted_currency) = sum(item.sum_converted, "sum_converted")?;
-    let account = wire::text(item.account_number);
+    let project = item.text("project_id");
+    let payment = item.text("payment_id");
+    let (amount, currency) = sum(&item, "sum_initial")?;
+    let (converted_amount, converted_currency) = sum(&item, "sum_converted")?;
+    let account = item.text("account_number");
     let (first_digits, card_last4) = account.as_deref().map_or((None, None), wire::card_digits);
-    let bin = wire::text(item.bin);
+    let bin = item.text("bin");
     let is_card = bin.is_some() || card_last4.is_some();
-    let instant = |raw, field| wire::instant(raw, field, zone);
-    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let reason = |key| status.is_unsuccessful().then(|| item.text(key)).flatten();
     let paid_at = if status == Status::Succeeded {
-        instant(item.provider_date, "provider_date")?
+        item.instant("provider_date", zone)?
     } else {
         None
     };
 
     Ok(Transaction {
-        provider_transaction_id: wire::required_id(item.operation_id, "operation_id")?,
+        provider_transaction_id: item.id("operation_id")?,
         // Payment ids are unique within a project only.
         payment_group_id: project
             .as_ref()
@@ -79,25 +77,25 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
         currency,
         converted_amount,
         converted_currency,
-        created_at: instant(item.operation_created_at, "operation_created_at")?,
-        updated_at: instant(item.operation_completed_at, "operation_completed_at")?,
+        created_at: item.instant("operation_created_at", zone)?,
+        updated_at: item.instant("operation_completed_at", zone)?,
         paid_at,
-        settled_at: instant(item.shipment_date, "shipment_date")?,
-        payment_method: wire::text(item.payment_method_name),
-        card_brand: wire::text(item.payment_method_type).filter(|_| is_card),
+        settled_at: item.instant("shipment_date", zone)?,
+        payment_method: item.text("payment_method_name"),
+        card_brand: item.text("payment_method_type").filter(|_| is_card),
         card_bin: bin.or(first_digits),
         card_last4,
-        card_issuer_country: wire::text(item.country_by_bin),
-        customer_id: wire::text(item.customer_id),
-        customer_email: wire::text(item.customer_email),
-        customer_ip: wire::text(item.customer_ip),
-        error_code: reason(item.payment_provider_code),
-        error_message: reason(item.payment_provider_message),
-        rrn: wire::text(item.rrn),
-        arn: wire::text(item.arn),
-        auth_code: wire::text(item.auth_code),
-        provider_reference: wire::text(item.provider_payment_id),
-        description: wire::text(item.payment_description),
+        card_issuer_country: item.text("country_by_bin"),
+        customer_id: item.text("customer_id"),
+        customer_email: item.text("customer_email"),
+        customer_ip: item.text("customer_ip"),
+        error_code: reason("payment_provider_code"),
+        error_message: reason("payment_provider_message"),
+        rrn: item.text("rrn"),
+        arn: item.text("arn"),
+        auth_code: item.text("auth_code"),
+        provider_reference: item.text("provider_payment_id"),
+        description: item.text("payment_description"),
         // Without `is_test` and fees: test operations are in projects of their own, fees have another
         // endpoint.
         ..Transaction::default()
@@ -106,20 +104,25 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
 
 /// `{"amount":1200,"currency":"USD"}`, whole minor units by ISO 4217.
 fn sum(
-    raw: Raw<'_>,
+    item: &Object<'_>,
     field: &'static str,
 ) -> Result<(Option<BigDecimal>, Option<String>), RecordError> {
     // An amount in an unknown shape is an error, not a missing amount.
-    if !wire::is_object(raw) && raw.is_some_and(|raw| raw.get() != "\"\"") {
+    if !item.is_object(field) && item.raw(field).is_some_and(|raw| raw.get() != "\"\"") {
         return Err(RecordError::Amount {
             field,
             cause: AmountError::NotANumber,
         });
     }
-    let sum: Sum<'_> = wire::object(raw);
-    let currency = wire::text(sum.currency);
-    let amount = wire::minor_amount(sum.amount, field, currency.as_deref(), |code| {
-        iso_4217_exponent(&code.to_ascii_uppercase())
+    let sum = item.object(field);
+    let currency = sum.text("currency");
+    let exponent = |code: &str| iso_4217_exponent(&code.to_ascii_uppercase());
+    let amount = sum.minor_amount("amount", currency.as_deref(), exponent);
+    // An error names the sum.
+    let amount = amount.map_err(|error| match error {
+        RecordError::Amount { cause, .. } => RecordError::Amount { field, cause },
+        RecordError::Currency { .. } => RecordError::Currency { field },
+        other => other,
     })?;
     Ok((amount, currency))
 }
@@ -148,46 +151,6 @@ fn status(text: Option<&str>) -> Status {
         word if word.starts_with("awaiting ") => Status::Pending,
         _ => Status::Unknown,
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow)]
-    operation_id: Raw<'a>,
-    project_id: Raw<'a>,
-    payment_id: Raw<'a>,
-    operation_type: Raw<'a>,
-    operation_status: Raw<'a>,
-    operation_created_at: Raw<'a>,
-    operation_completed_at: Raw<'a>,
-    provider_date: Raw<'a>,
-    shipment_date: Raw<'a>,
-    sum_initial: Raw<'a>,
-    sum_converted: Raw<'a>,
-    account_number: Raw<'a>,
-    bin: Raw<'a>,
-    country_by_bin: Raw<'a>,
-    customer_id: Raw<'a>,
-    customer_email: Raw<'a>,
-    customer_ip: Raw<'a>,
-    payment_method_name: Raw<'a>,
-    payment_method_type: Raw<'a>,
-    payment_description: Raw<'a>,
-    payment_provider_code: Raw<'a>,
-    payment_provider_message: Raw<'a>,
-    provider_payment_id: Raw<'a>,
-    auth_code: Raw<'a>,
-    arn: Raw<'a>,
-    rrn: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Sum<'a> {
-    #[serde(borrow)]
-    amount: Raw<'a>,
-    currency: Raw<'a>,
 }
 
 #[cfg(test)]
@@ -271,7 +234,9 @@ mod tests {
             (json!(1200), "unreadable_amount"),
             (json!([1200, "USD"]), "unreadable_amount"),
         ] {
-            assert_eq!(amount(sum.clone()).unwrap_err().reason(), reason, "{sum}");
+            let error = amount(sum.clone()).unwrap_err();
+            assert_eq!(error.reason(), reason, "{sum}");
+            assert!(error.to_string().starts_with("sum_initial: "), "{error}");
         }
     }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::signature::Order;
 use crate::error::SettingsError;
+use crate::provider::Settings;
 
 /// Fields without which rows cannot be stored or identified.
 const NEEDED_FIELDS: &[&str] = &["operation_id", "project_id", "payment_id"];
@@ -26,65 +27,51 @@ pub(super) enum Verify {
     Off,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Options {
     /// Projects to read; all that the token has access to if empty.
-    #[serde(default)]
     pub(super) project_ids: Vec<u64>,
-    #[serde(default)]
-    operation_types: Vec<String>,
-    #[serde(default)]
-    operation_statuses: Vec<String>,
-    #[serde(default)]
-    fields: Vec<String>,
-    #[serde(default)]
+    /// The operation types to read; all if empty.
+    pub(super) operation_types: Vec<String>,
+    /// The operation statuses to read; all if empty.
+    pub(super) operation_statuses: Vec<String>,
+    /// The fields to request; the API's default fields if empty.
+    pub(super) fields: Vec<String>,
     pub(super) signature_order: Order,
-    #[serde(default)]
     pub(super) verify_signature: Verify,
 }
 
 impl Options {
-    /// The operation types to read; all if empty.
-    pub(super) fn operation_types(&self) -> Result<Vec<String>, SettingsError> {
-        names("operation_types", &self.operation_types)
-    }
-
-    /// The operation statuses to read; all if empty.
-    pub(super) fn operation_statuses(&self) -> Result<Vec<String>, SettingsError> {
-        names("operation_statuses", &self.operation_statuses)
-    }
-
-    /// The fields to request; the API's default fields if empty. Required fields are added, because the
-    /// list may replace the default fields.
-    pub(super) fn fields(&self) -> Result<Vec<String>, SettingsError> {
-        let mut fields = names("fields", &self.fields)?;
+    pub(super) fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let mut options: Self = settings.options()?;
+        for (option, names) in [
+            ("operation_types", &options.operation_types),
+            ("operation_statuses", &options.operation_statuses),
+            ("fields", &options.fields),
+        ] {
+            if names.iter().any(|name| name.trim().is_empty()) {
+                return Err(SettingsError::option(option, "a name is empty"));
+            }
+        }
+        let fields = &mut options.fields;
         let has = |name: &str| fields.iter().any(|field| field == name);
         for sum in SUMS {
             let (amount, currency) = (format!("{sum}.amount"), format!("{sum}.currency"));
             if has(&amount) && !has(&currency) && !has(sum) {
-                return Err(SettingsError(format!(
-                    "options.fields: {currency} is missing, and {amount} cannot be read without it"
-                )));
+                let reason =
+                    format!("{currency} is missing, and {amount} cannot be read without it");
+                return Err(SettingsError::option("fields", reason));
             }
         }
         if !fields.is_empty() {
-            let missing: Vec<String> = NEEDED_FIELDS
-                .iter()
-                .filter(|name| !has(name))
-                .map(|name| (*name).to_owned())
-                .collect();
-            fields.extend(missing);
+            // The list may replace the API's default fields.
+            let mut missing = NEEDED_FIELDS.to_vec();
+            missing.retain(|name| !has(name));
+            fields.extend(missing.into_iter().map(str::to_owned));
         }
-        Ok(fields)
+        Ok(options)
     }
-}
-
-fn names(option: &str, names: &[String]) -> Result<Vec<String>, SettingsError> {
-    if names.iter().any(|name| name.trim().is_empty()) {
-        return Err(SettingsError(format!("options.{option}: a name is empty")));
-    }
-    Ok(names.to_vec())
 }
 
 /// The zone of request intervals and of times without an offset in answers: the account's if its clocks
@@ -109,28 +96,25 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::provider::Settings;
 
     fn options(options: Value) -> Result<Options, String> {
         let settings = Settings {
             time_zone: Tz::UTC,
             options,
         };
-        settings.options().map_err(|error| error.0)
+        Options::read(&settings).map_err(|error| error.0)
     }
 
     fn fields(fields: &Value) -> Result<Vec<String>, String> {
-        options(json!({ "fields": fields }))?
-            .fields()
-            .map_err(|error| error.0)
+        options(json!({ "fields": fields })).map(|options| options.fields)
     }
 
     #[test]
     fn the_defaults_request_everything() {
         let options = options(json!({})).unwrap();
         assert!(options.project_ids.is_empty());
-        assert_eq!(options.operation_types(), Ok(Vec::new()));
-        assert_eq!(options.fields(), Ok(Vec::new()));
+        assert!(options.operation_types.is_empty());
+        assert!(options.fields.is_empty());
         assert_eq!(options.signature_order, Order::Natural);
         assert_eq!(options.verify_signature, Verify::Warn);
     }

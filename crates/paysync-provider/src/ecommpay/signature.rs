@@ -108,42 +108,21 @@ fn escaped(key: &str) -> String {
 
 /// Compares texts byte by byte, but runs of digits as numbers.
 fn natural(one: &str, other: &str) -> Ordering {
-    let (mut one, mut other) = (one.as_bytes(), other.as_bytes());
-    loop {
-        let ((Some(a), Some(b)), (digits, other_digits)) =
-            ((one.first(), other.first()), (digits(one), digits(other)))
-        else {
-            return one.len().cmp(&other.len());
-        };
-        let (order, step, other_step) = if digits > 0 && other_digits > 0 {
-            let numbers = (number(one, digits), number(other, other_digits));
-            let by_length = numbers.0.len().cmp(&numbers.1.len());
-            (
-                by_length.then(numbers.0.cmp(numbers.1)),
-                digits,
-                other_digits,
-            )
-        } else {
-            (a.cmp(b), 1, 1)
-        };
-        if order != Ordering::Equal {
-            return order;
+    parts(one).cmp(parts(other))
+}
+
+/// The bytes and numbers of a text, in an order of their own: a number by its length without leading zeros,
+/// then by its digits.
+fn parts(text: &str) -> impl Iterator<Item = (u8, usize, &[u8])> {
+    let is_number = |one: &u8, next: &u8| one.is_ascii_digit() && next.is_ascii_digit();
+    text.as_bytes().chunk_by(is_number).map(|part| match part {
+        [b'0'..=b'9', ..] => {
+            let zeros = part.iter().take_while(|byte| **byte == b'0').count();
+            let number = part.get(zeros..).unwrap_or_default();
+            (b'0', number.len(), number)
         }
-        one = one.get(step..).unwrap_or_default();
-        other = other.get(other_step..).unwrap_or_default();
-    }
-}
-
-/// Number of digits at the start of a text.
-fn digits(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
-}
-
-/// The first `digits` without leading zeros.
-fn number(text: &[u8], digits: usize) -> &[u8] {
-    let number = text.get(..digits).unwrap_or_default();
-    let zeros = number.iter().take_while(|byte| **byte == b'0').count();
-    number.get(zeros..).unwrap_or_default()
+        byte => (byte.first().copied().unwrap_or_default(), 0, byte),
+    })
 }
 
 #[cfg(test)]

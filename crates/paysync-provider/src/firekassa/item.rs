@@ -1,12 +1,12 @@
 //! A transaction of FireKassa.
 
 use chrono_tz::Tz;
-use serde::Deserialize;
 
 use crate::error::RecordError;
 use crate::model::{Kind, Status, Transaction};
+use crate::redact::redact_text;
 use crate::spec::Redaction;
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object};
 
 /// `account` may be a card number, so it is not exact.
 pub(super) const REDACTION: Redaction = Redaction {
@@ -29,40 +29,40 @@ pub(super) const REDACTION: Redaction = Redaction {
 
 /// Reads an item; `zone` applies to times without an offset.
 pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(item)?;
-    let provider_kind = wire::text(item.action);
-    let provider_status = wire::text(item.status);
+    let item = Object::item(item)?;
+    let provider_kind = item.text("action");
+    let provider_status = item.text("status");
     let status = status(provider_status.as_deref());
-    let currency = wire::text(item.currency);
-    let fee = wire::major_amount(item.commission, "commission")?;
-    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let currency = item.text("currency");
+    let fee = item.major_amount("commission")?;
+    let reason = |key| status.is_unsuccessful().then(|| item.text(key)).flatten();
     let last4 = |number: Option<String>| wire::card_digits(&number?).1;
-    let account = wire::text(item.account);
+    let account = item.text("account");
     let account_is_card = account.as_deref().is_some_and(is_card);
 
     Ok(Transaction {
-        provider_transaction_id: wire::required_id(item.id, "id")?,
-        merchant_reference: wire::text(item.order_id),
+        provider_transaction_id: item.id("id")?,
+        merchant_reference: item.text("order_id"),
         kind: kind(provider_kind.as_deref()),
         provider_kind,
         status,
         provider_status,
-        amount: wire::major_amount(item.amount, "amount")?,
-        paid_amount: wire::major_amount(item.payment_amount, "payment_amount")?,
+        amount: item.major_amount("amount")?,
+        paid_amount: item.major_amount("payment_amount")?,
         fee_currency: fee.is_some().then(|| currency.clone()).flatten(),
         fee,
         currency,
-        created_at: wire::instant(item.created_at, "created_at", zone)?,
-        updated_at: wire::instant(item.updated_at, "updated_at", zone)?,
-        payment_method: wire::text(item.method),
-        card_last4: last4(wire::text(item.card_number))
+        created_at: item.instant("created_at", zone)?,
+        updated_at: item.instant("updated_at", zone)?,
+        payment_method: item.text("method"),
+        card_last4: last4(item.text("card_number"))
             .or_else(|| last4(account.clone().filter(|_| account_is_card))),
         // A card number does not identify a customer.
         customer_id: account.filter(|_| !account_is_card),
-        error_code: reason(item.payment_error_code),
-        error_message: reason(item.payment_error),
-        provider_reference: wire::text(item.payment_code),
-        description: wire::text(item.comment),
+        error_code: reason("payment_error_code"),
+        error_message: reason("payment_error"),
+        provider_reference: item.text("payment_code"),
+        description: item.text("comment"),
         // Without `paid_at`: the last change of a paid row need not be its payment.
         ..Transaction::default()
     })
@@ -93,41 +93,7 @@ fn is_card(account: &str) -> bool {
         && compact
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'*');
-    is_number && (compact.contains('*') || passes_luhn(&compact))
-}
-
-fn passes_luhn(number: &str) -> bool {
-    let sum: u32 = number
-        .chars()
-        .rev()
-        .filter_map(|digit| digit.to_digit(10))
-        .zip([1, 2].into_iter().cycle())
-        .map(|(digit, weight)| (digit * weight) / 10 + (digit * weight) % 10)
-        .sum();
-    sum.is_multiple_of(10)
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow)]
-    id: Raw<'a>,
-    order_id: Raw<'a>,
-    action: Raw<'a>,
-    method: Raw<'a>,
-    account: Raw<'a>,
-    amount: Raw<'a>,
-    payment_amount: Raw<'a>,
-    commission: Raw<'a>,
-    currency: Raw<'a>,
-    comment: Raw<'a>,
-    status: Raw<'a>,
-    created_at: Raw<'a>,
-    updated_at: Raw<'a>,
-    payment_code: Raw<'a>,
-    payment_error_code: Raw<'a>,
-    payment_error: Raw<'a>,
-    card_number: Raw<'a>,
+    is_number && (compact.contains('*') || redact_text(&compact) != compact)
 }
 
 #[cfg(test)]

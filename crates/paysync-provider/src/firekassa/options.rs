@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::SettingsError;
+use crate::provider::text_or_integer;
 
 /// Filters with one value, in the documentation's order, with the values it allows.
 const TEXT_FILTERS: &[(&str, &[&str])] = &[
@@ -49,30 +50,28 @@ impl Options {
 
     /// The names of the filters for creation after and before a time; by default those of the
     /// documentation's table, which its example contradicts.
-    pub(super) fn created_filter(&self) -> Result<[String; 2], SettingsError> {
-        let Some(names) = &self.created_filter else {
+    pub(super) fn created_filter(self) -> Result<[String; 2], SettingsError> {
+        let Some(names) = self.created_filter else {
             return Ok(["filter[create_at][start]", "filter[create_at][end]"].map(str::to_owned));
         };
-        let error = |reason: &str| Err(SettingsError(format!("options.created_filter: {reason}")));
-        let [after, before] = names;
+        let error = |reason: &str| Err(SettingsError::option("created_filter", reason));
+        let [after, before] = &names;
         if names.iter().any(|name| name.trim().is_empty()) {
             return error("a name is empty");
         }
         if after == before {
             return error("both names are the same");
         }
-        let own = OWN_PARAMETERS
-            .iter()
-            .find(|own| names.iter().any(|name| name == *own));
-        if let Some(own) = own {
+        let own = |name: &&String| OWN_PARAMETERS.contains(&name.as_str());
+        if let Some(own) = names.iter().find(own) {
             return error(&format!("paysync sets {own} itself"));
         }
-        Ok(names.clone())
+        Ok(names)
     }
 }
 
 fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, SettingsError> {
-    let problem = |reason: &str| SettingsError(format!("options.filter.{name}: {reason}"));
+    let problem = |reason: &str| SettingsError::option(&format!("filter.{name}"), reason);
     let error = |reason: &str| Err(problem(reason));
     if OWN_FILTERS.contains(&name) {
         return error("paysync sets this filter itself; its name is options.created_filter");
@@ -92,7 +91,7 @@ fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, Settin
             .iter()
             .filter_map(|bound| Some((bound, bounds.get(*bound)?)))
             .map(|(bound, value)| {
-                let text = scalar(value).ok_or_else(|| {
+                let text = text(value).ok_or_else(|| {
                     problem(&format!("{bound}: a text or an integer is expected"))
                 })?;
                 Ok((format!("{parameter}[{bound}]"), text))
@@ -102,32 +101,26 @@ fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, Settin
     let allowed = TEXT_FILTERS.iter().find(|(known, _)| *known == name);
     let text = match (allowed, value) {
         (None, Value::Array(ids)) if name == ID_FILTER => {
-            let ids: Option<Vec<String>> = ids.iter().map(scalar).collect();
+            let ids: Option<Vec<String>> = ids.iter().map(text).collect();
             ids.map(|ids| ids.join(","))
         }
-        (None, value) if name == ID_FILTER => scalar(value),
-        (None, _) => return error("unknown filter"),
-        (Some(_), value) => scalar(value),
+        (None, _) if name != ID_FILTER => return error("unknown filter"),
+        (_, value) => text(value),
     };
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return error("a text is expected");
     };
-    if let Some((_, words)) = allowed
-        && !words.is_empty()
-        && !words.contains(&text.as_str())
-    {
-        return error(&format!("expected one of {}", words.join(", ")));
+    match allowed {
+        Some((_, words)) if !words.is_empty() && !words.contains(&text.as_str()) => {
+            error(&format!("expected one of {}", words.join(", ")))
+        }
+        _ => Ok(vec![(parameter, text)]),
     }
-    Ok(vec![(parameter, text)])
 }
 
 /// The text of a string or an integer; none for blank strings and other values.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
-    }
+fn text(value: &Value) -> Option<String> {
+    text_or_integer(value).filter(|text| !text.trim().is_empty())
 }
 
 #[cfg(test)]

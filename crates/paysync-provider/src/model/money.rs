@@ -76,29 +76,14 @@ pub fn iso_4217_exponent(currency: &str) -> Option<u8> {
 /// and exponents that expand to gigabytes.
 fn check_grammar(text: &str) -> Result<(), AmountError> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    let all_digits =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(whole) || !fraction.is_none_or(all_digits) {
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let shift = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if ![whole, fraction, shift].into_iter().all(is_digits) {
         return Err(AmountError::NotANumber);
     }
-    let shift = match exponent {
-        None => 0,
-        Some(exponent) => {
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            if !all_digits(digits) {
-                return Err(AmountError::NotANumber);
-            }
-            exponent.parse::<i64>().map_err(|_| AmountError::TooLong)?
-        }
-    };
+    let shift: i64 = exponent.parse().map_err(|_| AmountError::TooLong)?;
     let length = i64::try_from(mantissa.len()).map_err(|_| AmountError::TooLong)?;
     if length > MAX_DIGITS || shift.checked_abs().is_none_or(|shift| shift > MAX_DIGITS) {
         return Err(AmountError::TooLong);

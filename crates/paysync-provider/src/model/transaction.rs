@@ -1,128 +1,84 @@
 //! The normalized row: what BI reads, whatever provider it came from.
 
-use std::fmt;
-
 use bigdecimal::BigDecimal;
 use chrono::{DateTime, Utc};
 
-/// What a row does. `other` never loses the provider's word: see [`Transaction::provider_kind`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Money taken from a customer in one step.
-    Payment,
-    /// Money held, to be captured or voided.
-    Authorization,
-    /// Held money taken.
-    Capture,
-    /// Held money let go.
-    Void,
-    /// Money given back.
-    Refund,
-    /// Money sent to a customer.
-    Payout,
-    /// Money taken back by the customer's bank.
-    Chargeback,
-    /// A card or account checked without moving money.
-    Verification,
-    /// Anything else, and words not known yet.
-    #[default]
-    Other,
-}
-
-impl Kind {
-    const ALL: [Self; 9] = [
-        Self::Payment,
-        Self::Authorization,
-        Self::Capture,
-        Self::Void,
-        Self::Refund,
-        Self::Payout,
-        Self::Chargeback,
-        Self::Verification,
-        Self::Other,
-    ];
-
-    /// The kind that a word in the `kind` column stands for.
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
-    /// The word in the `kind` column.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Payment => "payment",
-            Self::Authorization => "authorization",
-            Self::Capture => "capture",
-            Self::Void => "void",
-            Self::Refund => "refund",
-            Self::Payout => "payout",
-            Self::Chargeback => "chargeback",
-            Self::Verification => "verification",
-            Self::Other => "other",
+/// Declares an enum of the words that a column may hold: each variant with its word.
+macro_rules! words {
+    ($(#[$meta:meta])+ $name:ident { $($(#[$doc:meta])+ $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])+
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $name {
+            $($(#[$doc])+ $variant,)+
         }
+
+        impl $name {
+            /// The value that a word in the column stands for.
+            pub fn of_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+
+            /// The word in the column.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// What a row does. `other` never loses the provider's word: see [`Transaction::provider_kind`].
+    Kind {
+        /// Money taken from a customer in one step.
+        Payment = "payment",
+        /// Money held, to be captured or voided.
+        Authorization = "authorization",
+        /// Held money taken.
+        Capture = "capture",
+        /// Held money let go.
+        Void = "void",
+        /// Money given back.
+        Refund = "refund",
+        /// Money sent to a customer.
+        Payout = "payout",
+        /// Money taken back by the customer's bank.
+        Chargeback = "chargeback",
+        /// A card or account checked without moving money.
+        Verification = "verification",
+        /// Anything else, and words not known yet.
+        #[default]
+        Other = "other",
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
+words! {
+    /// How this one step ended, not what became of the whole payment.
+    Status {
+        /// Done. It stays so when the money is given back: that is a row of its own.
+        Succeeded = "succeeded",
+        /// Held by the provider itself, waiting for a capture or a void.
+        Authorized = "authorized",
+        /// Not decided yet.
+        Pending = "pending",
+        /// Refused or broken.
+        Failed = "failed",
+        /// Called off or run out of time.
+        Canceled = "canceled",
+        /// A word not known yet; the provider's own stands beside it.
+        #[default]
+        Unknown = "unknown",
     }
-}
-
-/// How this one step ended, not what became of the whole payment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Status {
-    /// Done. It stays so when the money is given back: that is a row of its own.
-    Succeeded,
-    /// Held by the provider itself, waiting for a capture or a void.
-    Authorized,
-    /// Not decided yet.
-    Pending,
-    /// Refused or broken.
-    Failed,
-    /// Called off or run out of time.
-    Canceled,
-    /// A word not known yet; the provider's own stands beside it.
-    #[default]
-    Unknown,
 }
 
 impl Status {
-    const ALL: [Self; 6] = [
-        Self::Succeeded,
-        Self::Authorized,
-        Self::Pending,
-        Self::Failed,
-        Self::Canceled,
-        Self::Unknown,
-    ];
-
-    /// The status that a word in the `status` column stands for.
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
-    }
-
-    /// The word in the `status` column.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Authorized => "authorized",
-            Self::Pending => "pending",
-            Self::Failed => "failed",
-            Self::Canceled => "canceled",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// Whether an error code on the row tells why it ended so.
     pub const fn is_unsuccessful(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled)
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 
@@ -339,33 +295,14 @@ mod tests {
 
     #[test]
     fn every_word_is_read_back() {
-        // A new one does not compile here until it has a place among all.
-        let place = |kind| match kind {
-            Kind::Payment => 0,
-            Kind::Authorization => 1,
-            Kind::Capture => 2,
-            Kind::Void => 3,
-            Kind::Refund => 4,
-            Kind::Payout => 5,
-            Kind::Chargeback => 6,
-            Kind::Verification => 7,
-            Kind::Other => 8,
-        };
-        assert_eq!(Kind::ALL.map(place), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-        let place = |status| match status {
-            Status::Succeeded => 0,
-            Status::Authorized => 1,
-            Status::Pending => 2,
-            Status::Failed => 3,
-            Status::Canceled => 4,
-            Status::Unknown => 5,
-        };
-        assert_eq!(Status::ALL.map(place), [0, 1, 2, 3, 4, 5]);
-        for kind in Kind::ALL {
-            assert_eq!(Kind::of_word(kind.as_str()), Some(kind));
+        let kinds =
+            "payment authorization capture void refund payout chargeback verification other";
+        for word in kinds.split(' ') {
+            assert_eq!(Kind::of_word(word).unwrap().as_str(), word);
         }
-        for status in Status::ALL {
-            assert_eq!(Status::of_word(status.as_str()), Some(status));
+        let statuses = "succeeded authorized pending failed canceled unknown";
+        for word in statuses.split(' ') {
+            assert_eq!(Status::of_word(word).unwrap().as_str(), word);
         }
         assert_eq!(Kind::of_word("gift"), None);
         assert_eq!(Status::of_word(""), None);

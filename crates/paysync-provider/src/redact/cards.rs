@@ -187,13 +187,15 @@ fn mask_by_luhn(digits: &mut [Digit]) -> u32 {
         .collect();
     let mut numbers = 0;
     for (start, length) in found {
-        numbers += u32::from(mask_middle(digits, start, length));
+        let number = digits.get_mut(start..start + length).unwrap_or_default();
+        numbers += u32::from(mask_middle(number));
     }
     let mut start = 0;
     while numbers > 0 && start < digits.len() {
         let longest = candidates(digits, start).last();
         if let Some(length) = longest {
-            numbers += u32::from(mask_middle(digits, start, length));
+            let number = digits.get_mut(start..start + length).unwrap_or_default();
+            numbers += u32::from(mask_middle(number));
             start = start.saturating_sub(MAX_DIGITS);
         } else {
             start += 1;
@@ -238,10 +240,10 @@ fn candidates(digits: &[Digit], start: usize) -> impl Iterator<Item = usize> + '
 }
 
 /// Masks the middle of a number; whether that changed a digit.
-fn mask_middle(digits: &mut [Digit], start: usize, length: usize) -> bool {
-    let middle = start + FIRST_DIGITS..(start + length).saturating_sub(LAST_DIGITS);
+fn mask_middle(number: &mut [Digit]) -> bool {
+    let middle = FIRST_DIGITS..number.len().saturating_sub(LAST_DIGITS);
     let mut changed = false;
-    for digit in digits.get_mut(middle).unwrap_or_default() {
+    for digit in number.get_mut(middle).unwrap_or_default() {
         changed |= !digit.masked;
         digit.masked = true;
     }
@@ -250,21 +252,11 @@ fn mask_middle(digits: &mut [Digit], start: usize, length: usize) -> bool {
 
 /// Masks every sequence of 13 digits or more.
 fn mask_by_length(digits: &mut [Digit]) -> u32 {
-    let mut starts: Vec<usize> = digits
-        .iter()
-        .enumerate()
-        .filter(|(_, digit)| digit.link == Link::Unrelated)
-        .map(|(index, _)| index)
-        .collect();
-    starts.push(digits.len());
-    let mut numbers = 0;
-    for (start, end) in starts.iter().zip(starts.iter().skip(1)) {
-        let length = end - start;
-        if length >= MIN_DIGITS {
-            numbers += u32::from(mask_middle(digits, *start, length));
-        }
-    }
-    numbers
+    digits
+        .chunk_by_mut(|_, next| next.link != Link::Unrelated)
+        .filter(|sequence| sequence.len() >= MIN_DIGITS)
+        .map(|sequence| u32::from(mask_middle(sequence)))
+        .sum()
 }
 
 fn render(text: &str, digits: &[Digit]) -> String {

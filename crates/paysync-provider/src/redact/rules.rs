@@ -91,11 +91,10 @@ impl Rules {
             (Action::Hash, &redact.hash),
             (Action::Drop, &redact.drop),
         ];
-        for (action, path) in lists
-            .into_iter()
-            .flat_map(|(action, paths)| paths.iter().map(move |path| (action, path)))
-        {
-            root.add(path.split('.'), action);
+        for (action, paths) in lists {
+            for path in paths {
+                root.add(path.split('.'), action);
+            }
         }
         let key = redact.salt.as_ref();
         let mac = key.and_then(|it| Hmac::new_from_slice(it.expose_secret().as_bytes()).ok());

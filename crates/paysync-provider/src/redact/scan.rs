@@ -149,13 +149,9 @@ impl<'a, 'r> Scan<'a, 'r> {
         }
     }
 
-    fn byte(&self) -> Option<u8> {
-        self.item.as_bytes().get(self.at).copied()
-    }
-
     fn skip_blanks(&mut self) -> Option<u8> {
         loop {
-            match self.byte()? {
+            match *self.item.as_bytes().get(self.at)? {
                 b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
                 byte => return Some(byte),
             }
@@ -330,17 +326,15 @@ impl<'a, 'r> Scan<'a, 'r> {
             b'f' if rest.first_chunk() == Some(b"false") => 5,
             b'-' | b'0'..=b'9' => {
                 let is_part =
-                    |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-                let length = rest.iter().take_while(|byte| is_part(byte)).count();
-                self.at += length;
-                if length >= MIN_DIGITS && self.removal.is_none() {
-                    self.mask_number(start);
-                }
-                return Some(self.after_value());
+                    |byte: &&u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+                rest.iter().take_while(is_part).count()
             }
             _ => return None,
         };
         self.at += length;
+        if length >= MIN_DIGITS && self.removal.is_none() {
+            self.mask_number(start);
+        }
         Some(self.after_value())
     }
 

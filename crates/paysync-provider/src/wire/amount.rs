@@ -2,62 +2,56 @@
 
 use bigdecimal::BigDecimal;
 
-use super::text::{Raw, scalar_text};
+use super::object::Object;
+use super::text::scalar_text;
 use crate::error::RecordError;
-use crate::model::money;
+use crate::model::money::{self, AmountError};
 
-/// An exact amount, sent in major units.
-pub fn major_amount(raw: Raw<'_>, field: &'static str) -> Result<Option<BigDecimal>, RecordError> {
-    let Some(text) = amount_text(raw, field)? else {
-        return Ok(None);
-    };
-    money::from_major(&text)
-        .map(Some)
-        .map_err(|cause| RecordError::Amount { field, cause })
-}
+impl Object<'_> {
+    /// An exact amount, sent in major units.
+    pub fn major_amount(&self, field: &'static str) -> Result<Option<BigDecimal>, RecordError> {
+        let Some(text) = self.amount_text(field)? else {
+            return Ok(None);
+        };
+        money::from_major(&text)
+            .map(Some)
+            .map_err(|cause| RecordError::Amount { field, cause })
+    }
 
-/// An exact amount in major units, sent in whole minor units; `exponent` gives the decimals of a
-/// currency.
-pub fn minor_amount(
-    raw: Raw<'_>,
-    field: &'static str,
-    currency: Option<&str>,
-    exponent: impl FnOnce(&str) -> Option<u8>,
-) -> Result<Option<BigDecimal>, RecordError> {
-    let Some(text) = amount_text(raw, field)? else {
-        return Ok(None);
-    };
-    let exponent = currency
-        .and_then(exponent)
-        .ok_or(RecordError::Currency { field })?;
-    money::from_minor(&text, exponent)
-        .map(Some)
-        .map_err(|cause| RecordError::Amount { field, cause })
-}
+    /// An exact amount in major units, sent in whole minor units; `exponent` gives the decimals of a
+    /// currency.
+    pub fn minor_amount(
+        &self,
+        field: &'static str,
+        currency: Option<&str>,
+        exponent: impl FnOnce(&str) -> Option<u8>,
+    ) -> Result<Option<BigDecimal>, RecordError> {
+        let Some(text) = self.amount_text(field)? else {
+            return Ok(None);
+        };
+        let exponent = currency
+            .and_then(exponent)
+            .ok_or(RecordError::Currency { field })?;
+        money::from_minor(&text, exponent)
+            .map(Some)
+            .map_err(|cause| RecordError::Amount { field, cause })
+    }
 
-fn amount_text(raw: Raw<'_>, field: &'static str) -> Result<Option<String>, RecordError> {
-    scalar_text(
-        raw,
-        RecordError::Amount {
-            field,
-            cause: money::AmountError::NotANumber,
-        },
-    )
+    fn amount_text(&self, field: &'static str) -> Result<Option<String>, RecordError> {
+        let cause = AmountError::NotANumber;
+        scalar_text(self.raw(field), RecordError::Amount { field, cause })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
 
     #[test]
     fn amounts_of_a_wrong_type_are_errors() {
         let amount = |json: &str| {
-            major_amount(
-                Some(&RawValue::from_string(json.to_owned()).unwrap()),
-                "amount",
-            )
+            let object = format!("{{\"amount\":{json}}}");
+            Object::parse(&object).unwrap().major_amount("amount")
         };
         let error = |json: &str| amount(json).unwrap_err().reason();
         assert_eq!(error("{}"), "unreadable_amount");

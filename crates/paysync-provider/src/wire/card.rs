@@ -3,41 +3,21 @@
 /// The first digits and the last four of an account number that looks like a card number: at least
 /// twelve digits and `*`, with blanks and hyphens ignored.
 pub fn card_digits(account: &str) -> (Option<String>, Option<String>) {
-    let compact: String = account
-        .chars()
-        .filter(|c| !matches!(c, ' ' | '-'))
-        .collect();
+    let compact = account.replace([' ', '-'], "");
+    let is_digit = |byte: u8| byte.is_ascii_digit();
     let looks_like_card = compact.len() >= 12
-        && compact
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'*')
-        && compact.bytes().any(|byte| byte.is_ascii_digit());
+        && compact.bytes().all(|byte| is_digit(byte) || byte == b'*')
+        && compact.bytes().any(is_digit);
     if !looks_like_card {
         return (None, None);
     }
-    let first: String = compact
-        .chars()
-        .take_while(char::is_ascii_digit)
-        .take(8)
-        .collect();
     // In an unmasked number, only six digits may be stored.
-    let length = if first.len() == 8 && !compact.contains('*') {
-        6
-    } else {
-        first.len()
-    };
-    let bin: String = first.chars().take(length).collect();
-    let tail: Vec<char> = compact
-        .chars()
-        .rev()
-        .take_while(char::is_ascii_digit)
-        .take(4)
-        .collect();
-    let last4: String = tail.into_iter().rev().collect();
-    (
-        (bin.len() >= 6).then_some(bin),
-        (last4.len() == 4).then_some(last4),
-    )
+    let longest = if compact.contains('*') { 8 } else { 6 };
+    let digits = compact.chars().take_while(char::is_ascii_digit);
+    let bin: String = digits.take(longest).collect();
+    let last4 = compact.get(compact.len() - 4..);
+    let last4 = last4.filter(|last4| last4.bytes().all(is_digit));
+    ((bin.len() >= 6).then_some(bin), last4.map(str::to_owned))
 }
 
 #[cfg(test)]

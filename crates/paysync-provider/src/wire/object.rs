@@ -1,12 +1,13 @@
-//! Objects: answers, items, nested objects and single members.
+//! Objects: answers, items and nested objects, with their members as values.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::text::Raw;
+use super::text::{Raw, flag, text};
 use crate::error::{PageError, RecordError};
 use crate::protocol::Response;
 
@@ -32,93 +33,130 @@ pub fn envelope<'r, T: Deserialize<'r>>(response: &'r Response) -> Result<T, Pag
     }
 }
 
-/// Reads an item, which must be an object, as a struct of [`Raw`] fields.
-pub fn item<'a, T: Deserialize<'a>>(item: &'a str) -> Result<T, RecordError> {
-    if !item.starts_with('{') {
-        return Err(RecordError::Shape);
-    }
-    serde_json::from_str(item).map_err(|_| RecordError::Shape)
-}
+/// A JSON object: its members in their exact text. The last of several members with one key counts, as in
+/// PostgreSQL.
+///
+/// A list, because it is faster than a map: most objects are read once, and have few members.
+#[derive(Debug, Default)]
+pub struct Object<'a>(pub(super) Vec<(Key<'a>, &'a RawValue)>);
 
-/// Reads a nested object; anything else counts as an empty one.
-pub fn object<'a, T: Deserialize<'a> + Default>(raw: Raw<'a>) -> T {
-    raw.filter(|raw| is_object(Some(raw)))
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default()
-}
-
-/// Whether a field holds an object.
-pub fn is_object(raw: Raw<'_>) -> bool {
-    raw.is_some_and(|raw| raw.get().starts_with('{'))
-}
-
-/// The last member of an object with this key; none if there is none, or `object` is not an object.
-pub fn member<'a>(object: &'a str, key: &str) -> Raw<'a> {
-    let mut reader = serde_json::Deserializer::from_str(object);
-    reader.deserialize_map(Search(key)).ok().flatten()
-}
-
-struct Search<'k>(&'k str);
-
-#[derive(Deserialize)]
+/// A key, borrowed unless it is written with escapes.
+#[derive(Debug, Deserialize)]
 #[serde(transparent)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Key<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-impl<'de> Visitor<'de> for Search<'_> {
-    type Value = Raw<'de>;
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Object<'de>;
 
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
 
-    fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Raw<'de>, M::Error> {
-        let mut found = None;
-        while let Some(Key(key)) = members.next_key()? {
-            if key == self.0 {
-                found = members.next_value()?;
-            } else {
-                members.next_value::<IgnoredAny>()?;
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Object<'de>, M::Error> {
+                let mut members = Vec::with_capacity(32);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Object(members))
             }
         }
-        Ok(found)
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+impl<'a> Object<'a> {
+    /// Reads a text; none if it is not an object.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Reads an item, which must be an object.
+    pub fn item(text: &'a str) -> Result<Self, RecordError> {
+        Self::parse(text).ok_or(RecordError::Shape)
+    }
+
+    /// Reads a field; anything but an object counts as an empty one.
+    pub fn of(raw: Raw<'a>) -> Self {
+        raw.and_then(|raw| Self::parse(raw.get()))
+            .unwrap_or_default()
+    }
+
+    /// Whether there is a member with this key, even null.
+    pub fn has(&self, key: &str) -> bool {
+        self.0.iter().any(|(known, _)| known.0 == key)
+    }
+
+    /// The exact text of a member; none for null.
+    pub fn raw(&self, key: &str) -> Raw<'a> {
+        let (_, raw) = self.0.iter().rev().find(|(known, _)| known.0 == key)?;
+        Some(*raw).filter(|raw| raw.get() != "null")
+    }
+
+    /// Whether a member is an object.
+    pub fn is_object(&self, key: &str) -> bool {
+        self.raw(key).is_some_and(|raw| raw.get().starts_with('{'))
+    }
+
+    /// A nested object; anything else counts as an empty one.
+    #[must_use]
+    pub fn object(&self, key: &str) -> Self {
+        Self::of(self.raw(key))
+    }
+
+    /// The [`text`] of a member.
+    pub fn text(&self, key: &str) -> Option<String> {
+        text(self.raw(key))
+    }
+
+    /// The [`flag`] of a member.
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        flag(self.raw(key))
+    }
+
+    /// The text of an identifier; an error if there is none.
+    pub fn id(&self, field: &'static str) -> Result<String, RecordError> {
+        self.text(field).ok_or(RecordError::MissingId { field })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::value::RawValue;
-
     use super::*;
 
     #[test]
     fn arrays_are_not_objects() {
-        #[derive(Debug, Default, PartialEq, Deserialize)]
-        #[serde(default)]
-        struct One {
-            id: u8,
-        }
-        assert_eq!(item::<One>(r#"{"id":1}"#), Ok(One { id: 1 }));
-        assert_eq!(item::<One>("[1]"), Err(RecordError::Shape));
-        assert_eq!(item::<One>("null"), Err(RecordError::Shape));
-        let array = RawValue::from_string("[1]".to_owned()).unwrap();
-        assert_eq!(object::<One>(Some(&array)), One { id: 0 });
         assert_eq!(
-            envelope::<One>(&Response::json(&" {\"id\":1}")),
-            Ok(One { id: 1 })
+            Object::item(r#"{"id":1}"#).unwrap().text("id").as_deref(),
+            Some("1")
         );
-        assert!(envelope::<One>(&Response::json(&"[1]")).is_err());
+        for other in ["[1]", "null"] {
+            assert_eq!(Object::item(other).err(), Some(RecordError::Shape));
+        }
+        let nested = Object::parse(r#"{"list":[1],"object":{"id":2}}"#).unwrap();
+        assert!(nested.object("list").0.is_empty());
+        assert_eq!(nested.object("object").text("id").as_deref(), Some("2"));
+        let id = |body: &str| {
+            envelope::<Object<'_>>(&Response::json(&body)).map(|object| object.text("id"))
+        };
+        assert_eq!(id(" {\"id\":1}"), Ok(Some("1".to_owned())));
+        assert!(id("[1]").is_err());
     }
 
     #[test]
     fn the_last_member_with_the_key_is_found() {
-        let found = |object, key| member(object, key).map(|raw| raw.get().to_owned());
         let object = r#"{"a":1,"b":{"a":2},"\u0061":[3],"n":null,"é":"x"}"#;
-        assert_eq!(found(object, "a").as_deref(), Some("[3]"));
-        assert_eq!(found(object, "b").as_deref(), Some(r#"{"a":2}"#));
-        assert_eq!(found(object, "é").as_deref(), Some("\"x\""));
-        assert_eq!(found(object, "n"), None);
-        assert_eq!(found(object, "c"), None);
-        assert_eq!(found("[1]", "a"), None);
-        assert_eq!(found(r#"{"a":1,"#, "a"), None);
+        let object = Object::parse(object).unwrap();
+        let found = |key| object.raw(key).map(RawValue::get);
+        assert_eq!(found("a"), Some("[3]"));
+        assert_eq!(found("b"), Some(r#"{"a":2}"#));
+        assert_eq!(found("é"), Some("\"x\""));
+        assert_eq!(found("n"), None);
+        assert!(object.has("n"));
+        assert_eq!(found("c"), None);
+        assert!(!object.has("c"));
+        assert!(Object::parse(r#"{"a":1,"#).is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::object::object;
+use super::object::Object;
 use super::text::{Raw, text};
 use crate::error::{Refusal, RefusalKind};
 use crate::protocol::Response;
@@ -10,10 +10,14 @@ use crate::protocol::Response;
 /// Longest message, in characters.
 const MESSAGE_LENGTH: usize = 300;
 
-/// The refusal of an answer's status, with the provider's `message` or else the start of the body.
-pub fn refusal(response: &Response, message: Option<String>) -> Refusal {
+/// The refusal of an answer's status. Its message is what `message` finds in a body that is an object, else
+/// the start of the body.
+pub fn refusal(
+    response: &Response,
+    message: impl FnOnce(&Object<'_>) -> Option<String>,
+) -> Refusal {
     let html = response.is_html();
-    let message = match message {
+    let message = match Object::parse(&response.body).and_then(|body| message(&body)) {
         Some(message) => one_line(&message),
         None if html => "a web page, not JSON".to_owned(),
         None if response.body.trim().is_empty() => "no message".to_owned(),
@@ -25,18 +29,22 @@ pub fn refusal(response: &Response, message: Option<String>) -> Refusal {
     }
 }
 
-/// Validation errors by field: `{"amount":["is too big"]}` as `amount: is too big`.
-pub fn field_errors(errors: Raw<'_>) -> Vec<String> {
-    object::<BTreeMap<String, Raw<'_>>>(errors)
-        .into_iter()
-        .filter_map(|(field, error)| {
-            let list: Vec<Raw<'_>> = error
-                .and_then(|raw| serde_json::from_str(raw.get()).ok())
-                .unwrap_or_else(|| vec![error]);
-            let texts: Vec<String> = list.into_iter().filter_map(text).collect();
-            (!texts.is_empty()).then(|| format!("{field}: {}", texts.join(", ")))
-        })
-        .collect()
+/// Parts of a message, joined; none if there are none.
+pub fn joined(parts: impl IntoIterator<Item = String>, separator: &str) -> Option<String> {
+    let parts: Vec<String> = parts.into_iter().collect();
+    (!parts.is_empty()).then(|| parts.join(separator))
+}
+
+/// Validation errors, sorted by field: `{"amount":["is too big"]}` as `amount: is too big`.
+pub fn field_errors(errors: &Object<'_>) -> impl Iterator<Item = String> {
+    let members = errors.0.iter().map(|(field, error)| (&field.0, *error));
+    let sorted: BTreeMap<_, _> = members.collect();
+    sorted.into_iter().filter_map(|(field, error)| {
+        let list: Vec<Raw<'_>> =
+            serde_json::from_str(error.get()).unwrap_or_else(|_| vec![Some(error)]);
+        let texts = joined(list.into_iter().filter_map(text), ", ")?;
+        Some(format!("{field}: {texts}"))
+    })
 }
 
 /// A message on one line, truncated to 300 characters.

@@ -35,11 +35,6 @@ pub fn flag(raw: Raw<'_>) -> Option<bool> {
     }
 }
 
-/// The text of an identifier; an error if there is none.
-pub fn required_id(raw: Raw<'_>, field: &'static str) -> Result<String, RecordError> {
-    text(raw).ok_or(RecordError::MissingId { field })
-}
-
 /// A kind or status of a provider in a form to compare: lower case, words separated by blanks, so that
 /// `AWAITING_APPROVAL` equals `awaiting-approval`. Empty for none.
 pub fn keyword(text: Option<&str>) -> String {
@@ -51,10 +46,7 @@ pub fn keyword(text: Option<&str>) -> String {
 
 /// The text of a string or number; `error` for objects, lists and booleans.
 pub(super) fn scalar_text(raw: Raw<'_>, error: RecordError) -> Result<Option<String>, RecordError> {
-    match raw
-        .map(RawValue::get)
-        .and_then(|token| token.bytes().next())
-    {
+    match raw.and_then(|raw| raw.get().bytes().next()) {
         Some(b'{' | b'[' | b't' | b'f') => Err(error),
         _ => Ok(text(raw)),
     }

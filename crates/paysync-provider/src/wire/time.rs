@@ -6,25 +6,28 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
-use super::text::{Raw, scalar_text};
+use super::object::Object;
+use super::text::scalar_text;
 use crate::error::RecordError;
 
-/// An instant in whole microseconds, from ISO 8601 with `T` or a blank, with or without fraction and
-/// offset. `zone` applies to times without an offset.
-pub fn instant(
-    raw: Raw<'_>,
-    field: &'static str,
-    zone: Tz,
-) -> Result<Option<DateTime<Utc>>, RecordError> {
-    let Some(text) = scalar_text(raw, RecordError::Time { field })? else {
-        return Ok(None);
-    };
-    parse_instant(&text, zone)
-        .map(Some)
-        .ok_or(RecordError::Time { field })
+impl Object<'_> {
+    /// An instant in whole microseconds, from ISO 8601 with `T` or a blank, with or without fraction and
+    /// offset. `zone` applies to times without an offset.
+    pub fn instant(
+        &self,
+        field: &'static str,
+        zone: Tz,
+    ) -> Result<Option<DateTime<Utc>>, RecordError> {
+        let Some(text) = scalar_text(self.raw(field), RecordError::Time { field })? else {
+            return Ok(None);
+        };
+        parse_instant(&text, zone)
+            .map(Some)
+            .ok_or(RecordError::Time { field })
+    }
 }
 
-/// Parses the formats of [`instant`]; a date alone means its first instant.
+/// Parses the formats of [`Object::instant`]; a date alone means its first instant.
 pub fn parse_instant(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return in_range(instant.to_utc());

@@ -1,13 +1,12 @@
 //! A transaction of the DWH.
 
 use chrono_tz::Tz;
-use serde::Deserialize;
 
-use crate::begateway::{Card, Customer, Identified, exponent, kind, status};
+use crate::begateway::{exponent, shared_columns};
 use crate::error::RecordError;
 use crate::model::Transaction;
 use crate::spec::Redaction;
-use crate::wire::{self, Raw};
+use crate::wire::Object;
 
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
@@ -45,116 +44,45 @@ pub(super) const REDACTION: Redaction = Redaction {
 };
 
 pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(item)?;
-    let shop: Identified<'_> = wire::object(item.shop);
-    let gateway: Identified<'_> = wire::object(item.gateway);
-    let provider: ProviderRaw<'_> = wire::object(item.provider_raw);
-    let customer: Customer<'_> = wire::object(item.customer);
-    let method: Method<'_> = wire::object(item.method);
-    let card: Card<'_> = wire::object(method.credit_card);
-
-    let uid = wire::required_id(item.uid, "uid")?;
-    let parent = wire::text(item.parent_uid);
-    let provider_kind = wire::text(item.kind);
-    let provider_status = wire::text(item.status);
-    let status = status(provider_status.as_deref());
-    let currency = wire::text(item.currency);
-    let converted_currency = wire::text(item.converted_currency);
-    let amount = |raw, field, currency: &Option<String>| {
-        wire::minor_amount(raw, field, currency.as_deref(), exponent)
-    };
-    // Requests are in UTC, so a time without an offset is UTC.
-    let instant = |raw, field| wire::instant(raw, field, Tz::UTC);
-    let reason = |raw| status.is_unsuccessful().then(|| wire::text(raw)).flatten();
+    let item = Object::item(item)?;
+    let method = item.object("method");
+    let customer = item.object("customer");
+    let card = method.object("credit_card");
+    let provider = item.object("provider_raw");
+    let row = shared_columns(&item, &customer, &card)?;
+    let parent = item.text("parent_uid");
+    let converted_currency = item.text("converted_currency");
+    let is_unsuccessful = row.status.is_unsuccessful();
+    let reason = |key| is_unsuccessful.then(|| item.text(key)).flatten();
 
     Ok(Transaction {
-        payment_group_id: parent.clone().or_else(|| Some(uid.clone())),
-        provider_transaction_id: uid,
+        payment_group_id: parent
+            .clone()
+            .or_else(|| Some(row.provider_transaction_id.clone())),
         parent_transaction_id: parent,
-        merchant_reference: wire::text(item.tracking_id),
-        shop_id: wire::text(item.shop_id).or_else(|| wire::text(shop.id)),
-        kind: kind(provider_kind.as_deref()),
-        provider_kind,
-        status,
-        provider_status,
-        amount: amount(item.amount, "amount", &currency)?,
-        converted_amount: amount(
-            item.converted_amount,
+        shop_id: item.text("shop_id").or(row.shop_id),
+        converted_amount: item.minor_amount(
             "converted_amount",
-            &converted_currency,
+            converted_currency.as_deref(),
+            exponent,
         )?,
-        currency,
         converted_currency,
-        created_at: instant(item.created_at, "created_at")?,
-        updated_at: instant(item.updated_at, "updated_at")?,
-        paid_at: instant(item.paid_at, "paid_at")?,
-        settled_at: instant(item.settled_at, "settled_at")?,
-        payment_method: wire::text(method.kind)
-            .or_else(|| wire::is_object(method.credit_card).then(|| "credit_card".to_owned())),
-        card_brand: wire::text(card.brand),
-        card_bin: wire::text(card.bin_8).or_else(|| wire::text(card.bin)),
-        card_last4: wire::text(card.last_4),
-        card_issuer_country: wire::text(card.issuer_country),
-        customer_id: wire::text(customer.id),
-        customer_email: wire::text(customer.email),
-        customer_ip: wire::text(customer.ip),
-        error_code: reason(item.code),
-        error_message: reason(item.message),
-        rrn: wire::text(provider.rrn),
-        auth_code: wire::text(provider.auth_code),
-        provider_reference: wire::text(provider.ref_id),
-        gateway: wire::text(gateway.id),
-        description: wire::text(item.description),
-        is_test: wire::flag(item.test),
-        ..Transaction::default()
+        updated_at: item.instant("updated_at", Tz::UTC)?,
+        settled_at: item.instant("settled_at", Tz::UTC)?,
+        payment_method: method.text("type").or_else(|| {
+            let is_card = method.is_object("credit_card");
+            is_card.then(|| "credit_card".to_owned())
+        }),
+        card_bin: card.text("bin_8").or(row.card_bin),
+        customer_id: customer.text("id"),
+        error_code: reason("code"),
+        error_message: reason("message"),
+        rrn: provider.text("rrn"),
+        auth_code: provider.text("auth_code"),
+        provider_reference: provider.text("ref_id"),
+        gateway: item.object("gateway").text("id"),
+        ..row
     })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow)]
-    uid: Raw<'a>,
-    parent_uid: Raw<'a>,
-    tracking_id: Raw<'a>,
-    shop_id: Raw<'a>,
-    shop: Raw<'a>,
-    #[serde(rename = "type")]
-    kind: Raw<'a>,
-    status: Raw<'a>,
-    amount: Raw<'a>,
-    currency: Raw<'a>,
-    converted_amount: Raw<'a>,
-    converted_currency: Raw<'a>,
-    created_at: Raw<'a>,
-    updated_at: Raw<'a>,
-    paid_at: Raw<'a>,
-    settled_at: Raw<'a>,
-    code: Raw<'a>,
-    message: Raw<'a>,
-    description: Raw<'a>,
-    test: Raw<'a>,
-    provider_raw: Raw<'a>,
-    gateway: Raw<'a>,
-    customer: Raw<'a>,
-    method: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ProviderRaw<'a> {
-    #[serde(borrow)]
-    auth_code: Raw<'a>,
-    rrn: Raw<'a>,
-    ref_id: Raw<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Method<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Raw<'a>,
-    credit_card: Raw<'a>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::SettingsError;
+use crate::provider::{Settings, text_or_integer};
 
 /// All documented fields, spelled as in the documentation's sample query, except the 3-D Secure payloads
 /// (`pa_req`, `md`, `cavv`, `creq`) and the card's `token`, which must not be stored.
@@ -51,7 +52,8 @@ const LIST_FILTERS: &[&str] = &[
 /// Filters with a JSON integer.
 const INTEGER_FILTERS: &[&str] = &["shop_business_category_id"];
 
-/// Filters with one text.
+/// Filters with one text. Those of the card and the customer also exist for the recipient, with
+/// `recipient_` before their names.
 const TEXT_FILTERS: &[&str] = &[
     "code",
     "credit_card_bin",
@@ -75,119 +77,100 @@ const TEXT_FILTERS: &[&str] = &[
     "method_type",
     "provider_raw_ref_id",
     "provider_raw_rrn",
-    "recipient_credit_card_bin",
-    "recipient_credit_card_bin_8",
-    "recipient_credit_card_brand",
-    "recipient_credit_card_first_1",
-    "recipient_credit_card_holder",
-    "recipient_credit_card_issuer_country",
-    "recipient_credit_card_last_4",
-    "recipient_credit_card_product",
-    "recipient_credit_card_stamp",
-    "recipient_credit_card_sub_brand",
-    "recipient_customer_email",
-    "recipient_customer_full_name",
-    "recipient_customer_id",
-    "recipient_customer_ip",
-    "recipient_customer_phone",
     "tracking_id",
     "uid",
 ];
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Options {
-    #[serde(default)]
-    filter: BTreeMap<String, Value>,
-    response_parameters: Option<String>,
+    /// Further filters, in the API's form.
+    pub(super) filter: BTreeMap<String, Value>,
+    /// The GraphQL query with the fields of answers.
+    pub(super) response_parameters: String,
     /// Whether test transactions are read, by streams of their own.
-    #[serde(default)]
     pub(super) include_test: bool,
 }
 
-impl Options {
-    /// The filters in the API's form.
-    pub(super) fn filter(&self) -> Result<BTreeMap<String, Value>, SettingsError> {
-        self.filter
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), filter_value(name, value)?)))
-            .collect()
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            filter: BTreeMap::new(),
+            response_parameters: EVERY_FIELD.to_owned(),
+            include_test: false,
+        }
     }
+}
 
-    /// The GraphQL query, checked for the required fields.
-    pub(super) fn response_parameters(&self) -> Result<String, SettingsError> {
-        let Some(query) = &self.response_parameters else {
-            return Ok(EVERY_FIELD.to_owned());
-        };
-        let error = |reason: &str| {
-            Err(SettingsError(format!(
-                "options.response_parameters: {reason}"
-            )))
-        };
-        let Some(fields) = transaction_fields(query) else {
-            return error("the braces do not match");
-        };
-        let has = |field: &str| fields.iter().any(|name| name == field);
-        if !has("uid") {
-            return error("uid is missing, and no transaction can be stored without it");
+impl Options {
+    /// Reads the options, and the fields that the query requests.
+    pub(super) fn read(settings: &Settings) -> Result<(Self, Vec<String>), SettingsError> {
+        let mut options: Self = settings.options()?;
+        for (name, value) in &mut options.filter {
+            *value = filter_value(name, value)
+                .map_err(|reason| SettingsError::option(&format!("filter.{name}"), reason))?;
         }
-        for (amount, currency) in [
-            ("amount", "currency"),
-            ("converted_amount", "converted_currency"),
-        ] {
-            if has(amount) && !has(currency) {
-                return error(&format!(
-                    "{currency} is missing, and {amount} cannot be read without it"
-                ));
-            }
-        }
-        Ok(query.clone())
+        let fields = checked_fields(&options.response_parameters)
+            .map_err(|reason| SettingsError::option("response_parameters", reason))?;
+        Ok((options, fields))
     }
+}
+
+/// The fields that a query requests; the required ones must be among them.
+fn checked_fields(query: &str) -> Result<Vec<String>, String> {
+    let fields = transaction_fields(query).ok_or("the braces do not match")?;
+    let has = |field: &str| fields.iter().any(|name| name == field);
+    if !has("uid") {
+        return Err("uid is missing, and no transaction can be stored without it".to_owned());
+    }
+    for (amount, currency) in [
+        ("amount", "currency"),
+        ("converted_amount", "converted_currency"),
+    ] {
+        if has(amount) && !has(currency) {
+            return Err(format!(
+                "{currency} is missing, and {amount} cannot be read without it"
+            ));
+        }
+    }
+    Ok(fields)
 }
 
 /// The API's form of a filter; lists are joined by commas.
-fn filter_value(name: &str, value: &Value) -> Result<Value, SettingsError> {
-    let error = |reason: &str| Err(SettingsError(format!("options.filter.{name}: {reason}")));
+fn filter_value(name: &str, value: &Value) -> Result<Value, &'static str> {
     if OWN_FILTERS.contains(&name) {
-        return error("paysync sets this filter itself");
+        return Err("paysync sets this filter itself");
     }
     if INTEGER_FILTERS.contains(&name) {
-        return match value {
-            Value::Number(number) if number.is_i64() || number.is_u64() => Ok(value.clone()),
-            _ => error("an integer is expected"),
-        };
+        let is_integer = value.is_i64() || value.is_u64();
+        return is_integer
+            .then(|| value.clone())
+            .ok_or("an integer is expected");
     }
     let takes_list = LIST_FILTERS.contains(&name);
-    if !takes_list && !TEXT_FILTERS.contains(&name) {
-        return error("unknown filter");
+    let of_payer = name
+        .strip_prefix("recipient_")
+        .filter(|name| name.starts_with("credit_card_") || name.starts_with("customer_"));
+    if !takes_list && !TEXT_FILTERS.contains(&of_payer.unwrap_or(name)) {
+        return Err("unknown filter");
     }
     let text = match value {
-        Value::Array(values) if takes_list => values
-            .iter()
-            .map(scalar)
-            .collect::<Option<Vec<String>>>()
-            .map(|texts| texts.join(",")),
-        other => scalar(other),
+        Value::Array(values) if takes_list => {
+            let texts: Option<Vec<String>> = values.iter().map(text_or_integer).collect();
+            texts.map(|texts| texts.join(","))
+        }
+        other => text_or_integer(other),
     };
     match text {
         Some(text) if !text.trim().is_empty() => Ok(Value::String(text)),
-        Some(_) => error("is empty"),
-        None if takes_list => error("a text or a list of texts is expected"),
-        None => error("a text is expected"),
-    }
-}
-
-/// The text of a string or an integer: ids are often written without quotes.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
-        _ => None,
+        Some(_) => Err("is empty"),
+        None if takes_list => Err("a text or a list of texts is expected"),
+        None => Err("a text is expected"),
     }
 }
 
 /// The names directly inside `query { transactions { … } }`; none if the braces do not match.
-pub(super) fn transaction_fields(query: &str) -> Option<Vec<String>> {
+fn transaction_fields(query: &str) -> Option<Vec<String>> {
     let mut names = vec![String::new()];
     let mut depth: u32 = 0;
     for c in query.chars() {
@@ -213,27 +196,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::provider::Settings;
 
     fn options(options: Value) -> Result<Options, String> {
         let settings = Settings {
             time_zone: Tz::UTC,
             options,
         };
-        settings.options().map_err(|error| error.0)
+        let options = Options::read(&settings).map_err(|error| error.0)?;
+        Ok(options.0)
     }
 
     fn filter(value: &Value) -> Result<Value, String> {
-        options(json!({ "filter": value }))?
-            .filter()
-            .map(|filter| json!(filter))
-            .map_err(|error| error.0)
+        options(json!({ "filter": value })).map(|options| json!(options.filter))
     }
 
     fn query(text: &str) -> Result<String, String> {
-        options(json!({ "response_parameters": text }))?
-            .response_parameters()
-            .map_err(|error| error.0)
+        options(json!({ "response_parameters": text })).map(|options| options.response_parameters)
     }
 
     #[test]
@@ -245,6 +223,7 @@ mod tests {
                 "shop_id": [1, "2"],
                 "status": "successful,failed",
                 "tracking_id": "order-1",
+                "recipient_customer_id": 5,
                 "shop_business_category_id": 7,
             })),
             Ok(json!({
@@ -253,6 +232,7 @@ mod tests {
                 "shop_id": "1,2",
                 "status": "successful,failed",
                 "tracking_id": "order-1",
+                "recipient_customer_id": "5",
                 "shop_business_category_id": 7,
             }))
         );
@@ -264,6 +244,10 @@ mod tests {
             (
                 json!({"colour": "red"}),
                 "options.filter.colour: unknown filter",
+            ),
+            (
+                json!({"recipient_code": "1"}),
+                "options.filter.recipient_code: unknown filter",
             ),
             (
                 json!({"test": true}),

@@ -3,14 +3,12 @@
 //! Whether an export honours `response_parameters` is not documented: if one row lacks a requested
 //! field, the answer is rejected, because it would replace more complete rows.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::PageError;
 use crate::protocol::Response;
-use crate::wire;
+use crate::wire::{self, Object};
 
 /// The rows of an answer, which has no pages; each must have all `fields`.
 pub(super) fn items<'r>(
@@ -20,9 +18,8 @@ pub(super) fn items<'r>(
     let envelope: Export<'_> = wire::envelope(response)?;
     let items = wire::items(envelope.data, "data")?;
     for item in &items {
-        let keys: BTreeMap<String, &RawValue> =
-            serde_json::from_str(item.get()).unwrap_or_default();
-        if !fields.iter().all(|field| keys.contains_key(field)) {
+        let row = Object::of(Some(item));
+        if !fields.iter().all(|field| row.has(field)) {
             return Err(PageError::Missing(
                 "a field that response_parameters asks for",
             ));

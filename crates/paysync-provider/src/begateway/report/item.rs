@@ -1,13 +1,12 @@
 //! A transaction of the report.
 
 use chrono_tz::Tz;
-use serde::Deserialize;
 
-use crate::begateway::{Card, Customer, Identified, exponent, kind, status};
+use crate::begateway::shared_columns;
 use crate::error::RecordError;
 use crate::model::Transaction;
 use crate::spec::Redaction;
-use crate::wire::{self, Raw};
+use crate::wire::Object;
 
 pub(super) const REDACTION: Redaction = Redaction {
     exact: &[
@@ -38,108 +37,37 @@ pub(super) const REDACTION: Redaction = Redaction {
 };
 
 /// Reads an item; calendar days are in `zone`.
-pub(super) fn normalize(text: &str, zone: Tz) -> Result<Transaction, RecordError> {
-    let item: Item<'_> = wire::item(text)?;
-    let provider_kind = wire::text(item.kind);
-    let payment: Step<'_> = wire::object(item.payment);
-    // Steps other than payments have an object named after their type.
-    let own = provider_kind
-        .as_deref()
-        .and_then(|kind| wire::member(text, kind));
-    let own: Step<'_> = wire::object(own);
-    let card: Card<'_> = wire::object(item.credit_card);
-    let shop: Identified<'_> = wire::object(item.shop);
-    let customer: Customer<'_> = wire::object(item.customer);
-
-    let provider_status = wire::text(item.status);
-    let status = status(provider_status.as_deref());
-    let currency = wire::text(item.currency);
+pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError> {
+    let item = Object::item(item)?;
+    let customer = item.object("customer");
+    let card = item.object("credit_card");
+    let payment = item.object("payment");
     // The unit of fees is not documented: read as major units of the row's currency.
-    let fee = wire::major_amount(item.transaction_fee, "transaction_fee")?;
-    let text = |payment, own| wire::text(payment).or_else(|| wire::text(own));
-    // Requests are in UTC, so a time without an offset is UTC.
-    let instant = |raw, field| wire::instant(raw, field, Tz::UTC);
-    let reason = |text: Option<String>| text.filter(|_| status.is_unsuccessful());
+    let fee = item.major_amount("transaction_fee")?;
+    let row = shared_columns(&item, &customer, &card)?;
+    // Steps other than payments have an object named after their type.
+    let own = item.object(row.provider_kind.as_deref().unwrap_or_default());
+    let step = |key| payment.text(key).or_else(|| own.text(key));
+    let is_unsuccessful = row.status.is_unsuccessful();
+    let reason = |text: Option<String>| text.filter(|_| is_unsuccessful);
 
     Ok(Transaction {
-        provider_transaction_id: wire::required_id(item.uid, "uid")?,
-        parent_transaction_id: text(item.parent_uid, own.parent_uid),
-        payment_group_id: wire::text(item.order_id),
-        merchant_reference: wire::text(item.tracking_id),
-        shop_id: wire::text(shop.id),
-        kind: kind(provider_kind.as_deref()),
-        provider_kind,
-        status,
-        provider_status,
-        amount: wire::minor_amount(item.amount, "amount", currency.as_deref(), exponent)?,
-        fee_currency: fee.is_some().then(|| currency.clone()).flatten(),
+        parent_transaction_id: item.text("parent_uid").or_else(|| own.text("parent_uid")),
+        payment_group_id: item.text("order_id"),
+        fee_currency: fee.is_some().then(|| row.currency.clone()).flatten(),
         fee,
-        currency,
-        created_at: instant(item.created_at, "created_at")?,
-        updated_at: instant(item.manually_corrected_at, "manually_corrected_at")?,
-        paid_at: instant(item.paid_at, "paid_at")?,
-        settled_at: wire::instant(item.settled_at, "settled_at", zone)?,
-        payment_method: wire::text(item.payment_method_type),
-        card_brand: text(card.brand, card.product),
-        card_bin: wire::text(card.bin),
-        card_last4: wire::text(card.last_4),
-        card_issuer_country: wire::text(card.issuer_country),
-        customer_email: wire::text(customer.email),
-        customer_ip: wire::text(customer.ip),
-        error_code: reason(text(payment.bank_code, own.bank_code)),
-        error_message: reason(
-            wire::text(item.message).or_else(|| text(payment.message, own.message)),
-        ),
-        rrn: text(payment.rrn, own.rrn),
-        auth_code: text(payment.auth_code, own.auth_code),
-        provider_reference: text(payment.ref_id, own.ref_id),
-        gateway: text(payment.gateway_id, own.gateway_id),
-        description: wire::text(item.description),
-        is_test: wire::flag(item.test),
-        ..Transaction::default()
+        updated_at: item.instant("manually_corrected_at", Tz::UTC)?,
+        settled_at: item.instant("settled_at", zone)?,
+        payment_method: item.text("payment_method_type"),
+        card_brand: row.card_brand.or_else(|| card.text("product")),
+        error_code: reason(step("bank_code")),
+        error_message: reason(item.text("message").or_else(|| step("message"))),
+        rrn: step("rrn"),
+        auth_code: step("auth_code"),
+        provider_reference: step("ref_id"),
+        gateway: step("gateway_id"),
+        ..row
     })
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Item<'a> {
-    #[serde(borrow)]
-    uid: Raw<'a>,
-    parent_uid: Raw<'a>,
-    order_id: Raw<'a>,
-    tracking_id: Raw<'a>,
-    shop: Raw<'a>,
-    #[serde(rename = "type")]
-    kind: Raw<'a>,
-    status: Raw<'a>,
-    message: Raw<'a>,
-    amount: Raw<'a>,
-    currency: Raw<'a>,
-    transaction_fee: Raw<'a>,
-    created_at: Raw<'a>,
-    paid_at: Raw<'a>,
-    settled_at: Raw<'a>,
-    manually_corrected_at: Raw<'a>,
-    payment_method_type: Raw<'a>,
-    description: Raw<'a>,
-    test: Raw<'a>,
-    payment: Raw<'a>,
-    credit_card: Raw<'a>,
-    customer: Raw<'a>,
-}
-
-/// The gateway's result of one step.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Step<'a> {
-    #[serde(borrow)]
-    parent_uid: Raw<'a>,
-    gateway_id: Raw<'a>,
-    ref_id: Raw<'a>,
-    message: Raw<'a>,
-    auth_code: Raw<'a>,
-    bank_code: Raw<'a>,
-    rrn: Raw<'a>,
 }
 
 #[cfg(test)]

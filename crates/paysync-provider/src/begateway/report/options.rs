@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::error::SettingsError;
+use crate::provider::Settings;
 
-/// The statuses of the API's filter; rows have more.
+/// The statuses of the API's filter.
 const STATUSES: &[&str] = &["all", "successful", "failed", "pending", "incomplete"];
 
 /// The time axis of a report.
@@ -30,81 +31,66 @@ impl DateType {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct Options {
-    payment_method_types: Option<Vec<String>>,
-    date_types: Option<Vec<DateType>>,
+    /// The payment methods, each read by streams of its own. Not limited to the documented ones: brands of
+    /// the platform add others, such as `alternative`.
+    pub(super) payment_method_types: Vec<String>,
+    /// The time axes, which include creation.
+    pub(super) date_types: Vec<DateType>,
     /// Whether manually corrected rows are read by streams of their own.
-    #[serde(default = "yes")]
     pub(super) manual_corrections: bool,
-    status: Option<String>,
-    backfill_before: Option<u64>,
+    /// The status to read.
+    pub(super) status: String,
+    /// The id before which the backfill starts to page backwards; none to page forwards.
+    pub(super) backfill_before: Option<u64>,
 }
 
-const fn yes() -> bool {
-    true
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            payment_method_types: vec!["credit_card".to_owned()],
+            date_types: vec![DateType::Created, DateType::Paid, DateType::Settled],
+            manual_corrections: true,
+            // Rows have more statuses than the filter.
+            status: "all".to_owned(),
+            backfill_before: None,
+        }
+    }
 }
 
 impl Options {
-    /// The payment methods, each read by streams of its own. Not limited to the documented ones: brands of
-    /// the platform add others, such as `alternative`.
-    pub(super) fn payment_method_types(&self) -> Result<Vec<String>, SettingsError> {
-        let methods = match &self.payment_method_types {
-            None => vec!["credit_card".to_owned()],
-            Some(methods) => methods.clone(),
-        };
+    pub(super) fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let options: Self = settings.options()?;
+        let error = |option, reason: &str| Err(SettingsError::option(option, reason));
+        let methods = &options.payment_method_types;
         if methods.is_empty() || methods.iter().any(|method| method.trim().is_empty()) {
             return error("payment_method_types", "a payment method is expected");
         }
-        distinct("payment_method_types", &methods)?;
-        Ok(methods)
-    }
-
-    /// The time axes, which include creation.
-    pub(super) fn date_types(&self) -> Result<Vec<DateType>, SettingsError> {
-        let all = [DateType::Created, DateType::Paid, DateType::Settled];
-        let date_types = self.date_types.clone().unwrap_or_else(|| all.to_vec());
-        if !date_types.contains(&DateType::Created) {
-            return error(
-                "date_types",
-                "created_at is missing, and the history is read by it",
-            );
+        if !options.date_types.contains(&DateType::Created) {
+            let reason = "created_at is missing, and the history is read by it";
+            return error("date_types", reason);
         }
-        distinct("date_types", &date_types)?;
-        Ok(date_types)
-    }
-
-    /// The id before which the backfill starts to page backwards; none to page forwards.
-    pub(super) fn backfill_before(&self) -> Result<Option<String>, SettingsError> {
-        match self.backfill_before {
-            Some(0) => error("backfill_before", "an id above every row's is expected"),
-            before => Ok(before.map(|id| id.to_string())),
+        if has_repeated(methods) {
+            return error("payment_method_types", "a value occurs twice");
         }
-    }
-
-    /// The status to read; all by default, because rows have more statuses than the filter.
-    pub(super) fn status(&self) -> Result<&'static str, SettingsError> {
-        let wanted = self.status.as_deref().unwrap_or("all");
-        match STATUSES.iter().find(|status| **status == wanted) {
-            Some(status) => Ok(status),
-            None => error(
-                "status",
-                &format!("expected one of {}", STATUSES.join(", ")),
-            ),
+        if has_repeated(&options.date_types) {
+            return error("date_types", "a value occurs twice");
         }
+        if options.backfill_before == Some(0) {
+            return error("backfill_before", "an id above every row's is expected");
+        }
+        if !STATUSES.contains(&options.status.as_str()) {
+            let reason = format!("expected one of {}", STATUSES.join(", "));
+            return error("status", &reason);
+        }
+        Ok(options)
     }
 }
 
-fn distinct<T: PartialEq>(option: &str, values: &[T]) -> Result<(), SettingsError> {
+fn has_repeated<T: PartialEq>(values: &[T]) -> bool {
     let is_again = |(index, value): (usize, &T)| values.iter().take(index).any(|v| v == value);
-    if values.iter().enumerate().any(is_again) {
-        return error(option, "a value occurs twice");
-    }
-    Ok(())
-}
-
-fn error<T>(option: &str, reason: &str) -> Result<T, SettingsError> {
-    Err(SettingsError(format!("options.{option}: {reason}")))
+    values.iter().enumerate().any(is_again)
 }
 
 #[cfg(test)]
@@ -113,29 +99,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::provider::Settings;
 
-    fn read(options: Value) -> Result<(Vec<String>, Vec<DateType>, &'static str), SettingsError> {
-        let settings = Settings {
+    fn read(options: Value) -> Result<Options, SettingsError> {
+        Options::read(&Settings {
             time_zone: Tz::UTC,
             options,
-        };
-        let options: Options = settings.options()?;
-        options.backfill_before()?;
-        Ok((
-            options.payment_method_types()?,
-            options.date_types()?,
-            options.status()?,
-        ))
+        })
     }
 
     #[test]
     fn the_defaults_read_cards_along_every_axis() {
-        let (methods, date_types, status) = read(json!({})).unwrap();
-        assert_eq!(methods, ["credit_card"]);
-        assert_eq!(date_types.len(), 3);
-        assert_eq!(status, "all");
-        let options: Options = serde_json::from_value(json!({})).unwrap();
+        let options = read(json!({})).unwrap();
+        assert_eq!(options.payment_method_types, ["credit_card"]);
+        assert_eq!(options.date_types.len(), 3);
+        assert_eq!(options.status, "all");
         assert!(options.manual_corrections);
     }
 
