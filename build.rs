@@ -1,4 +1,4 @@
-//! Tells cargo what the crate embeds besides its sources.
+//! Names to cargo the files that the crate embeds besides its sources.
 
 fn main() {
     // `sqlx::migrate!` does not notice a new file by itself.

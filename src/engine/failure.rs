@@ -182,16 +182,16 @@ impl Failure {
             Self::Transport(error) => match error {
                 TransportError::UnknownAuthority { .. } => {
                     "check base_url, DNS, TLS; if the provider has a certificate of its own authority, name that in the \
-                     account's ca_file; retried for ever"
+                     account's ca_file; retried until it succeeds"
                 }
                 TransportError::Connect { .. } => {
-                    "check base_url, DNS, TLS and the way out to the provider; retried for ever"
+                    "check base_url, DNS, TLS and the way out to the provider; retried until it succeeds"
                 }
                 TransportError::Timeout { .. } => {
-                    "raise the account's timeout if the provider answers late; retried for ever"
+                    "raise the account's timeout if the provider answers late; retried until it succeeds"
                 }
                 TransportError::Broken { .. } => {
-                    "the provider or a proxy broke the connection; retried for ever"
+                    "the provider or a proxy broke the connection; retried until it succeeds"
                 }
                 TransportError::TooLarge { .. } => "lower the account's page_size",
                 TransportError::Unsendable(_) => {
@@ -204,7 +204,9 @@ impl Failure {
             Self::Refused {
                 status, refusal, ..
             } => match refusal.kind {
-                RefusalKind::Unavailable => "the provider is unavailable; retried for ever",
+                RefusalKind::Unavailable => {
+                    "the provider is unavailable; retried until it succeeds"
+                }
                 RefusalKind::RateLimited => RATE_LIMITED,
                 RefusalKind::Unauthorized => {
                     "check the account's credentials and their rights at the provider; probed every 15 min"
@@ -228,14 +230,14 @@ impl Failure {
                     "check base_url: it leads to a web page, or a proxy answers in the provider's place"
                 }
                 PageError::NotJson { .. } => {
-                    "the answer was cut short or is not the API's; retried for ever"
+                    "the answer was cut short or is not the API's; retried until it succeeds"
                 }
                 PageError::Missing(_) => "check that base_url is the API of this provider",
                 PageError::TooMany(_) => {
                     "the provider sends far more than was asked for; check that base_url is the API of this provider"
                 }
                 PageError::Cursor(_) => {
-                    "report it to the provider: its paging is broken for this window; retried for ever"
+                    "report it to the provider: its paging is broken for this window; retried until it succeeds"
                 }
                 PageError::Signature => "check the secret",
                 PageError::Position(_) => "a defect of paysync: please report it",
@@ -245,7 +247,7 @@ impl Failure {
                     "raise page_size: more rows may share one time than a page holds"
                 }
                 PagingError::EmptyPageWithMore => {
-                    "report it to the provider: its paging is broken for this window; retried for ever"
+                    "report it to the provider: its paging is broken for this window; retried until it succeeds"
                 }
                 PagingError::RowsMoved => "rows are changing fast; the window is read again",
             },

@@ -1,7 +1,7 @@
 //! Maintenance: folds daily totals and old windows of the ledger, and deletes what has outlived its retention.
 //!
 //! It works in small batches beside the reading, in a task of its own. One of the processes does it for all;
-//! two at once do no harm. What it does not get done is done an hour later.
+//! two at once do no harm. The next round, an hour later, does the rest.
 
 use std::time::Duration;
 

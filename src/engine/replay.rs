@@ -2,8 +2,8 @@
 //!
 //! It corrects rows that differ, and stores items in quarantine that have become readable. Each batch is a
 //! transaction: memory is bounded, a daemon may run beside it, and it may be stopped at any moment. It
-//! needs no lease, as it moves no checkpoint: a version that is written meanwhile wins. What cannot be read
-//! stays as it is.
+//! needs no lease, as it moves no checkpoint: a version that is written meanwhile wins. A payload that
+//! cannot be read leaves its row as it is.
 
 use serde_json::value::RawValue;
 use uuid::Uuid;

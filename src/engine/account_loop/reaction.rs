@@ -60,7 +60,7 @@ fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> Fai
         suspend: false,
         message: "reading a window failed",
     };
-    // What is suspended waits for its probe.
+    // A suspended account or stream waits for its probe.
     let suspended = Reaction {
         pause: Duration::ZERO,
         suspend: true,

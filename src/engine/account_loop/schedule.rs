@@ -153,7 +153,7 @@ impl Schedule {
         let unfetched = |window: &&OpenWindow| !in_flight.is_fetched(window.id);
         let taken = state.open.iter().filter(unfetched).count();
         let room = context.account.concurrency.saturating_sub(taken);
-        // What becomes due again while a sync runs is left to the next one: else it might never end.
+        // Windows that become due again while a sync runs are left to the next one: else it might never end.
         let due = mode.as_of(now);
         let plan = plan(&state.progress, &stream.policy, goal, due, room);
         if !plan.open.is_empty() || !plan.begin.is_empty() {

@@ -108,7 +108,7 @@ pub async fn load(
     let has_payload = row.is_some() && store.has_payload(&account.id, id).await?;
     let gone = |row: &Map<String, Value>| match row.get("erased_at") {
         Some(Value::String(_)) => "the person was erased from this row, and the payload with it",
-        _ => "it is not stored any more: raw.retention let it go, or somebody deleted it",
+        _ => "it is no longer stored: it expired (raw.retention), or it was deleted by hand",
     };
     Ok(Some(RowHistory {
         account: account.id.clone(),

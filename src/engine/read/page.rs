@@ -17,11 +17,11 @@ self_cell!(
     pub(super) struct ParsedPage {
         owner: Fetched,
         #[covariant]
-        dependent: Contents,
+        dependent: ParsedItems,
     }
 );
 
-struct Contents<'a> {
+struct ParsedItems<'a> {
     unprepared: std::vec::IntoIter<&'a RawValue>,
     items: PageItems<'a>,
     item_count: u64,
@@ -36,7 +36,7 @@ impl ParsedPage {
     ) -> Result<Self, PageError> {
         Self::try_new(fetched, |fetched| {
             let page = parse(&fetched.response)?;
-            Ok(Contents {
+            Ok(ParsedItems {
                 items: PageItems::default(),
                 item_count: count(page.items.len()),
                 unprepared: page.items.into_iter(),

@@ -33,8 +33,8 @@ pub(crate) struct ReadyWindow {
     pub(crate) length: TimeDelta,
 }
 
-/// Reads a window to its end, or to the first failure that a few tries do not mend. What was stored stays
-/// stored; the window resumes at its checkpoint. `all_fetched` is called when the last of several pages is
+/// Reads a window to its end, or to the first failure that a few tries do not mend. Stored pages
+/// stay; the window resumes at its checkpoint. `all_fetched` is called when the last of several pages is
 /// fetched and only has to be stored.
 pub(crate) async fn read_window(
     context: &ReadContext,

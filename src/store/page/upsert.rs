@@ -83,7 +83,7 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
                 payload_hash = EXCLUDED.payload_hash
             WHERE held.payload_hash <> EXCLUDED.payload_hash
               AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
-            -- No system column tells: distributed and partitioned tables have none to return.
+            -- Not by a system column: distributed and partitioned tables have none to return.
             RETURNING provider_transaction_id, first_seen_at = now() AS inserted, held.erased_at IS NOT NULL AS erased
         ), kept AS (
             INSERT INTO paysync.raw_transactions (account_id, provider_transaction_id, payload)

@@ -287,7 +287,7 @@ impl Store {
         })
     }
 
-    /// Deletes at most `limit` of an account's items in quarantine that were last met longer ago than
+    /// Deletes at most `limit` of an account's items in quarantine that were last seen longer ago than
     /// `age`; returns how many.
     pub async fn delete_quarantined(
         &self,

@@ -40,7 +40,7 @@ words! {
         Authorization = "authorization",
         /// Held money taken.
         Capture = "capture",
-        /// Held money let go.
+        /// Held money released.
         Void = "void",
         /// Money given back.
         Refund = "refund",
@@ -76,7 +76,7 @@ words! {
 }
 
 impl Status {
-    /// Whether an error code on the row tells why it ended so.
+    /// Whether an error code on the row gives the reason for this end.
     pub const fn is_unsuccessful(self) -> bool {
         matches!(self, Self::Failed | Self::Canceled)
     }

@@ -32,7 +32,8 @@ const NOT_JSON: &str =
 const REDIRECT: &str = "set base_url to the final address: this one answers with a redirect";
 const BLOCKED: &str =
     "a proxy in front of the provider blocks this address or client: ask the provider to allow it";
-const AWAY: &str = "check base_url, DNS, TLS and the way out to the provider; retried for ever";
+const AWAY: &str =
+    "check base_url, DNS, TLS and the way out to the provider; retried until it succeeds";
 const FILTER: &str =
     "the provider ignores the time filter: check the account's options that name it, and time_zone";
 
