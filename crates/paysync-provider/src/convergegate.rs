@@ -14,6 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::{Kind, Status, Transaction, window};
@@ -74,16 +75,12 @@ impl Provider for ConvergeGate {
             audit: Vec::new(),
             short_page_ends: true,
         };
+        let rescan = vec![Tier::new(3, 24), Tier::new(35, 7 * 24)];
         Spec {
             code: ENTRY.code,
             documentation: "https://developer.convergegate.com/v1/payments/get-payments",
             streams: vec![
-                stream(
-                    "created",
-                    Role::History,
-                    Some(CREATED),
-                    vec![Tier::new(3, 24), Tier::new(35, 7 * 24)],
-                ),
+                stream("created", Role::History, Some(CREATED), rescan),
                 stream("updated", Role::Change, None, Vec::new()),
             ],
             auth: Auth::Bearer { token: "token" },
@@ -118,9 +115,8 @@ impl Provider for ConvergeGate {
                 .query("updated.lt", &end),
             _ => return Err(PageError::Position("no such stream")),
         };
-        Ok(request
-            .query("limit", &at.page_size.clamp(1, MAX_PAGE_SIZE))
-            .query("offset", &offset))
+        let request = request.query("limit", &at.page_size.clamp(1, MAX_PAGE_SIZE));
+        Ok(request.query("offset", &offset))
     }
 
     fn page<'r>(&self, at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
@@ -218,10 +214,8 @@ fn message(body: &Object<'_>) -> Option<String> {
     // Both may be "Unauthorized".
     headline.dedup();
     let headline = wire::joined(headline.into_iter().flatten(), ": ");
-    let errors: Vec<Object<'_>> = body
-        .raw("errors")
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+    let errors = body.raw("errors").map_or("[]", RawValue::get);
+    let errors: Vec<Object<'_>> = serde_json::from_str(errors).unwrap_or_default();
     let errors = errors.iter().filter_map(|error| {
         let message = error.text("defaultMessage")?;
         wire::joined(error.text("field").into_iter().chain([message]), ": ")

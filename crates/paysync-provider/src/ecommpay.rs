@@ -59,10 +59,8 @@ impl EcommPay {
 
     /// `YYYY-MM-DD hh:mm:ss`, as the guide and its examples write it.
     fn time(&self, instant: DateTime<Utc>) -> String {
-        instant
-            .with_timezone(&self.zone)
-            .format("%Y-%m-%d %H:%M:%S")
-            .to_string()
+        let local = instant.with_timezone(&self.zone);
+        local.format("%Y-%m-%d %H:%M:%S").to_string()
     }
 }
 
@@ -166,9 +164,8 @@ impl Provider for EcommPay {
         let given = signed.text(signature::KEY);
         let values = Values::of(&response.body);
         let matches = given.zip(values).is_some_and(|(given, mut values)| {
-            [Order::Natural, Order::Lexical]
-                .into_iter()
-                .any(|order| values.sign(credential.expose(SECRET), order) == given)
+            let mut fits = |order| values.sign(credential.expose(SECRET), order) == given;
+            fits(Order::Natural) || fits(Order::Lexical)
         });
         match self.options.verify_signature {
             _ if matches => Ok(Authenticity::Accepted),

@@ -48,38 +48,24 @@ pub enum PageError {
     Position(&'static str),
 }
 
-/// An item that cannot become a transaction.
+/// An item that cannot become a transaction; with the provider's name of the field.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RecordError {
     /// The item is not a JSON object of the expected shape.
     #[error("not an object of the expected shape")]
     Shape,
     /// A missing or empty id.
-    #[error("{field} is missing")]
-    MissingId {
-        /// The provider's name of the field.
-        field: &'static str,
-    },
+    #[error("{0} is missing")]
+    MissingId(&'static str),
     /// An amount that is not a valid decimal number.
-    #[error("{field}: {cause}")]
-    Amount {
-        /// The provider's name of the field.
-        field: &'static str,
-        /// The problem with its text.
-        cause: AmountError,
-    },
+    #[error("{0}: {1}")]
+    Amount(&'static str, AmountError),
     /// An amount in minor units of a currency whose decimals are unknown.
-    #[error("{field}: the decimals of this currency are unknown")]
-    Currency {
-        /// The provider's name of the field.
-        field: &'static str,
-    },
+    #[error("{0}: the decimals of this currency are unknown")]
+    Currency(&'static str),
     /// A time in no known format.
-    #[error("{field}: not a time")]
-    Time {
-        /// The provider's name of the field.
-        field: &'static str,
-    },
+    #[error("{0}: not a time")]
+    Time(&'static str),
 }
 
 impl RecordError {
@@ -87,10 +73,10 @@ impl RecordError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Shape => "unreadable_item",
-            Self::MissingId { .. } => "missing_id",
-            Self::Amount { .. } => "unreadable_amount",
-            Self::Currency { .. } => "unknown_currency",
-            Self::Time { .. } => "unreadable_time",
+            Self::MissingId(_) => "missing_id",
+            Self::Amount(..) => "unreadable_amount",
+            Self::Currency(_) => "unknown_currency",
+            Self::Time(_) => "unreadable_time",
         }
     }
 }

@@ -134,13 +134,11 @@ impl Provider for FireKassa {
         let info = Object::of(envelope.page);
         let (page, asked) = page_of(at)?;
         if number(&info, "number").is_some_and(|number| number != page) {
-            return Err(PageError::Cursor(
-                "the page number differs from the requested one",
-            ));
+            let problem = "the page number differs from the requested one";
+            return Err(PageError::Cursor(problem));
         }
-        let reported = number(&info, "size")
-            .and_then(|size| u32::try_from(size).ok())
-            .filter(|size| *size > 0);
+        let reported = number(&info, "size").and_then(|size| u32::try_from(size).ok());
+        let reported = reported.filter(|size| *size > 0);
         let size = reported.unwrap_or(asked);
         let rows = u32::try_from(items.len()).unwrap_or(u32::MAX);
         let next = if at.checkpoint.is_some() && size != asked {
@@ -160,13 +158,12 @@ impl Provider for FireKassa {
 
     /// Without the account's filters, which could hide a requested row.
     fn request_by_id(&self, ids: &[String]) -> Result<Request, PageError> {
-        let request = Request::get(PATH)
+        Ok(Request::get(PATH)
             .header("Accept-Language", "en")
             .query("filter[id]", &ids.join(","))
             .query("page[number]", &1)
             .query("page[size]", &ids.len())
-            .query("sort", &"id");
-        Ok(request)
+            .query("sort", &"id"))
     }
 
     fn items_by_id<'r>(&self, response: &'r Response) -> Result<Vec<&'r RawValue>, PageError> {
@@ -206,10 +203,8 @@ fn page_of(at: &Position<'_>) -> Result<(u64, u32), PageError> {
 }
 
 fn more(page: u64, size: u32) -> Next {
-    Next::More(Checkpoint::Page {
-        page,
-        size: Some(size),
-    })
+    let size = Some(size);
+    Next::More(Checkpoint::Page { page, size })
 }
 
 fn number(page: &Object<'_>, key: &str) -> Option<u64> {
@@ -225,18 +220,15 @@ fn date(instant: DateTime<Utc>) -> String {
 fn signature(secret: &str, request: &Request) -> String {
     let mut text = request.path.to_owned();
     if !request.query.is_empty() {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(&request.query)
-            .finish();
         text.push('?');
-        text.push_str(&query);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        text.push_str(&query.extend_pairs(&request.query).finish());
     }
     text.push_str(request.body.as_deref().unwrap_or_default());
-    hmac_sha512(secret, &text)
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|nibble| char::from_digit(nibble.into(), 16))
-        .collect()
+    let hmac = hmac_sha512(secret, &text);
+    let nibbles = hmac.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16));
+    digits.collect()
 }
 
 /// `{"error":"…"}`, or `{"message":"…","errors":{"field":["…"]}}`.

@@ -117,12 +117,10 @@ impl<'a> PageItems<'a> {
             // A row that was never corrected has no place among corrections.
             None => (shown.axis == Axis::Corrected).then_some(true),
         };
-        self.items
-            .iter()
-            .filter_map(is_outside)
-            .fold((0, 0), |(shown, outside), is_outside| {
-                (shown + 1, outside + u64::from(is_outside))
-            })
+        let shown = self.items.iter().filter_map(is_outside);
+        shown.fold((0, 0), |(shown, outside), is_outside| {
+            (shown + 1, outside + u64::from(is_outside))
+        })
     }
 
     /// The span of the items' creation times, as far as items show one that is `accepted`.
@@ -133,11 +131,8 @@ impl<'a> PageItems<'a> {
     ) -> Option<RangeInclusive<DateTime<Utc>>> {
         axis.filter(|shown| shown.axis == Axis::Created)?;
         let times = self.items.iter().filter_map(|item| item.time);
-        times
-            .filter(|time| accepted.contains(time))
-            .map(|time| (time, time))
-            .reduce(|(first, last), (time, _)| (first.min(time), last.max(time)))
-            .map(|(first, last)| first..=last)
+        let times = times.filter(|time| accepted.contains(time));
+        Some(times.clone().min()?..=times.max()?)
     }
 }
 
@@ -153,11 +148,9 @@ fn prepare<'a>(
     item: &'a str,
     redactions: &mut RedactionCounts,
 ) -> Result<PreparedItem<'a>, Rejected<'a>> {
-    let Spec {
-        redaction, id_key, ..
-    } = context.spec;
     let time_key = context.axis.map_or("", |shown| shown.key);
-    let redacted = redact_and_extract(item, redaction, context.rules, [id_key, time_key]);
+    let keys = [context.spec.id_key, time_key];
+    let redacted = redact_and_extract(item, &context.spec.redaction, context.rules, keys);
     *redactions += redacted.counts;
     let is_broken = context.lossy && redacted.text.contains('\u{fffd}');
     let [id, time] = redacted.extracted;

@@ -71,9 +71,9 @@ pub const PROVIDERS: &[Entry] = &[
 pub fn build(code: &str, settings: &Settings) -> Result<Box<dyn Provider>, SettingsError> {
     let Some(entry) = PROVIDERS.iter().find(|entry| entry.code == code) else {
         let known: Vec<&str> = PROVIDERS.iter().map(|entry| entry.code).collect();
+        let known = known.join(", ");
         return Err(SettingsError(format!(
-            "provider: unknown provider \"{code}\", expected one of {}",
-            known.join(", ")
+            "provider: unknown provider \"{code}\", expected one of {known}"
         )));
     };
     (entry.build)(settings)

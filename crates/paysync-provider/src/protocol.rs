@@ -89,11 +89,10 @@ impl Checkpoint {
     /// The object id that a page starts from, in either direction.
     pub fn object_id(&self) -> Option<&str> {
         match self {
-            Self::Object { last_object_id: id }
-            | Self::ObjectBefore {
-                first_object_id: id,
-                ..
-            } => Some(id),
+            Self::Object { last_object_id } => Some(last_object_id),
+            Self::ObjectBefore {
+                first_object_id, ..
+            } => Some(first_object_id),
             _ => None,
         }
     }

@@ -67,14 +67,13 @@ impl Dwh {
         stream: &str,
         (date_from, date_to): (String, String),
     ) -> Result<Body<'_>, PageError> {
-        let of_test = stream
-            .strip_suffix(TEST_SUFFIX)
-            .filter(|_| self.options.include_test);
-        let date_type = of_test.unwrap_or(stream);
-        let date_type = ["created_at", "updated_at"]
-            .into_iter()
-            .find(|known| *known == date_type)
-            .ok_or(PageError::Position("no such stream"))?;
+        let of_test = stream.strip_suffix(TEST_SUFFIX);
+        let of_test = of_test.filter(|_| self.options.include_test);
+        let date_type = match of_test.unwrap_or(stream) {
+            "created_at" => "created_at",
+            "updated_at" => "updated_at",
+            _ => return Err(PageError::Position("no such stream")),
+        };
         Ok(Body {
             options: BodyOptions {
                 limit: None,
@@ -118,16 +117,13 @@ impl Provider for Dwh {
         // Whether a settlement moves `updated_at` is not documented.
         let rescan = vec![Tier::new(35, 7 * 24)];
         let (history, change) = (Role::History, Role::Change);
-        let mut streams: Vec<StreamSpec> = [""]
-            .into_iter()
-            .chain(test)
-            .flat_map(|suffix| {
-                [
-                    stream(suffix, "created_at", Axis::Created, history, rescan.clone()),
-                    stream(suffix, "updated_at", Axis::Updated, change, Vec::new()),
-                ]
-            })
-            .collect();
+        let mut streams = Vec::new();
+        for suffix in [Some(""), test].into_iter().flatten() {
+            streams.extend([
+                stream(suffix, "created_at", Axis::Created, history, rescan.clone()),
+                stream(suffix, "updated_at", Axis::Updated, change, Vec::new()),
+            ]);
+        }
         // Both endpoints cover the rows of all streams: only the first stream uses them.
         if let Some(first) = streams.first_mut() {
             first.repoll = vec![Tier::new(35, 24)];
@@ -178,20 +174,18 @@ impl Provider for Dwh {
     }
 
     fn page<'r>(&self, _at: &Position<'_>, response: &'r Response) -> Result<Page<'r>, PageError> {
+        const NO_DATE: PageError =
+            PageError::Cursor("has_next_page is true, but there is no next_date");
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let data = envelope.data.ok_or(PageError::Missing("data"))?;
         let items = wire::items(data.transactions, "data.transactions")?;
-        let pagination = data
-            .pagination
-            .ok_or(PageError::Missing("data.pagination"))?;
-        let more = pagination
-            .flag("has_next_page")
-            .ok_or(PageError::Missing("data.pagination.has_next_page"))?;
+        let missing = PageError::Missing("data.pagination");
+        let pagination = data.pagination.ok_or(missing)?;
+        let missing = PageError::Missing("data.pagination.has_next_page");
+        let more = pagination.flag("has_next_page").ok_or(missing)?;
         let next = if more {
             Next::More(Checkpoint::Date {
-                next_date: pagination.text("next_date").ok_or(PageError::Cursor(
-                    "has_next_page is true, but there is no next_date",
-                ))?,
+                next_date: pagination.text("next_date").ok_or(NO_DATE)?,
                 // Installations of 2023 page by `next_date` alone.
                 next_uid: pagination.text("next_uid"),
             })
@@ -219,19 +213,16 @@ impl Provider for Dwh {
 
     fn request_count(&self, at: &Position<'_>) -> Result<Request, PageError> {
         let interval = (date(at.window.start()), date(at.window.end()));
-        post(
-            "/api/v2/transactions/count",
-            &self.body(at.stream, interval)?,
-        )
+        let body = self.body(at.stream, interval)?;
+        post("/api/v2/transactions/count", &body)
     }
 
     fn count(&self, response: &Response) -> Result<u64, PageError> {
         let envelope: Object<'_> = wire::envelope(response)?;
         // `{"data":{"count":1486}}`
         let count = envelope.object("data").text("count");
-        count
-            .and_then(|count| count.parse().ok())
-            .ok_or(PageError::Missing("data.count"))
+        let count = count.and_then(|count| count.parse().ok());
+        count.ok_or(PageError::Missing("data.count"))
     }
 
     fn normalize(&self, item: &str) -> Result<Transaction, RecordError> {

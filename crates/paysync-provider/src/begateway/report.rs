@@ -52,9 +52,8 @@ impl Report {
     fn new(settings: &Settings) -> Result<Self, SettingsError> {
         let options = Options::read(settings)?;
         let dates = options.date_types.iter().copied().map(StreamAxis::Date);
-        let corrections = options
-            .manual_corrections
-            .then_some(StreamAxis::Corrections);
+        let corrected = options.manual_corrections;
+        let corrections = corrected.then_some(StreamAxis::Corrections);
         Ok(Self {
             zone: settings.time_zone,
             axes: dates.chain(corrections).collect(),
@@ -77,10 +76,8 @@ impl Report {
 impl Provider for Report {
     fn spec(&self) -> Spec {
         let methods = &self.options.payment_method_types;
-        let streams = self
-            .axes
-            .iter()
-            .flat_map(|axis| methods.iter().map(|method| axis.stream(method, self.zone)));
+        let axes = self.axes.iter();
+        let streams = axes.flat_map(|axis| methods.iter().map(|it| axis.stream(it, self.zone)));
         Spec {
             code: ENTRY.code,
             documentation: "https://doc.begateway.com/en/payment_management/reports/",
@@ -122,10 +119,9 @@ impl Provider for Report {
         let (correction_from, correction_to) = corrected.unzip();
         let (after, before) = match at.checkpoint {
             None => (None, None),
-            Some(Checkpoint::Object { last_object_id }) => (
-                Some(last_object_id.as_str()).filter(|id| !id.is_empty()),
-                None,
-            ),
+            Some(Checkpoint::Object { last_object_id: id }) => {
+                (Some(id.as_str()).filter(|id| !id.is_empty()), None)
+            }
             Some(Checkpoint::ObjectBefore {
                 first_object_id, ..
             }) => (None, Some(first_object_id.as_str())),
@@ -155,14 +151,10 @@ impl Provider for Report {
         let envelope: Envelope<'_> = wire::envelope(response)?;
         let items = wire::items(envelope.transactions, "transactions")?;
         let more = wire::flag(envelope.has_more).ok_or(PageError::Missing("has_more"))?;
+        let (first, last) = (envelope.first_object_id, envelope.last_object_id);
         Ok(Page {
             items,
-            next: next(
-                at,
-                more,
-                wire::text(envelope.first_object_id),
-                wire::text(envelope.last_object_id),
-            )?,
+            next: next(at, more, wire::text(first), wire::text(last))?,
             count: wire::text(envelope.count).and_then(|count| count.parse().ok()),
         })
     }

@@ -47,6 +47,9 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
     let status = status(provider_status.as_deref());
     let project = item.text("project_id");
     let payment = item.text("payment_id");
+    // Payment ids are unique within a project only.
+    let group = project.as_ref().zip(payment.as_ref());
+    let group = group.map(|(project, payment)| format!("{project}:{payment}"));
     let (amount, currency) = sum(&item, "sum_initial")?;
     let (converted_amount, converted_currency) = sum(&item, "sum_converted")?;
     let account = item.text("account_number");
@@ -54,19 +57,15 @@ pub(super) fn normalize(item: &str, zone: Tz) -> Result<Transaction, RecordError
     let bin = item.text("bin");
     let is_card = bin.is_some() || card_last4.is_some();
     let reason = |key| status.is_unsuccessful().then(|| item.text(key)).flatten();
-    let paid_at = if status == Status::Succeeded {
-        item.instant("provider_date", zone)?
-    } else {
-        None
+    let paid_at = match status {
+        Status::Succeeded => item.instant("provider_date", zone)?,
+        _ => None,
     };
 
     Ok(Transaction {
         provider_transaction_id: item.id("operation_id")?,
-        // Payment ids are unique within a project only.
-        payment_group_id: project
-            .as_ref()
-            .zip(payment.as_ref())
-            .map(|(project, payment)| format!("{project}:{payment}")),
+
+        payment_group_id: group,
         merchant_reference: payment,
         shop_id: project,
         kind: kind(provider_kind.as_deref()),
@@ -109,10 +108,7 @@ fn sum(
 ) -> Result<(Option<BigDecimal>, Option<String>), RecordError> {
     // An amount in an unknown shape is an error, not a missing amount.
     if !item.is_object(field) && item.raw(field).is_some_and(|raw| raw.get() != "\"\"") {
-        return Err(RecordError::Amount {
-            field,
-            cause: AmountError::NotANumber,
-        });
+        return Err(RecordError::Amount(field, AmountError::NotANumber));
     }
     let sum = item.object(field);
     let currency = sum.text("currency");
@@ -120,8 +116,8 @@ fn sum(
     let amount = sum.minor_amount("amount", currency.as_deref(), exponent);
     // An error names the sum.
     let amount = amount.map_err(|error| match error {
-        RecordError::Amount { cause, .. } => RecordError::Amount { field, cause },
-        RecordError::Currency { .. } => RecordError::Currency { field },
+        RecordError::Amount(_, cause) => RecordError::Amount(field, cause),
+        RecordError::Currency(_) => RecordError::Currency(field),
         other => other,
     })?;
     Ok((amount, currency))

@@ -58,12 +58,8 @@ impl Values {
             Order::Natural => natural(one, other),
             Order::Lexical => one.cmp(other),
         });
-        let lines: Vec<String> = self
-            .0
-            .iter()
-            .map(|(path, value)| format!("{path}:{value}"))
-            .collect();
-        lines.join(";")
+        let lines = self.0.iter().map(|(path, value)| format!("{path}:{value}"));
+        lines.collect::<Vec<_>>().join(";")
     }
 }
 

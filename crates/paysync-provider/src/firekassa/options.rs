@@ -40,12 +40,9 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn filter(&self) -> Result<Vec<(String, String)>, SettingsError> {
-        let filters: Vec<Vec<(String, String)>> = self
-            .filter
-            .iter()
-            .map(|(name, value)| parameters(name, value))
-            .collect::<Result<_, _>>()?;
-        Ok(filters.concat())
+        let filters = self.filter.iter();
+        let filters = filters.map(|(name, value)| parameters(name, value));
+        Ok(filters.collect::<Result<Vec<_>, _>>()?.concat())
     }
 
     /// The names of the filters for creation after and before a time; by default those of the
@@ -81,22 +78,18 @@ fn parameters(name: &str, value: &Value) -> Result<Vec<(String, String)>, Settin
         let Value::Object(bounds) = value else {
             return error("a table with min, max or both is expected");
         };
-        if let Some(bound) = bounds
-            .keys()
-            .find(|bound| !BOUNDS.contains(&bound.as_str()))
-        {
+        let is_unknown = |bound: &&String| !BOUNDS.contains(&bound.as_str());
+        if let Some(bound) = bounds.keys().find(is_unknown) {
             return error(&format!("unknown bound {bound}, expected min or max"));
         }
-        return BOUNDS
-            .iter()
-            .filter_map(|bound| Some((bound, bounds.get(*bound)?)))
-            .map(|(bound, value)| {
-                let text = text(value).ok_or_else(|| {
-                    problem(&format!("{bound}: a text or an integer is expected"))
-                })?;
-                Ok((format!("{parameter}[{bound}]"), text))
-            })
-            .collect();
+        let value = |bound| Some((bound, bounds.get(bound)?));
+        let given = BOUNDS.iter().copied().filter_map(value);
+        let expected = "a text or an integer is expected";
+        let parameters = given.map(|(bound, value)| match text(value) {
+            Some(text) => Ok((format!("{parameter}[{bound}]"), text)),
+            None => Err(problem(&format!("{bound}: {expected}"))),
+        });
+        return parameters.collect();
     }
     let allowed = TEXT_FILTERS.iter().find(|(known, _)| *known == name);
     let text = match (allowed, value) {

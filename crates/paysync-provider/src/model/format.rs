@@ -15,9 +15,8 @@ pub fn grouped(count: impl TryInto<u64>) -> String {
 
 /// A duration in at most two units: `1d 4h`; negative ones are `0s`.
 pub fn duration(seconds: i64) -> String {
-    let seconds = seconds.max(0);
     let units = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
-    let mut rest = seconds;
+    let mut rest = seconds.max(0);
     let mut parts = Vec::new();
     for (length, name) in units {
         if rest >= length && parts.len() < 2 {

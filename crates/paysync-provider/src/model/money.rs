@@ -61,9 +61,7 @@ pub fn from_minor(text: &str, exponent: u8) -> Result<BigDecimal, AmountError> {
 pub fn iso_4217_exponent(currency: &str) -> Option<u8> {
     if let Some(known) = iso_currency::Currency::from_code(currency) {
         // Metals, funds without a unit and test codes have no exponent: not money.
-        return known
-            .exponent()
-            .and_then(|exponent| u8::try_from(exponent).ok());
+        return u8::try_from(known.exponent()?).ok();
     }
     match currency {
         "BYR" => Some(0),

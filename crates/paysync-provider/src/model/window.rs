@@ -141,12 +141,8 @@ impl IntervalSet {
     /// The instants in both `self` and `window`.
     #[must_use]
     pub fn within(&self, window: Window) -> Self {
-        Self(
-            self.0
-                .iter()
-                .filter_map(|other| other.intersection(&window))
-                .collect(),
-        )
+        let common = |other: &Window| other.intersection(&window);
+        Self(self.0.iter().filter_map(common).collect())
     }
 
     /// The instants in `self` but not in `other`.
@@ -161,9 +157,8 @@ impl IntervalSet {
 
     /// Whether the set includes every instant of `window`.
     pub fn covers(&self, window: Window) -> bool {
-        self.0
-            .iter()
-            .any(|other| other.start <= window.start && window.end <= other.end)
+        let covers = |other: &Window| other.start <= window.start && window.end <= other.end;
+        self.0.iter().any(covers)
     }
 }
 

@@ -73,7 +73,7 @@ impl Iterator for Symbols<'_> {
         } else {
             (1, symbol(byte))
         };
-        self.at = at + width;
+        self.at += width;
         Some((at, width, symbol))
     }
 }
@@ -89,13 +89,10 @@ fn symbol(byte: u8) -> Symbol {
 /// Reads an escape; only those of ASCII characters can be digits or separators.
 fn escape(bytes: &[u8]) -> (usize, Symbol) {
     if let [b'\\', b'u', b'0', b'0', high, low, ..] = bytes {
-        let nibble = |hex: u8| {
-            char::from(hex)
-                .to_digit(16)
-                .and_then(|n| u8::try_from(n).ok())
-        };
+        let nibble = |hex: u8| char::from(hex).to_digit(16);
         if let (Some(high), Some(low)) = (nibble(*high), nibble(*low)) {
-            return (6, symbol(high * 16 + low));
+            let byte = u8::try_from(high * 16 + low).unwrap_or_default();
+            return (6, symbol(byte));
         }
     }
     if let [b'\\', b'u', a, b, c, d, ..] = bytes
@@ -182,12 +179,11 @@ fn digits(bytes: &[u8]) -> Vec<Digit> {
 
 /// Masks every sequence that passes Luhn's check, then those that the remaining digits form.
 fn mask_by_luhn(digits: &mut [Digit]) -> u32 {
-    let found: Vec<(usize, usize)> = (0..digits.len())
-        .flat_map(|start| candidates(digits, start).map(move |length| (start, length)))
-        .collect();
+    let ranges = |start| candidates(digits, start).map(move |length| start..start + length);
+    let found: Vec<_> = (0..digits.len()).flat_map(ranges).collect();
     let mut numbers = 0;
-    for (start, length) in found {
-        let number = digits.get_mut(start..start + length).unwrap_or_default();
+    for range in found {
+        let number = digits.get_mut(range).unwrap_or_default();
         numbers += u32::from(mask_middle(number));
     }
     let mut start = 0;
@@ -232,9 +228,8 @@ fn candidates(digits: &[Digit], start: usize) -> impl Iterator<Item = usize> + '
                 sums = (sums.0 + plain, sums.1 + doubled);
                 sums.0
             };
-            let at_end = rest
-                .get(length)
-                .is_none_or(|next| next.masked || next.link != Link::Adjacent);
+            let is_outside = |next: &Digit| next.masked || next.link != Link::Adjacent;
+            let at_end = rest.get(length).is_none_or(is_outside);
             (length >= MIN_DIGITS && at_end && sum % 10 == 0).then_some(length)
         })
 }

@@ -115,9 +115,8 @@ impl Prefilter {
         };
         let length = key.len() % LENGTHS;
         let is_in = |letters: &[u32; LENGTHS], letter: u8| {
-            letters
-                .get(length)
-                .is_some_and(|bits| bits & (1 << (letter % 32)) != 0)
+            let bits = letters.get(length).copied().unwrap_or_default();
+            bits & (1 << (letter % 32)) != 0
         };
         is_in(&self.firsts, *first) && is_in(&self.lasts, *last)
     }

@@ -86,12 +86,8 @@ impl Rules {
     /// Builds the tree of these paths.
     pub fn new(redact: &RulePaths) -> Self {
         let mut root = Node::default();
-        let lists = [
-            (Action::Mask, &redact.mask),
-            (Action::Hash, &redact.hash),
-            (Action::Drop, &redact.drop),
-        ];
-        for (action, paths) in lists {
+        let actions = [Action::Mask, Action::Hash, Action::Drop];
+        for (action, (_, paths)) in actions.into_iter().zip(redact.lists()) {
             for path in paths {
                 root.add(path.split('.'), action);
             }
@@ -140,9 +136,9 @@ impl Node {
 
     /// The children that match a key, by name and by `*`.
     fn matching(&self, key: &str) -> impl Iterator<Item = &Self> {
-        self.children
-            .iter()
-            .filter(move |child| child.key.as_deref().is_none_or(|name| name == key))
+        let matches = move |name: &String| name == key;
+        let children = self.children.iter();
+        children.filter(move |child| child.key.as_ref().is_none_or(matches))
     }
 }
 
@@ -202,12 +198,9 @@ fn hash(mut mac: Hmac<Sha256>, text: &str) -> String {
 }
 
 fn is_hash(text: &str) -> bool {
-    text.strip_prefix(HASH_PREFIX).is_some_and(|digits| {
-        digits.len() == HASH_DIGITS
-            && digits
-                .bytes()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
+    let is_digit = |digit: u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+    let digits = text.strip_prefix(HASH_PREFIX);
+    digits.is_some_and(|it| it.len() == HASH_DIGITS && it.bytes().all(is_digit))
 }
 
 #[cfg(test)]

@@ -173,9 +173,8 @@ impl<'a, 'r> Scan<'a, 'r> {
             comma: 0,
             rules,
         });
-        self.depth = self
-            .depth
-            .max(u32::try_from(self.frames.len()).unwrap_or(u32::MAX));
+        let depth = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
+        self.depth = self.depth.max(depth);
         if is_array {
             Expect::ValueOrEnd
         } else {
@@ -264,14 +263,13 @@ impl<'a, 'r> Scan<'a, 'r> {
 
     /// Why the member with this key is removed; none if it is not.
     fn removal_cause(&mut self, start: usize, end: usize, escape: Escape) -> Option<Cause> {
-        let may_be_dropped = escape != Escape::None
-            || self
-                .dropped_keys
-                .may_contain(self.item.as_bytes().get(start..end)?);
+        let key = self.item.get(start..end)?;
+        let may_be_dropped =
+            escape != Escape::None || self.dropped_keys.may_contain(key.as_bytes());
         if !may_be_dropped && self.matches.is_empty() {
             return None;
         }
-        let key = unescaped(self.item.get(start..end)?);
+        let key = unescaped(key);
         if may_be_dropped && self.dropped_keys.contains(&key) {
             return Some(Cause::DroppedKey);
         }

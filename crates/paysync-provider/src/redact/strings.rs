@@ -17,12 +17,8 @@ fn has_long_group(bytes: &[u8]) -> bool {
             let (before, after) = bytes.split_at_checked(at).unwrap_or_default();
             let left = before.iter().rev().take_while(is_part);
             let right = after.iter().take_while(is_part);
-            if left
-                .chain(right.clone())
-                .filter(|byte| byte.is_ascii_digit())
-                .count()
-                >= MIN_DIGITS
-            {
+            let group = left.chain(right.clone());
+            if group.filter(|byte| byte.is_ascii_digit()).count() >= MIN_DIGITS {
                 return true;
             }
             at += right.count();

@@ -10,12 +10,9 @@ use crate::model::money::{self, AmountError};
 impl Object<'_> {
     /// An exact amount, sent in major units.
     pub fn major_amount(&self, field: &'static str) -> Result<Option<BigDecimal>, RecordError> {
-        let Some(text) = self.amount_text(field)? else {
-            return Ok(None);
-        };
-        money::from_major(&text)
-            .map(Some)
-            .map_err(|cause| RecordError::Amount { field, cause })
+        let text = self.amount_text(field)?;
+        let amount = text.map(|text| money::from_major(&text)).transpose();
+        amount.map_err(|cause| RecordError::Amount(field, cause))
     }
 
     /// An exact amount in major units, sent in whole minor units; `exponent` gives the decimals of a
@@ -29,17 +26,15 @@ impl Object<'_> {
         let Some(text) = self.amount_text(field)? else {
             return Ok(None);
         };
-        let exponent = currency
-            .and_then(exponent)
-            .ok_or(RecordError::Currency { field })?;
-        money::from_minor(&text, exponent)
-            .map(Some)
-            .map_err(|cause| RecordError::Amount { field, cause })
+        let exponent = currency.and_then(exponent);
+        let exponent = exponent.ok_or(RecordError::Currency(field))?;
+        let amount = money::from_minor(&text, exponent).map(Some);
+        amount.map_err(|cause| RecordError::Amount(field, cause))
     }
 
     fn amount_text(&self, field: &'static str) -> Result<Option<String>, RecordError> {
-        let cause = AmountError::NotANumber;
-        scalar_text(self.raw(field), RecordError::Amount { field, cause })
+        let error = RecordError::Amount(field, AmountError::NotANumber);
+        scalar_text(self.raw(field), error)
     }
 }
 

@@ -118,7 +118,7 @@ impl<'a> Object<'a> {
 
     /// The text of an identifier; an error if there is none.
     pub fn id(&self, field: &'static str) -> Result<String, RecordError> {
-        self.text(field).ok_or(RecordError::MissingId { field })
+        self.text(field).ok_or(RecordError::MissingId(field))
     }
 }
 

@@ -50,10 +50,8 @@ pub fn field_errors(errors: &Object<'_>) -> impl Iterator<Item = String> {
 /// A message on one line, truncated to 300 characters.
 pub fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len().min(MESSAGE_LENGTH));
-    for word in message
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-    {
+    let words = message.split(|c: char| c.is_whitespace() || c.is_control());
+    for word in words.filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(' ');
         }

@@ -38,10 +38,8 @@ pub fn flag(raw: Raw<'_>) -> Option<bool> {
 /// A kind or status of a provider in a form to compare: lower case, words separated by blanks, so that
 /// `AWAITING_APPROVAL` equals `awaiting-approval`. Empty for none.
 pub fn keyword(text: Option<&str>) -> String {
-    text.unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase()
-        .replace(['_', '-'], " ")
+    let lower = text.unwrap_or_default().trim().to_ascii_lowercase();
+    lower.replace(['_', '-'], " ")
 }
 
 /// The text of a string or number; `error` for objects, lists and booleans.
@@ -58,14 +56,8 @@ pub(crate) fn unescape(token: &str) -> Option<Cow<'_, str>> {
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
     }
-    if let Ok(text) = serde_json::from_str::<String>(token) {
-        return Some(Cow::Owned(if text.contains('\0') {
-            text.replace('\0', "\u{fffd}")
-        } else {
-            text
-        }));
-    }
-    Some(Cow::Owned(replace_lone_surrogates(inner)))
+    let text = serde_json::from_str(token).unwrap_or_else(|_| replace_lone_surrogates(inner));
+    Some(Cow::Owned(text.replace('\0', "\u{fffd}")))
 }
 
 /// Unescapes a string that `serde_json` rejects for a lone surrogate.
@@ -94,7 +86,7 @@ fn replace_lone_surrogates(inner: &str) -> String {
         };
         units.extend_from_slice(escaped.encode_utf16(&mut buffer));
     }
-    String::from_utf16_lossy(&units).replace('\0', "\u{fffd}")
+    String::from_utf16_lossy(&units)
 }
 
 #[cfg(test)]

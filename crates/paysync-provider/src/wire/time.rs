@@ -18,23 +18,18 @@ impl Object<'_> {
         field: &'static str,
         zone: Tz,
     ) -> Result<Option<DateTime<Utc>>, RecordError> {
-        let Some(text) = scalar_text(self.raw(field), RecordError::Time { field })? else {
-            return Ok(None);
-        };
-        parse_instant(&text, zone)
-            .map(Some)
-            .ok_or(RecordError::Time { field })
+        let text = scalar_text(self.raw(field), RecordError::Time(field))?;
+        let instant = |text: String| parse_instant(&text, zone).ok_or(RecordError::Time(field));
+        text.map(instant).transpose()
     }
 }
 
 /// Parses the formats of [`Object::instant`]; a date alone means its first instant.
 pub fn parse_instant(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
-    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
-        return in_range(instant.to_utc());
-    }
-    if let Ok(instant) = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z")
-        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
-    {
+    let with_offset = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z"))
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
+    if let Ok(instant) = with_offset {
         return in_range(instant.to_utc());
     }
     let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
@@ -48,9 +43,8 @@ pub fn parse_instant(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
 
 /// The years that PostgreSQL and RFC 3339 both represent.
 fn in_range(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    (1..=9999)
-        .contains(&instant.year())
-        .then(|| instant.trunc_subsecs(6))
+    let is_in_range = (1..=9999).contains(&instant.year());
+    is_in_range.then(|| instant.trunc_subsecs(6))
 }
 
 /// The longest gap in local time was a day, where the date line moved.

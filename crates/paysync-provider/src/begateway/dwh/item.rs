@@ -51,21 +51,17 @@ pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {
     let provider = item.object("provider_raw");
     let row = shared_columns(&item, &customer, &card)?;
     let parent = item.text("parent_uid");
+    let id = &row.provider_transaction_id;
     let converted_currency = item.text("converted_currency");
+    let currency = converted_currency.as_deref();
     let is_unsuccessful = row.status.is_unsuccessful();
     let reason = |key| is_unsuccessful.then(|| item.text(key)).flatten();
 
     Ok(Transaction {
-        payment_group_id: parent
-            .clone()
-            .or_else(|| Some(row.provider_transaction_id.clone())),
+        payment_group_id: Some(parent.as_ref().unwrap_or(id).clone()),
         parent_transaction_id: parent,
         shop_id: item.text("shop_id").or(row.shop_id),
-        converted_amount: item.minor_amount(
-            "converted_amount",
-            converted_currency.as_deref(),
-            exponent,
-        )?,
+        converted_amount: item.minor_amount("converted_amount", currency, exponent)?,
         converted_currency,
         updated_at: item.instant("updated_at", Tz::UTC)?,
         settled_at: item.instant("settled_at", Tz::UTC)?,
@@ -127,7 +123,7 @@ mod tests {
         assert_eq!(amount(Value::Null, "ZZZ"), Ok(None));
         assert_eq!(
             amount(json!(1), "ZZZ"),
-            Err(RecordError::Currency { field: "amount" })
+            Err(RecordError::Currency("amount"))
         );
     }
 
@@ -189,11 +185,6 @@ mod tests {
         assert_eq!(created("2024-01-01T07:30:20.762001+02:00").unwrap(), utc);
         assert_eq!(created("2024-01-01 05:30:20.762001").unwrap(), utc);
         assert_eq!(created("").unwrap(), None);
-        assert_eq!(
-            created("soon"),
-            Err(RecordError::Time {
-                field: "created_at"
-            })
-        );
+        assert_eq!(created("soon"), Err(RecordError::Time("created_at")));
     }
 }

@@ -142,15 +142,12 @@ fn filter_value(name: &str, value: &Value) -> Result<Value, &'static str> {
         return Err("paysync sets this filter itself");
     }
     if INTEGER_FILTERS.contains(&name) {
-        let is_integer = value.is_i64() || value.is_u64();
-        return is_integer
-            .then(|| value.clone())
-            .ok_or("an integer is expected");
+        let integer = Some(value.clone()).filter(|value| value.is_i64() || value.is_u64());
+        return integer.ok_or("an integer is expected");
     }
     let takes_list = LIST_FILTERS.contains(&name);
-    let of_payer = name
-        .strip_prefix("recipient_")
-        .filter(|name| name.starts_with("credit_card_") || name.starts_with("customer_"));
+    let is_shared = |name: &&str| name.starts_with("credit_card_") || name.starts_with("customer_");
+    let of_payer = name.strip_prefix("recipient_").filter(is_shared);
     if !takes_list && !TEXT_FILTERS.contains(&of_payer.unwrap_or(name)) {
         return Err("unknown filter");
     }

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(row(&json!({"uid": "20528-f87e29fa35"})), Ok(expected));
         assert_eq!(
             row(&json!({"id": 28_860})),
-            Err(RecordError::MissingId { field: "uid" })
+            Err(RecordError::MissingId("uid"))
         );
     }
 
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(amount(json!(5000), "IDR"), text("5000"));
         assert_eq!(
             amount(json!(1), "ZZZ"),
-            Err(RecordError::Currency { field: "amount" })
+            Err(RecordError::Currency("amount"))
         );
     }
 

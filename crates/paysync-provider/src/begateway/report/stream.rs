@@ -28,13 +28,7 @@ impl StreamAxis {
     /// The stream of one payment method.
     pub(super) fn stream(self, method: &str, zone: Tz) -> StreamSpec {
         // Requests are in UTC, except calendar days.
-        let utc = |axis, key| {
-            Some(TimeField {
-                axis,
-                key,
-                zone: Tz::UTC,
-            })
-        };
+        let field = |axis, key, zone| Some(TimeField { axis, key, zone });
         let change = StreamSpec {
             name: format!("{}/{method}", self.name()),
             role: Role::Change,
@@ -53,20 +47,16 @@ impl StreamAxis {
         match self {
             Self::Date(DateType::Created) => StreamSpec {
                 role: Role::History,
-                axis: utc(Axis::Created, "created_at"),
+                axis: field(Axis::Created, "created_at", Tz::UTC),
                 rescan: vec![Tier::new(3, 1), Tier::new(35, 24)],
                 ..change
             },
             Self::Date(DateType::Paid) => StreamSpec {
-                axis: utc(Axis::Paid, "paid_at"),
+                axis: field(Axis::Paid, "paid_at", Tz::UTC),
                 ..change
             },
             Self::Date(DateType::Settled) => StreamSpec {
-                axis: Some(TimeField {
-                    axis: Axis::Settled,
-                    key: "settled_at",
-                    zone,
-                }),
+                axis: field(Axis::Settled, "settled_at", zone),
                 unit: DAY,
                 // Requests are widened by a day at either end, and the account's days differ from UTC's.
                 slack: DAY * 2,
@@ -76,7 +66,7 @@ impl StreamAxis {
                 ..change
             },
             Self::Corrections => StreamSpec {
-                axis: utc(Axis::Corrected, "manually_corrected_at"),
+                axis: field(Axis::Corrected, "manually_corrected_at", Tz::UTC),
                 ..change
             },
         }
