@@ -47,7 +47,7 @@ impl StoreError {
     pub fn is_cut(&self) -> bool {
         match self {
             Self::Away(sqlx::Error::Io(_)) => true,
-            Self::Away(cause) => sqlstate(cause).is_some_and(|code| code.starts_with("57P")),
+            Self::Away(cause) => is_of_class(cause, &["57P"]),
             _ => false,
         }
     }
@@ -56,11 +56,7 @@ impl StoreError {
     pub fn cause(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Away(cause) | Self::Conflict(cause) | Self::Database(cause) => Some(cause),
-            Self::LeaseLost
-            | Self::WindowGone
-            | Self::DoesNotAddUp(_)
-            | Self::SharedSessions
-            | Self::Migrate(_) => None,
+            _ => None,
         }
     }
 
@@ -141,18 +137,12 @@ const fn of_certificate(error: &CertificateError) -> &'static str {
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        match &error {
-            sqlx::Error::Io(_)
-            | sqlx::Error::Tls(_)
-            | sqlx::Error::PoolTimedOut
-            | sqlx::Error::PoolClosed
-            | sqlx::Error::WorkerCrashed
-            | sqlx::Error::Protocol(_) => Self::Away(error),
-            other => match sqlstate(other).as_deref() {
-                Some(code) if is_away(code) => Self::Away(error),
-                Some(code) if is_conflict(code) => Self::Conflict(error),
-                _ => Self::Database(error),
-            },
+        if is_away(&error) {
+            Self::Away(error)
+        } else if is_conflict(&error) {
+            Self::Conflict(error)
+        } else {
+            Self::Database(error)
         }
     }
 }
@@ -161,18 +151,28 @@ fn sqlstate(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// Connection, resources, operator intervention, system errors; no connections for a while;
-/// read-only.
-fn is_away(code: &str) -> bool {
-    ["08", "53", "57", "58"]
-        .iter()
-        .any(|class| code.starts_with(class))
-        || matches!(code, "55000" | "25006")
+/// Whether the database cannot be used now.
+pub(super) fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        // Connection, resources, operator intervention, system errors; no connections for a while; read-only.
+        other => is_of_class(other, &["08", "53", "57", "58", "55000", "25006"]),
+    }
 }
 
 /// Serialization and deadlock; lock timeout.
-fn is_conflict(code: &str) -> bool {
-    code.starts_with("40") || code == "55P03"
+pub(super) fn is_conflict(error: &sqlx::Error) -> bool {
+    is_of_class(error, &["40", "55P03"])
+}
+
+/// Whether the SQLSTATE begins with one of these.
+fn is_of_class(error: &sqlx::Error, classes: &[&str]) -> bool {
+    sqlstate(error).is_some_and(|code| classes.iter().any(|class| code.starts_with(class)))
 }
 
 /// PostgreSQL's message about data that it refuses; none if the error is of another kind.
@@ -180,11 +180,9 @@ pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
     if let sqlx::Error::Encode(_) = error {
         return Some("a value cannot be sent to the database".to_owned());
     }
-    let database = error.as_database_error()?;
-    let code = database.code()?;
     // Data exceptions, constraint violations, and values past a limit of the program.
-    let is_data = ["22", "23", "54"]
-        .iter()
-        .any(|class| code.starts_with(class));
-    is_data.then(|| format!("SQLSTATE {code}"))
+    let is_data = is_of_class(error, &["22", "23", "54"]);
+    sqlstate(error)
+        .filter(|_| is_data)
+        .map(|code| format!("SQLSTATE {code}"))
 }

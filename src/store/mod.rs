@@ -26,6 +26,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 
 pub use error::StoreError;
+use error::{is_away, is_conflict};
 use pool::connections::{ACQUIRE_TIMEOUT, Connections};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -47,7 +48,10 @@ impl Store {
     /// # Errors
     /// If the URL is not one of PostgreSQL.
     pub fn new(url: &str, max_connections: u32) -> Result<Self, sqlx::Error> {
-        Ok(Self::with_options(options(url)?, None, max_connections))
+        Ok(Self {
+            connections: Connections::new(options(url)?, max_connections),
+            direct: None,
+        })
     }
 
     /// The same behind a pooler in transaction mode: statements are not prepared by name, and migrations use
@@ -61,19 +65,10 @@ impl Store {
         max_connections: u32,
     ) -> Result<Self, sqlx::Error> {
         let pooled = options(url)?.statement_cache_capacity(0);
-        let direct = Some(options(direct_url)?);
-        Ok(Self::with_options(pooled, direct, max_connections))
-    }
-
-    fn with_options(
-        options: PgConnectOptions,
-        direct: Option<PgConnectOptions>,
-        max_connections: u32,
-    ) -> Self {
-        Self {
-            connections: Connections::new(options, max_connections),
-            direct,
-        }
+        Ok(Self {
+            connections: Connections::new(pooled, max_connections),
+            direct: Some(options(direct_url)?),
+        })
     }
 
     /// A store on an existing pool.
@@ -108,16 +103,11 @@ impl Store {
             }
         };
         done.map_err(|error| match error {
-            MigrateError::Execute(cause) => match StoreError::from(cause) {
-                StoreError::Database(cause) => MigrateError::Execute(cause).into(),
-                passing => passing,
-            },
-            MigrateError::ExecuteMigration(cause, version) => match StoreError::from(cause) {
-                StoreError::Database(cause) => {
-                    MigrateError::ExecuteMigration(cause, version).into()
-                }
-                passing => passing,
-            },
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)
+                if is_away(&cause) || is_conflict(&cause) =>
+            {
+                cause.into()
+            }
             other => other.into(),
         })
     }
@@ -138,15 +128,14 @@ impl Store {
         )
         .fetch_all(self.one_shot())
         .await?;
-        let ours = MIGRATIONS
-            .iter()
-            .map(|migration| (migration.version, migration.checksum.to_vec(), true));
+        let ours = MIGRATIONS.iter();
+        let ours = ours.map(|ours| (ours.version, ours.checksum.to_vec(), true));
         Ok(ours.eq(applied))
     }
 
     /// The roles of [`ROLES`] that do not exist.
     pub async fn missing_roles(&self) -> Result<Vec<String>, StoreError> {
-        let missing = sqlx::query_scalar!(
+        Ok(sqlx::query_scalar!(
             r#"
             SELECT role AS "role!"
             FROM unnest(ARRAY['paysync_writer', 'paysync_bi', 'paysync_operator']) AS role
@@ -154,8 +143,7 @@ impl Store {
             "#
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(missing)
+        .await?)
     }
 
     /// Opens a connection beside the pool, to learn why there is none: the pool would only report that it
@@ -170,27 +158,21 @@ impl Store {
                 pool::pooler_check::refuse_shared_sessions(&options).await
             }
         };
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await {
-            Ok(reached) => reached,
-            Err(_) => Err(StoreError::Away(sqlx::Error::PoolTimedOut)),
-        }
+        let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, connecting).await;
+        reached.unwrap_or(Err(StoreError::Away(sqlx::Error::PoolTimedOut)))
     }
 
     /// Checks that the database answers; returns its clock.
     pub async fn ping(&self) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
-        let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#)
-            .fetch_one(self.one_shot())
-            .await?;
-        Ok(now)
+        let now = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#);
+        Ok(now.fetch_one(self.one_shot()).await?)
     }
 
     /// The server's version, e.g. `15.8`.
     pub async fn server_version(&self) -> Result<String, StoreError> {
         let version =
-            sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#)
-                .fetch_one(self.one_shot())
-                .await?;
-        Ok(version)
+            sqlx::query_scalar!(r#"SELECT current_setting('server_version') AS "version!""#);
+        Ok(version.fetch_one(self.one_shot()).await?)
     }
 }
 

@@ -41,12 +41,10 @@ pub(crate) struct StillInvalid<'a> {
 
 impl<'a> StillInvalid<'a> {
     pub(crate) fn new(item: &'a QuarantinedItem, why: &'a Rejected<'_>) -> Self {
+        let id = why.provider_transaction_id.as_deref();
         Self {
             item,
-            id: why
-                .provider_transaction_id
-                .as_deref()
-                .or(item.provider_transaction_id.as_deref()),
+            id: id.or(item.provider_transaction_id.as_deref()),
             reason: why.reason,
             detail: why.detail.clone(),
         }
@@ -55,12 +53,9 @@ impl<'a> StillInvalid<'a> {
     /// Whether the reason or the id differs from what is stored.
     pub(crate) fn is_changed(&self) -> bool {
         let item = self.item;
-        (self.reason, self.detail.as_str(), self.id)
-            != (
-                item.reason.as_str(),
-                item.detail.as_str(),
-                item.provider_transaction_id.as_deref(),
-            )
+        self.reason != item.reason
+            || self.detail != item.detail
+            || self.id != item.provider_transaction_id.as_deref()
     }
 }
 
@@ -77,13 +72,11 @@ pub(crate) async fn write(
     let window = page.window.planned.window;
     let hashes: Vec<Uuid> = items.iter().map(|item| item.hash).collect();
     // PostgreSQL's text cannot hold NUL.
-    let ids: Vec<Option<String>> = items
+    let without_nul = |id: &String| id.replace('\0', "\u{fffd}");
+    let ids = items
         .iter()
-        .map(|item| {
-            let id = item.provider_transaction_id.as_ref()?;
-            Some(id.replace('\0', "\u{fffd}"))
-        })
-        .collect();
+        .map(|item| item.provider_transaction_id.as_ref().map(without_nul));
+    let ids: Vec<Option<String>> = ids.collect();
     let reasons: Vec<&str> = items.iter().map(|item| item.reason).collect();
     let details: Vec<&str> = items.iter().map(|item| item.detail.as_str()).collect();
     let payloads: Vec<&str> = items.iter().map(|item| item.payload.as_ref()).collect();
@@ -152,8 +145,8 @@ pub(crate) async fn superseded(
     )
     .fetch_all(connection)
     .await?;
+    let places = places.into_iter();
     Ok(places
-        .into_iter()
         .filter_map(|place| usize::try_from(place - 1).ok())
         .collect())
 }
@@ -184,10 +177,8 @@ pub(crate) async fn lock(
     )
     .fetch_all(connection)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.stream, row.payload_hash))
-        .collect())
+    let keys = rows.into_iter().map(|row| (row.stream, row.payload_hash));
+    Ok(keys.collect())
 }
 
 pub(crate) async fn remove(
@@ -243,8 +234,6 @@ pub(crate) async fn relabel(
 }
 
 fn keys<'k>(items: &[&'k QuarantinedItem]) -> (Vec<&'k str>, Vec<Uuid>) {
-    items
-        .iter()
-        .map(|item| (item.stream.as_str(), item.hash))
-        .unzip()
+    let keys = items.iter().map(|item| (item.stream.as_str(), item.hash));
+    keys.unzip()
 }

@@ -49,7 +49,7 @@ pub struct StreamHealth {
 impl Store {
     /// The health of all streams, by account and name.
     pub async fn health(&self) -> Result<Vec<StreamHealth>, StoreError> {
-        let rows = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             StreamHealth,
             r#"
             SELECT health.account_id AS "account_id!", health.provider AS "provider!", health.stream AS "stream!",
@@ -69,8 +69,7 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(rows)
+                .await?)
     }
 }
 
@@ -153,7 +152,7 @@ impl Store {
 
     /// The items read in each minute of the last hour, oldest first, including minutes without any.
     pub async fn last_hour(&self) -> Result<Vec<Minute>, StoreError> {
-        let minutes = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             Minute,
             r#"
             SELECT minute AS "minute!", coalesce(sum(items), 0)::bigint AS "items!",
@@ -166,13 +165,12 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(minutes)
+                .await?)
     }
 
     /// Why items are in quarantine, the most recent reasons first; without payloads.
     pub async fn quarantine_reasons(&self) -> Result<Vec<QuarantineReason>, StoreError> {
-        let reasons = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             QuarantineReason,
             r#"
             SELECT account_id, stream, reason, count(*) AS "items!", max(last_seen_at) AS "last_seen_at!",
@@ -184,7 +182,6 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(reasons)
+                .await?)
     }
 }

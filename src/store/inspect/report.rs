@@ -62,7 +62,7 @@ pub struct Gap {
 impl Store {
     /// Sums of the rows created in a span, by day, currency, kind and status, without test rows.
     pub async fn totals(&self, account_id: &str, span: Window) -> Result<Vec<Total>, StoreError> {
-        let totals = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             Total,
             r#"
             SELECT (created_at AT TIME ZONE accounts.time_zone)::date AS "day!", currency, kind, status,
@@ -80,8 +80,7 @@ impl Store {
             span.end(),
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(totals)
+                .await?)
     }
 
     /// The closed windows of the history streams that touch a span, if they are not folded yet.
@@ -90,7 +89,7 @@ impl Store {
         account_id: &str,
         span: Window,
     ) -> Result<Vec<ClosedWindow>, StoreError> {
-        let evidence = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             ClosedWindow,
             r#"
             SELECT windows.window_id, windows.stream, windows.lane, windows.window_start, windows.window_end,
@@ -116,13 +115,12 @@ impl Store {
             span.end(),
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(evidence)
+                .await?)
     }
 
     /// The intervals of a span that a history stream of the account has not covered.
     pub async fn uncovered(&self, account_id: &str, span: Window) -> Result<Vec<Gap>, StoreError> {
-        let gaps = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             Gap,
             r#"
             SELECT stream, lower(gap) AS "from!", upper(gap) AS "to!"
@@ -136,7 +134,6 @@ impl Store {
             span.end(),
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(gaps)
+        .await?)
     }
 }

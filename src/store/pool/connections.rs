@@ -1,6 +1,6 @@
 //! The connections to the database: few at rest, more under load.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
@@ -94,19 +94,16 @@ impl Connections {
         if let Ok(Ok(permit)) = waiting.await {
             return Some(permit);
         }
-        let now = Some(Instant::now());
-        *self
-            .last_burst
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = now;
+        *self.last_burst() = Some(Instant::now());
         None
     }
 
     fn had_burst_within(&self, span: Duration) -> bool {
-        let last = *self
-            .last_burst
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        last.is_some_and(|last| last.elapsed() < span)
+        self.last_burst().is_some_and(|last| last.elapsed() < span)
+    }
+
+    fn last_burst(&self) -> MutexGuard<'_, Option<Instant>> {
+        let last = self.last_burst.lock();
+        last.unwrap_or_else(PoisonError::into_inner)
     }
 }

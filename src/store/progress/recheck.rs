@@ -123,11 +123,10 @@ impl Store {
             outside: stored.at_end,
             ..PageCounts::default()
         };
+        let count = context.provider_count;
         let transition = WindowTransition::Close {
             length: None,
-            refuted: context
-                .provider_count
-                .is_some_and(|count| stored.is_short_of(count)),
+            refuted: count.is_some_and(|count| stored.is_short_of(count)),
         };
         let mut connection = self.session().await?;
         failpoint("audit.close.before");

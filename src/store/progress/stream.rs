@@ -104,36 +104,23 @@ impl Store {
         )
         .fetch_all(self.one_shot())
         .await?;
-        let mut streams: Vec<StreamState> = rows
-            .into_iter()
-            .map(|row| StreamState {
-                stream: row.stream,
+        let streams = rows.into_iter().map(|row| {
+            let passes = passes.iter().filter(|(stream, _)| *stream == row.stream);
+            let open = open.iter().filter(|window| window.stream == row.stream);
+            StreamState {
                 progress: Progress {
                     wanted_from: row.wanted_from,
                     coverage: range::to_set(&row.coverage),
-                    open: Vec::new(),
+                    open: open.clone().map(|window| window.planned).collect(),
                     length: TimeDelta::seconds(row.window_seconds),
-                    passes: Vec::new(),
+                    passes: passes.map(|(_, pass)| pass.clone()).collect(),
                 },
-                open: Vec::new(),
+                open: open.cloned().collect(),
                 suspended_at: row.suspended_at,
-            })
-            .collect();
-        for (stream, pass) in passes {
-            if let Some(state) = streams.iter_mut().find(|state| state.stream == stream) {
-                state.progress.passes.push(pass);
+                stream: row.stream.clone(),
             }
-        }
-        for window in open {
-            if let Some(state) = streams
-                .iter_mut()
-                .find(|state| state.stream == window.stream)
-            {
-                state.progress.open.push(window.planned);
-                state.open.push(window);
-            }
-        }
-        Ok(streams)
+        });
+        Ok(streams.collect())
     }
 
     async fn passes(&self, account_id: &str) -> Result<Vec<(String, Pass)>, StoreError> {
@@ -204,21 +191,11 @@ impl Store {
         failpoint("open.begun");
         let mut opened = Vec::with_capacity(plan.open.len());
         if !plan.open.is_empty() {
-            let (starts, ends): (Vec<_>, Vec<_>) = plan
-                .open
-                .iter()
-                .map(|p| (p.window.start(), p.window.end()))
-                .unzip();
-            let lanes: Vec<String> = plan
-                .open
-                .iter()
-                .map(|p| p.lane.as_str().to_owned())
-                .collect();
-            let tiers: Vec<Option<i64>> = plan
-                .open
-                .iter()
-                .map(|p| p.tier.map(|t| t.num_seconds()))
-                .collect();
+            let starts: Vec<_> = plan.open.iter().map(|p| p.window.start()).collect();
+            let ends: Vec<_> = plan.open.iter().map(|p| p.window.end()).collect();
+            let lanes: Vec<&str> = plan.open.iter().map(|p| p.lane.as_str()).collect();
+            let tiers = plan.open.iter().map(|p| p.tier.map(|t| t.num_seconds()));
+            let tiers: Vec<Option<i64>> = tiers.collect();
             let ids = sqlx::query_scalar!(
                 r#"
                 WITH wanted AS (
@@ -234,27 +211,24 @@ impl Store {
                 lease.account_id,
                 stream,
                 wanted_until,
-                &lanes,
+                                &lanes as &[&str],
                 &tiers as &[Option<i64>],
                 &starts,
                 &ends,
             )
             .fetch_all(&mut transaction)
             .await?;
-            opened.extend(
-                ids.into_iter()
-                    .zip(&plan.open)
-                    .map(|(id, planned)| OpenWindow {
-                        id,
-                        stream: stream.to_owned(),
-                        planned: *planned,
-                        checkpoint: None,
-                        pages: 0,
-                        items: 0,
-                        failures: 0,
-                        retry_at: None,
-                    }),
-            );
+            let windows = ids.into_iter().zip(&plan.open);
+            opened.extend(windows.map(|(id, planned)| OpenWindow {
+                id,
+                stream: stream.to_owned(),
+                planned: *planned,
+                checkpoint: None,
+                pages: 0,
+                items: 0,
+                failures: 0,
+                retry_at: None,
+            }));
         }
         failpoint("open.commit.before");
         transaction.commit().await?;
@@ -289,11 +263,8 @@ impl Store {
         .execute(self.one_shot())
         .await?;
         failpoint("suspend_stream.after");
-        if updated.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(StoreError::LeaseLost)
-        }
+        let is_held = updated.rows_affected() == 1;
+        is_held.then_some(()).ok_or(StoreError::LeaseLost)
     }
 
     /// What [`Store::forget_coverage`] would do now, stream by stream; writes nothing.
@@ -303,7 +274,7 @@ impl Store {
         stream: Option<&str>,
         span: Window,
     ) -> Result<Vec<ForgetPreview>, StoreError> {
-        let streams = sqlx::query_as!(
+        Ok(sqlx::query_as!(
             ForgetPreview,
             r#"
             SELECT streams.stream, forgotten.seconds::bigint AS "seconds!", taken.windows AS "open_windows!",
@@ -344,8 +315,7 @@ impl Store {
             range::of_window(span),
         )
         .fetch_all(self.one_shot())
-        .await?;
-        Ok(streams)
+                .await?)
     }
 
     /// Removes an interval from the coverage, so that it is read again, and drops the open windows over it.
