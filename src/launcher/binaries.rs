@@ -33,23 +33,18 @@ pub(super) async fn find_binaries(existing: Option<&str>) -> Result<PathBuf, Lau
             return Ok(directory);
         }
     }
-    Err(LauncherError::NoServer { wanted })
+    Err(LauncherError::NoServer(wanted))
 }
 
 /// The major version of the server in a directory; `None` if a program is missing or does not run.
 async fn version(directory: &Path) -> Option<u16> {
-    let complete = ["initdb", "pg_ctl", "postgres"]
-        .iter()
-        .all(|program| directory.join(program).is_file());
-    if !complete {
+    let has = |program: &str| directory.join(program).is_file();
+    if !["initdb", "pg_ctl", "postgres"].into_iter().all(has) {
         return None;
     }
-    let output = Command::new(directory.join("postgres"))
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .ok()?;
+    let mut command = Command::new(directory.join("postgres"));
+    let output = command.arg("--version").stdin(Stdio::null()).output();
+    let output = output.await.ok()?;
     // "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)", "postgres (PostgreSQL) 19beta1"
     let text = String::from_utf8(output.stdout).ok()?;
     let (_, number) = text.split_once(") ")?;
@@ -67,17 +62,14 @@ fn candidates() -> Vec<PathBuf> {
         ("/usr/local/opt", "postgresql"),
         (".paysync/postgres", ""),
     ] {
-        let mut below: Vec<(u16, PathBuf)> = std::fs::read_dir(parent)
-            .into_iter()
-            .flatten()
-            .filter_map(Result::ok)
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let rest = name.strip_prefix(prefix)?;
-                let number = leading_number(rest.trim_start_matches('@')).unwrap_or(0);
-                Some((number, std::path::absolute(entry.path()).ok()?.join("bin")))
-            })
-            .collect();
+        let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+        let below = entries.filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let rest = name.strip_prefix(prefix)?;
+            let number = leading_number(rest.trim_start_matches('@')).unwrap_or(0);
+            Some((number, std::path::absolute(entry.path()).ok()?.join("bin")))
+        });
+        let mut below: Vec<(u16, PathBuf)> = below.collect();
         below.sort();
         found.extend(below.into_iter().rev().map(|(_, directory)| directory));
     }

@@ -10,15 +10,12 @@ use thiserror::Error;
 /// Why a cluster could not be started or stopped; says what to do.
 #[derive(Debug, Error)]
 pub enum LauncherError {
-    /// No usable binaries on this machine.
+    /// No usable binaries of the versions that are accepted.
     #[error(
-        "no PostgreSQL server binaries found ({wanted}): run scripts/postgres, set PG_BIN to the directory of initdb \
+        "no PostgreSQL server binaries found ({0}): run scripts/postgres, set PG_BIN to the directory of initdb \
          and postgres, or set DATABASE_URL to use a running server"
     )]
-    NoServer {
-        /// The versions that are accepted.
-        wanted: String,
-    },
+    NoServer(String),
     /// `PG_BIN` is set and wrong.
     #[error("PG_BIN={} does not contain initdb, pg_ctl and postgres ({wanted})", .directory.display())]
     BadPgBin {
@@ -94,9 +91,8 @@ pub(super) fn path_error<P: AsRef<OsStr> + ?Sized>(
 }
 
 pub(super) fn as_user(user: Option<u32>) -> String {
-    user.map_or_else(String::new, |user| {
-        format!(
-            " (as uid {user}, since PostgreSQL refuses root: its directory and binaries must not lie below /root)"
-        )
-    })
+    let reason =
+        "since PostgreSQL refuses root: its directory and binaries must not lie below /root";
+    user.map(|user| format!(" (as uid {user}, {reason})"))
+        .unwrap_or_default()
 }

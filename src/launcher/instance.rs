@@ -8,12 +8,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::error::{LauncherError, path_error};
 
 /// Name of the superuser, and of the database that every cluster has.
 pub(super) const SUPERUSER: &str = "postgres";
+
+/// How long a server may take to accept connections, crash recovery included.
+const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -54,15 +57,11 @@ impl Instance {
     /// Runs a program to its end; returns whether it succeeded, and its output.
     async fn run(&self, mut command: Command) -> Result<(bool, String), LauncherError> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = command
-            .output()
-            .await
-            .map_err(|source| self.cannot_run(&command, source))?;
+        let output = command.output().await;
+        let output = output.map_err(|source| self.cannot_run(&command, source))?;
         let printed = [output.stdout, output.stderr].concat();
-        Ok((
-            output.status.success(),
-            String::from_utf8_lossy(&printed).into_owned(),
-        ))
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        Ok((output.status.success(), printed))
     }
 
     /// Creates the data directory, atomically.
@@ -71,10 +70,8 @@ impl Instance {
         if unfinished.exists() {
             std::fs::remove_dir_all(&unfinished).map_err(path_error(&unfinished))?;
         }
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&unfinished)
-            .map_err(path_error(&unfinished))?;
+        let created = DirBuilder::new().mode(0o700).create(&unfinished);
+        created.map_err(path_error(&unfinished))?;
         if let Some((user, group)) = self.user {
             chown(&unfinished, Some(user), Some(group)).map_err(path_error(&unfinished))?;
         }
@@ -93,11 +90,8 @@ impl Instance {
 
     pub(super) async fn spawn(&self, port: u16, durable: bool) -> Result<Child, LauncherError> {
         let log = self.log();
-        let log_file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .map_err(path_error(&log))?;
+        let log_file = File::options().create(true).append(true).open(&log);
+        let log_file = log_file.map_err(path_error(&log))?;
         let lz4 = self.has_lz4().await?;
         let mut command = self.command("postgres");
         command
@@ -117,9 +111,8 @@ impl Instance {
                 .args(["-c", "synchronous_commit=off"])
                 .args(["-c", "full_page_writes=off"]);
         }
-        command
-            .spawn()
-            .map_err(|source| self.cannot_run(&command, source))
+        let server = command.spawn();
+        server.map_err(|source| self.cannot_run(&command, source))
     }
 
     /// Whether the server was built with lz4.
@@ -158,24 +151,26 @@ impl Instance {
         command
     }
 
-    /// Waits until the server accepts connections; `false` if it ended.
+    /// Waits until the server accepts connections.
     ///
     /// The server writes its state to line 8 of its lock file, where `pg_ctl --wait` reads it, too.
-    pub(super) async fn wait_until_ready(&self, server: &mut Child) -> io::Result<bool> {
+    pub(super) async fn wait_until_ready(&self, server: &mut Child) -> Result<(), LauncherError> {
         let path = self.data().join("postmaster.pid");
         let pid = server.id().map(|pid| pid.to_string());
-        loop {
-            if server.try_wait()?.is_some() {
-                return Ok(false);
+        let started = Instant::now();
+        while started.elapsed() < START_TIMEOUT {
+            if server.try_wait().map_err(path_error(&self.root))?.is_some() {
+                return Err(self.server_error("ended at once"));
             }
             let lock_file = tokio::fs::read_to_string(&path).await.unwrap_or_default();
             let mut lines = lock_file.lines().map(str::trim);
             let own = lines.next() == pid.as_deref();
             if own && lines.nth(6) == Some("ready") {
-                return Ok(true);
+                return Ok(());
             }
             sleep(Duration::from_millis(20)).await;
         }
+        Err(self.server_error("does not become ready"))
     }
 
     fn cannot_run(&self, command: &Command, source: io::Error) -> LauncherError {

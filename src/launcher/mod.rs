@@ -17,20 +17,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sqlx::Postgres;
 use sqlx::migrate::MigrateDatabase;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
 use binaries::find_binaries;
 pub use error::LauncherError;
 use error::path_error;
 use instance::{Instance, SUPERUSER};
-
-/// How long a server may take to accept connections, crash recovery included.
-const START_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Ports to choose from, below those that systems use for outgoing connections.
 const PORTS: Range<u16> = 20_000..32_000;
@@ -99,7 +94,9 @@ impl Cluster {
             temporary: options.directory.is_none(),
             _lock: lock,
         };
-        cluster.wait_until_ready().await?;
+        if let Some(server) = &mut cluster.server {
+            cluster.instance.wait_until_ready(server).await?;
+        }
         Ok(cluster)
     }
 
@@ -139,30 +136,14 @@ impl Cluster {
         }
         Ok(())
     }
-
-    async fn wait_until_ready(&mut self) -> Result<(), LauncherError> {
-        let Some(server) = &mut self.server else {
-            return Ok(());
-        };
-        let ready = timeout(START_TIMEOUT, self.instance.wait_until_ready(server)).await;
-        match ready {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err(self.instance.server_error("ended at once")),
-            Ok(Err(source)) => Err(path_error(&self.instance.root)(source)),
-            Err(_elapsed) => Err(self.instance.server_error("does not become ready")),
-        }
-    }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         if self.server.take().is_some() {
             // Does not wait for a shutdown checkpoint: a kept directory goes through crash recovery at its next start.
-            let _status = self
-                .instance
-                .stop_command("immediate")
-                .as_std_mut()
-                .status();
+            let mut stop = self.instance.stop_command("immediate");
+            let _status = stop.as_std_mut().status();
             if self.temporary {
                 remove(&self.instance.root);
             }
@@ -211,10 +192,8 @@ fn create_temporary() -> Result<PathBuf, LauncherError> {
     let name = format!("paysync-pg.{:016x}", fastrand::u64(..));
     let path = std::env::temp_dir().join(name);
     // The server may run as another user, who needs access; the data directory below is private to that user.
-    DirBuilder::new()
-        .mode(0o755)
-        .create(&path)
-        .map_err(path_error(&path))?;
+    let created = DirBuilder::new().mode(0o755).create(&path);
+    created.map_err(path_error(&path))?;
     Ok(path)
 }
 
@@ -228,9 +207,8 @@ fn remove(path: &Path) {
 }
 
 fn free_port() -> Option<u16> {
-    (0..100)
-        .map(|_| fastrand::u16(PORTS))
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (0..100).map(|_| fastrand::u16(PORTS)).find(is_free)
 }
 
 #[cfg(test)]
