@@ -83,26 +83,17 @@ impl Account {
     pub fn check(&self, spec: &Spec) -> Result<(), ConfigError> {
         let code = spec.code;
         let takes = || spec.credentials.iter().chain(spec.optional_credentials);
-        if let Some(key) = self
-            .credentials
-            .keys()
-            .find(|key| !takes().any(|known| known == key))
-        {
-            let known: Vec<&str> = takes().copied().collect();
-            return Err(self.error(&format!(
-                "credentials.{key}: unknown key, {code} takes {}",
-                known.join(", ")
-            )));
+        let is_unknown = |key: &&str| !takes().any(|known| known == key);
+        if let Some(key) = self.credentials.keys().find(is_unknown) {
+            let known = takes().copied().collect::<Vec<_>>().join(", ");
+            let problem = format!("credentials.{key}: unknown key, {code} takes {known}");
+            return Err(self.error(&problem));
         }
-        if let Some(key) = spec
-            .credentials
-            .iter()
-            .find(|key| self.credentials.get(key).is_none())
-        {
-            return Err(self.error(&format!(
-                "credentials.{key} is missing ({code} needs {})",
-                spec.credentials.join(" and ")
-            )));
+        let is_missing = |key: &&&str| self.credentials.get(key).is_none();
+        if let Some(key) = spec.credentials.iter().find(is_missing) {
+            let needed = spec.credentials.join(" and ");
+            let problem = format!("credentials.{key} is missing ({code} needs {needed})");
+            return Err(self.error(&problem));
         }
         if let Some(size) = self.page_size.filter(|size| *size > spec.max_page_size) {
             return Err(self.error(&format!(
@@ -154,37 +145,29 @@ fn read(table: &mut Table<'_>, id: String, redact: &RulePaths) -> Result<Account
         credentials: Credential::new(
             table.section("credentials", |keys| keys.rest(value::secret))?,
         ),
-        time_zone: table
-            .optional("time_zone", value::time_zone)?
-            .unwrap_or(Tz::UTC),
-        poll_interval: table
-            .optional("poll_interval", value::interval)?
-            .unwrap_or(Duration::from_mins(1)),
+        time_zone: table.or("time_zone", value::time_zone, Tz::UTC)?,
+        poll_interval: table.or("poll_interval", value::interval, Duration::from_mins(1))?,
         lag: table.optional("lag", value::duration)?,
         overlap: table.optional("overlap", value::duration)?,
         max_window: table.optional("max_window", value::interval)?,
         timeout: table.optional("timeout", value::interval)?,
         page_size: table.optional("page_size", value::positive)?,
-        concurrency: table.optional("concurrency", value::positive)?.unwrap_or(2),
+        concurrency: table.or("concurrency", value::positive, 2)?,
         requests_per_minute: table.optional("requests_per_minute", value::positive)?,
         rescan: table.sections("rescan", read_tier)?,
         repoll: table.sections("repoll", read_tier)?,
         audit: table.sections("audit", read_tier)?,
-        allow_http: table
-            .optional("allow_http", value::boolean)?
-            .unwrap_or(false),
+        allow_http: table.or("allow_http", value::boolean, false)?,
         redact: table.section("redact", |own| redact::read_more(redact, own))?,
         ca_file: table.optional("ca_file", value::ca_file)?,
-        options: table
-            .optional("options", value::options)?
-            .unwrap_or_else(|| serde_json::Value::Object(serde_json::Map::new())),
+        options: table.or("options", value::options, serde_json::json!({}))?,
     };
     if account.concurrency > MAX_CONCURRENCY {
         let problem = format!("expected a number from 1 to {MAX_CONCURRENCY}");
         return Err(table.error("concurrency", problem));
     }
-    if account.base_url.scheme() == "http" && !account.allow_http && !is_loopback(&account.base_url)
-    {
+    let url = &account.base_url;
+    if url.scheme() == "http" && !account.allow_http && !is_loopback(url) {
         let problem = "plain http sends secrets unencrypted: use https, or set allow_http = true";
         return Err(table.error("base_url", problem));
     }

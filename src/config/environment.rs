@@ -49,13 +49,10 @@ pub(super) fn overrides(
         }
         overrides.insert(key, (name.clone(), value.clone()));
     }
-    if let Some(url) = environment
-        .get("DATABASE_URL")
-        .filter(|url| !url.is_empty())
-    {
-        overrides
-            .entry("database.url".to_owned())
-            .or_insert_with(|| ("DATABASE_URL".to_owned(), url.clone()));
+    let url = environment.get("DATABASE_URL");
+    if let Some(url) = url.filter(|url| !url.is_empty()) {
+        let url = ("DATABASE_URL".to_owned(), url.clone());
+        overrides.entry("database.url".to_owned()).or_insert(url);
     }
     Ok(overrides)
 }
@@ -68,9 +65,6 @@ fn unknown_setting(name: &str, key: &str) -> String {
         );
     }
     let variable = |key: &&str| format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"));
-    let known: Vec<String> = KEYS.iter().map(variable).collect();
-    format!(
-        "{name}: unknown setting, expected one of {}",
-        known.join(", ")
-    )
+    let known = KEYS.iter().map(variable).collect::<Vec<_>>().join(", ");
+    format!("{name}: unknown setting, expected one of {known}")
 }

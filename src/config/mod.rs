@@ -133,28 +133,21 @@ impl Config {
 
     /// The sections other than the accounts in which another configuration differs.
     pub fn sections_that_differ(&self, other: &Self) -> Vec<&'static str> {
-        let url = |config: &Self| config.database.url.expose_secret().to_owned();
-        let direct = |config: &Self| {
-            let url = config.database.direct_url.as_ref();
-            url.map(|url| url.expose_secret().to_owned())
+        let secret = |url: &SecretString| url.expose_secret().to_owned();
+        let database = |config: &Self| {
+            let it = &config.database;
+            let urls = (secret(&it.url), it.direct_url.as_ref().map(secret));
+            (urls, it.prepared_statements, it.max_connections)
         };
-        let differs = [
-            (
-                "database",
-                url(self) != url(other)
-                    || direct(self) != direct(other)
-                    || self.database.prepared_statements != other.database.prepared_statements
-                    || self.database.max_connections != other.database.max_connections,
-            ),
+        let mut sections = vec![
+            ("database", database(self) != database(other)),
             ("http", self.http != other.http),
             ("engine", self.engine != other.engine),
             ("retention", self.retention != other.retention),
             ("log", self.log != other.log),
         ];
-        differs
-            .into_iter()
-            .filter_map(|(section, differs)| differs.then_some(section))
-            .collect()
+        sections.retain(|(_, differs)| *differs);
+        sections.into_iter().map(|(section, _)| section).collect()
     }
 
     fn of(
@@ -163,28 +156,24 @@ impl Config {
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, ConfigError> {
         let overrides = environment::overrides(environment)?;
-        let mut layers = ::config::Config::builder()
-            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
-            .add_source(File::from_str(text, FileFormat::Toml));
-        for (key, (_, value)) in &overrides {
-            layers = layers
-                .set_override(key, value.as_str())
-                .map_err(|error| ConfigError(format!("{key}: {error}")))?;
-        }
-        let merged = layers
-            .build()
-            .map_err(|error| error::syntax_error(file, &error))?;
+        let syntax_error = |error| error::syntax_error(file, &error);
         let written = ::config::Config::builder()
             .add_source(File::from_str(text, FileFormat::Toml))
             .build()
-            .map_err(|error| error::syntax_error(file, &error))?;
+            .map_err(syntax_error)?;
+        let mut layers = ::config::Config::builder()
+            .add_source(File::from_str(DEFAULTS, FileFormat::Toml))
+            .add_source(written.clone());
+        for (key, (_, value)) in &overrides {
+            let layered = layers.set_override(key, value.as_str());
+            layers = layered.map_err(|error| ConfigError(format!("{key}: {error}")))?;
+        }
+        let merged = layers.build().map_err(syntax_error)?;
+        let variables = overrides.into_iter().map(|(key, (name, _))| (key, name));
         let context = Context {
             file,
             environment,
-            variables: overrides
-                .into_iter()
-                .map(|(key, (variable, _))| (key, variable))
-                .collect(),
+            variables: variables.collect(),
         };
         let origins = Origins::new(file, &written.cache, &context.variables);
         Self::read(Table::root(&context, merged.cache)?, origins)
@@ -211,9 +200,8 @@ impl Config {
             ));
         }
         let http = root.section("http", |table| {
-            Ok(Http {
-                listen: table.required("listen", "", value::listen)?,
-            })
+            let listen = table.required("listen", "", value::listen)?;
+            Ok(Http { listen })
         })?;
         let engine = root.section("engine", |table| {
             Ok(Engine {

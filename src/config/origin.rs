@@ -47,13 +47,10 @@ impl Origins {
 
     /// The origin of a key; `None` for a default.
     pub fn of(&self, key: &str) -> Option<Origin> {
-        match self.variables.get(key) {
-            Some(variable) => Some(Origin::Environment(variable.clone())),
-            None => self
-                .written
-                .contains(key)
-                .then(|| Origin::File(self.file.clone())),
-        }
+        let variable = self.variables.get(key).cloned();
+        let in_file = self.written.contains(key);
+        let file = in_file.then(|| Origin::File(self.file.clone()));
+        variable.map(Origin::Environment).or(file)
     }
 
     /// The reference that the file has in place of a secret: `{"env": "NAME"}`; `None` if it has the secret

@@ -38,11 +38,7 @@ pub(super) fn read_more(all: &RulePaths, table: &mut Table<'_>) -> Result<RulePa
 }
 
 fn read_paths(table: &mut Table<'_>) -> Result<RulePaths, ConfigError> {
-    let mut paths = |key| {
-        table
-            .optional(key, value::paths)
-            .map(Option::unwrap_or_default)
-    };
+    let mut paths = |key| table.or(key, value::paths, Vec::new());
     let redact = RulePaths {
         mask: paths("mask")?,
         hash: paths("hash")?,
@@ -64,17 +60,11 @@ const NEEDS_SALT: &str =
 /// The first of an action's paths that is also under another action in `redact`, with that action.
 fn clash<'p>(
     action: &str,
-    paths: &'p [String],
-    redact: &RulePaths,
+    paths: &[String],
+    redact: &'p RulePaths,
 ) -> Option<(&'p String, &'static str)> {
-    let others = redact
-        .lists()
-        .into_iter()
-        .filter(|(other, _)| *other != action);
-    others
-        .flat_map(|(other, held)| held.iter().map(move |path| (path, other)))
-        .find_map(|(held, other)| {
-            let path = paths.iter().find(|path| *path == held)?;
-            Some((path, other))
-        })
+    redact.lists().into_iter().find_map(|(other, held)| {
+        let path = held.iter().find(|path| paths.contains(path))?;
+        (other != action).then_some((path, other))
+    })
 }

@@ -66,12 +66,18 @@ impl<'a> Table<'a> {
         key: &'static str,
         reader: Reader<'a, T>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = self.take(key) else {
-            return Ok(None);
-        };
-        reader(value, self.context)
-            .map(Some)
-            .map_err(|problem| self.error(key, problem))
+        let read = self.take(key).map(|value| reader(value, self.context));
+        read.transpose().map_err(|problem| self.error(key, problem))
+    }
+
+    /// Reads a key that has a default.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        reader: Reader<'a, T>,
+        default: T,
+    ) -> Result<T, ConfigError> {
+        Ok(self.optional(key, reader)?.unwrap_or(default))
     }
 
     /// Reads a key that must exist; `hint` follows "is missing".
@@ -83,10 +89,8 @@ impl<'a> Table<'a> {
     ) -> Result<T, ConfigError> {
         self.optional(key, reader)?.ok_or_else(|| {
             let (prefix, misspelt) = (&self.prefix, self.misspelt(key));
-            file_error(
-                self.context,
-                &format!("{prefix}{key} is missing{hint}{misspelt}"),
-            )
+            let message = format!("{prefix}{key} is missing{hint}{misspelt}");
+            file_error(self.context, &message)
         })
     }
 
@@ -94,9 +98,8 @@ impl<'a> Table<'a> {
     fn misspelt(&self, key: &str) -> String {
         let is_alike = |other: &&String| strsim::damerau_levenshtein(key, other) * 3 <= key.len();
         let other = self.entries.keys().find(is_alike);
-        other.map_or(String::new(), |other| {
-            format!("; is {other} a misspelling?")
-        })
+        let question = other.map(|other| format!("; is {other} a misspelling?"));
+        question.unwrap_or_default()
     }
 
     /// Reads a whole table inside this one; a missing table counts as empty.
@@ -105,7 +108,8 @@ impl<'a> Table<'a> {
         key: &'static str,
         read: impl FnOnce(&mut Table<'a>) -> Result<T, ConfigError>,
     ) -> Result<T, ConfigError> {
-        let value = self.take(key).unwrap_or_else(empty_table);
+        let empty = || ValueKind::Table(::config::Map::new()).into();
+        let value = self.take(key).unwrap_or_else(empty);
         let prefix = format!("{}{key}.", self.prefix);
         let mut table =
             Table::new(self.context, prefix, value).map_err(|problem| self.error(key, problem))?;
@@ -143,13 +147,12 @@ impl<'a> Table<'a> {
         &mut self,
         reader: Reader<'a, T>,
     ) -> Result<BTreeMap<String, T>, ConfigError> {
-        std::mem::take(&mut self.entries)
-            .into_iter()
-            .map(|(key, value)| match reader(value, self.context) {
-                Ok(read) => Ok((key, read)),
-                Err(problem) => Err(self.error(&key, problem)),
-            })
-            .collect()
+        let entries = std::mem::take(&mut self.entries).into_iter();
+        let read = entries.map(|(key, value)| match reader(value, self.context) {
+            Ok(read) => Ok((key, read)),
+            Err(problem) => Err(self.error(&key, problem)),
+        });
+        read.collect()
     }
 
     /// Fails if a key is left, because it is unknown.
@@ -176,8 +179,4 @@ fn file_error(context: &Context<'_>, message: &str) -> ConfigError {
         Some(file) => format!("{}: {message}", file.display()),
         None => message.to_owned(),
     })
-}
-
-fn empty_table() -> Value {
-    Value::new(None, ValueKind::Table(::config::Map::new()))
 }

@@ -107,9 +107,9 @@ pub(super) fn retention(value: Value, context: &Context<'_>) -> Result<Option<Du
 pub(super) fn instant(value: Value, context: &Context<'_>) -> Result<DateTime<Utc>, String> {
     let hint = "write date, time and zone like \"2024-01-01T00:00:00Z\"";
     let written = text(value, context).map_err(|_| format!("expected an instant, {hint}"))?;
-    DateTime::parse_from_rfc3339(&written)
-        .map(|instant| instant.to_utc().trunc_subsecs(6))
-        .map_err(|_| format!("{written:?} is not an instant, {hint}"))
+    let instant = DateTime::parse_from_rfc3339(&written);
+    let instant = instant.map_err(|_| format!("{written:?} is not an instant, {hint}"))?;
+    Ok(instant.to_utc().trunc_subsecs(6))
 }
 
 pub(super) fn time_zone(value: Value, context: &Context<'_>) -> Result<Tz, String> {
@@ -131,10 +131,13 @@ pub(super) fn listen(value: Value, context: &Context<'_>) -> Result<Option<Socke
 
 pub(super) fn log_format(value: Value, context: &Context<'_>) -> Result<LogFormat, String> {
     let written = text(value, context)?;
-    [LogFormat::Json, LogFormat::Text]
-        .into_iter()
-        .find(|format| format.as_str() == written)
-        .ok_or_else(|| format!("{written:?} is not a format, expected \"json\" or \"text\""))
+    match written.as_str() {
+        "json" => Ok(LogFormat::Json),
+        "text" => Ok(LogFormat::Text),
+        _ => Err(format!(
+            "{written:?} is not a format, expected \"json\" or \"text\""
+        )),
+    }
 }
 
 pub(super) fn log_filter(value: Value, context: &Context<'_>) -> Result<String, String> {
@@ -146,12 +149,9 @@ pub(super) fn log_filter(value: Value, context: &Context<'_>) -> Result<String, 
 /// An account's id: a slug of at most 63 characters.
 pub(super) fn slug(value: Value, context: &Context<'_>) -> Result<String, String> {
     let slug = text(value, context)?;
-    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let starts_well = slug.bytes().next().is_some_and(is_part);
-    if starts_well
-        && slug.len() <= 63
-        && slug.bytes().all(|b| is_part(b) || matches!(b, b'_' | b'-'))
-    {
+    let is_first = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let is_next = |c: char| is_first(c) || matches!(c, '_' | '-');
+    if slug.len() <= 63 && slug.starts_with(is_first) && slug.chars().all(is_next) {
         return Ok(slug);
     }
     Err(format!(
@@ -224,17 +224,11 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
     let secret = match value.kind {
         ValueKind::String(text) => text,
         ValueKind::I64(number) => number.to_string(),
-        ValueKind::Table(table) => {
-            let mut entries = table.into_iter();
-            match (entries.next(), entries.next()) {
-                (Some((form, value)), None) => {
-                    let name = text(value, context).map_err(|_| forms)?;
-                    match form.as_str() {
-                        "env" => from_environment(&name, context)?,
-                        "file" => from_file(&name, context)?,
-                        _ => return Err(forms.to_owned()),
-                    }
-                }
+        ValueKind::Table(mut table) if table.len() == 1 => {
+            let name = |value| text(value, context).map_err(|_| forms);
+            match (table.remove("env"), table.remove("file")) {
+                (Some(variable), _) => from_environment(&name(variable)?, context)?,
+                (_, Some(file)) => from_file(&name(file)?, context)?,
                 _ => return Err(forms.to_owned()),
             }
         }
@@ -249,15 +243,14 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
 /// The URL of the database. Never quoted: it may contain a password.
 pub(super) fn database_url(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
     let url = secret(value, context)?;
-    let schemes = ["postgres://", "postgresql://"];
-    if schemes
-        .iter()
-        .any(|scheme| url.expose_secret().starts_with(scheme))
-    {
-        check_tls_files(url.expose_secret())?;
-        return Ok(url);
+    let has = |scheme| url.expose_secret().starts_with(scheme);
+    if !has("postgres://") && !has("postgresql://") {
+        return Err(
+            "not a PostgreSQL URL: write it like \"postgres://user@host/database\"".to_owned(),
+        );
     }
-    Err("not a PostgreSQL URL: write it like \"postgres://user@host/database\"".to_owned())
+    check_tls_files(url.expose_secret())?;
+    Ok(url)
 }
 
 /// The certificates (PEM) of a file.
