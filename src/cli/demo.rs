@@ -70,18 +70,16 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<bool> {
 
 /// The database of `DATABASE_URL`, or a new PostgreSQL cluster.
 async fn database() -> anyhow::Result<(Option<Cluster>, String)> {
-    if let Some(url) = environment()
-        .get("DATABASE_URL")
-        .filter(|url| !url.is_empty())
-    {
+    let url = environment().remove("DATABASE_URL");
+    if let Some(url) = url.filter(|url| !url.is_empty()) {
         output::line("using the database of DATABASE_URL");
-        return Ok((None, url.clone()));
+        return Ok((None, url));
     }
-    let cluster = Cluster::start(&Options {
+    let options = Options {
         durable: true,
         ..Options::default()
-    })
-    .await?;
+    };
+    let cluster = Cluster::start(&options).await?;
     let url = cluster.create_database("paysync").await?;
     output::line(format!("PostgreSQL runs: psql {url}"));
     Ok((Some(cluster), url))
@@ -91,24 +89,18 @@ async fn demonstrate(args: &Args, url: &str, stop: &CancellationToken) -> anyhow
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let settings = paysync_simulator::Args::demo(args.rows, args.rate).settings_now();
     let simulated = paysync_simulator::start(settings, listener).await?;
-    output::line(format!(
-        "simulated providers run: http://{}",
-        simulated.addr()
-    ));
+    let address = simulated.addr();
+    output::line(format!("simulated providers run: http://{address}"));
 
     let environment = BTreeMap::from([("DATABASE_URL".to_owned(), url.to_owned())]);
     let mut config = Config::of_text(&simulated.config_toml(url), &environment)?;
     // The simulator may have providers that this version does not support yet.
-    config.accounts.retain(|account| {
-        PROVIDERS
-            .iter()
-            .any(|provider| provider.code == account.provider)
-    });
+    let is_known = |code: &str| PROVIDERS.iter().any(|provider| provider.code == code);
+    config.accounts.retain(|it| is_known(&it.provider));
 
     let app = App::new(&config, &[])?;
-    app.migrate_and_register()
-        .await
-        .context("the demonstration's database")?;
+    let registered = app.migrate_and_register().await;
+    registered.context("the demonstration's database")?;
     let metrics = telemetry::install_metrics()?;
     let page = match TcpListener::bind("127.0.0.1:8080").await {
         Ok(page) => page,
@@ -179,9 +171,8 @@ async fn counts(app: &App) -> anyhow::Result<String> {
     if rows.is_empty() {
         return Ok("no rows yet".to_owned());
     }
-    let parts = rows
-        .iter()
-        .map(|row| format!("{} {}", row.account_id, grouped(row.rows)));
+    let rows = rows.iter();
+    let parts = rows.map(|row| format!("{} {}", row.account_id, grouped(row.rows)));
     Ok(format!("rows: {}", parts.collect::<Vec<_>>().join(", ")))
 }
 
@@ -196,9 +187,8 @@ async fn query_table(app: &App, sql: &str) -> anyhow::Result<String> {
         .fetch_all(app.store.pool())
         .await?;
     let names = rows.first().map(|(names, _)| names.clone());
-    let values = rows
-        .into_iter()
-        .map(|(_, values)| values.into_iter().map(Option::unwrap_or_default).collect());
+    let text = |values: Vec<_>| values.into_iter().map(Option::unwrap_or_default).collect();
+    let values = rows.into_iter().map(|(_, values)| text(values));
     let table: Vec<Vec<String>> = names.into_iter().chain(values).collect();
     Ok(output::table(&table).join("\n"))
 }

@@ -94,11 +94,9 @@ async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
         let problem = format!("account {account} is not in the database: {known}");
         return Err(UsageError(problem).into());
     }
-    let chosen = known
-        .into_iter()
-        .filter(|id| args.account.as_ref().is_none_or(|account| account == id));
+    let is_chosen = |id: &String| args.account.as_ref().is_none_or(|account| account == id);
     let mut all = Vec::new();
-    for account in chosen {
+    for account in known.into_iter().filter(is_chosen) {
         let ids = store.rows_of_person(&account, &args.customer).await?;
         all.push(Found {
             counts: store.preview_erase(&account, &ids).await?,
@@ -149,11 +147,8 @@ fn lines(found: &Found, dry_run: bool) -> Vec<String> {
         } else {
             "to erase"
         };
-        lines.push(format!(
-            "{}: {} {would}",
-            found.account,
-            words(&found.counts)
-        ));
+        let (account, counts) = (&found.account, words(&found.counts));
+        lines.push(format!("{account}: {counts} {would}"));
     }
     if found.mentions > 0 {
         lines.push(format!(

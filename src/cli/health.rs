@@ -28,12 +28,8 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     let url = format!("http://{}/{path}", reachable(listen));
     let client = transport::local_client()?;
     let no_answer = || format!("no answer from {url}: is paysync run running?");
-    let response = client
-        .get(&url)
-        .timeout(TIMEOUT)
-        .send()
-        .await
-        .with_context(no_answer)?;
+    let response = client.get(&url).timeout(TIMEOUT).send().await;
+    let response = response.with_context(no_answer)?;
     let is_healthy = response.status().is_success();
     output::line(response.text().await.with_context(no_answer)?.trim_end());
     Ok(is_healthy)

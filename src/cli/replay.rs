@@ -70,10 +70,8 @@ fn progress(account: &Account, replayed: &Replayed) -> String {
 }
 
 fn report(account: &Account, replayed: &Replayed) -> Value {
-    let changes = replayed
-        .changes
-        .iter()
-        .map(|change| json!({ "id": change.id, "columns": change.columns }));
+    let changes = replayed.changes.iter();
+    let changes = changes.map(|change| json!({ "id": change.id, "columns": change.columns }));
     let complaints = replayed.complaints.iter().map(|complaint| {
         json!({ "id": complaint.id, "reason": complaint.reason, "detail": complaint.detail })
     });
@@ -104,12 +102,8 @@ fn show(account: &Account, replayed: &Replayed, dry_run: bool) {
     for change in replayed.changes.iter().filter(|_| dry_run) {
         output::line(format!("  {}", one_line(&change.id)));
         for column in &change.columns {
-            output::line(format!(
-                "    {}: {} → {}",
-                column.column,
-                cell(column.old.as_deref()),
-                cell(column.new.as_deref())
-            ));
+            let (old, new) = (cell(column.old.as_deref()), cell(column.new.as_deref()));
+            output::line(format!("    {}: {old} → {new}", column.column));
         }
     }
     let more = |shown: usize, all: u64| {
@@ -140,6 +134,7 @@ fn cell(value: Option<&str>) -> String {
 /// `acme: 1 200 rows read, 3 corrected; 5 items in quarantine: 4 stored, 1 left (missing_id 1)`.
 fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     let would_be = if dry_run { "would be " } else { "" };
+    let without_payload = "without a payload (deleted by retention, or erased)";
     let mut text = format!(
         "{}: {} rows read, {} {would_be}corrected",
         account.id,
@@ -149,10 +144,7 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     for (rows, what) in [
         (replayed.overtaken, "left to a newer version"),
         (replayed.unreadable, "unreadable now"),
-        (
-            replayed.without_payload,
-            "without a payload (deleted by retention, or erased)",
-        ),
+        (replayed.without_payload, without_payload),
     ] {
         if rows > 0 {
             text.extend([", ", &grouped(rows), " ", what]);
@@ -163,26 +155,19 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     }
     let emptied = &replayed.quarantine;
     let left: u64 = emptied.remaining.values().sum();
-    text.extend([
-        "; ",
-        &grouped(replayed.retried),
-        " items in quarantine: ",
-        &grouped(emptied.stored),
-        " ",
-        would_be,
-        "stored, ",
-        &grouped(emptied.superseded),
-        " superseded by newer versions, ",
-        &grouped(left),
-        " left",
-    ]);
+    let retried = format!(
+        "; {} items in quarantine: {} {would_be}stored, {} superseded by newer versions, {} left",
+        grouped(replayed.retried),
+        grouped(emptied.stored),
+        grouped(emptied.superseded),
+        grouped(left),
+    );
+    text.push_str(&retried);
     if left > 0 {
-        let reasons: Vec<String> = emptied
-            .remaining
-            .iter()
-            .map(|(reason, items)| format!("{reason} {}", grouped(*items)))
-            .collect();
-        text.extend([" (", &reasons.join(", "), ")"]);
+        let remaining = emptied.remaining.iter();
+        let reasons = remaining.map(|(reason, items)| format!("{reason} {}", grouped(*items)));
+        let reasons = reasons.collect::<Vec<_>>().join(", ");
+        text.extend([" (", &reasons, ")"]);
     }
     text
 }

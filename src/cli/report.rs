@@ -69,9 +69,9 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 fn show_windows(windows: &[ClosedWindow]) {
     let (counted, read): (Vec<_>, Vec<_>) =
         windows.iter().partition(|window| window.lane == "audit");
+    let nothing = "\nthe provider has counted nothing in this interval; not every API can count";
     output::line(match counted.len() {
-        0 => "\nthe provider has counted nothing in this interval; not every API can count"
-            .to_owned(),
+        0 => nothing.to_owned(),
         some => format!("\ncounts of the provider: {some}"),
     });
     output::indented_table(&evidence_table(counted.into_iter()));

@@ -34,10 +34,8 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         let known = account.streams.iter();
         let known: Vec<&str> = known.map(|stream| stream.spec.name.as_str()).collect();
         let known = known.join(", ");
-        return Err(UsageError(format!(
-            "stream {stream} does not exist, expected one of {known}"
-        ))
-        .into());
+        let problem = format!("stream {stream} does not exist, expected one of {known}");
+        return Err(UsageError(problem).into());
     }
     args.confirmation.check()?;
     let Confirmation { dry_run, json, .. } = args.confirmation;
@@ -93,9 +91,8 @@ fn preview(account: &str, span: Window, forgotten: &[ForgetPreview]) -> Vec<Stri
         )
     };
     let head = format!("{account}: {span}");
-    std::iter::once(head)
-        .chain(forgotten.iter().map(line))
-        .collect()
+    let lines = forgotten.iter().map(line);
+    std::iter::once(head).chain(lines).collect()
 }
 
 #[cfg(test)]

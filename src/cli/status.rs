@@ -57,11 +57,8 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
                 }
             }
         }
-        if let Some(hint) = account
-            .hint
-            .as_ref()
-            .filter(|_| account.streams.iter().all(|s| s.last_error.is_none()))
-        {
+        let has_error = account.streams.iter().any(|it| it.last_error.is_some());
+        if let Some(hint) = account.hint.as_ref().filter(|_| !has_error) {
             output::line(format!("\n{}: {hint}", account.id));
         }
     }
@@ -69,19 +66,18 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 }
 
 fn cells(account: &str, state: State, stream: &StreamStatus) -> Vec<String> {
+    let from = stream
+        .covered_from
+        .map(|from| from.format("%Y-%m-%d %H:%M").to_string());
     vec![
         account.to_owned(),
         state.as_str().to_owned(),
         stream.stream.clone(),
         duration(stream.lag_seconds),
-        stream.covered_from.map_or_else(
-            || "-".to_owned(),
-            |from| from.format("%Y-%m-%d %H:%M").to_string(),
-        ),
-        if stream.gap_seconds == 0 {
-            "none".to_owned()
-        } else {
-            duration(stream.gap_seconds)
+        from.unwrap_or_else(|| "-".to_owned()),
+        match stream.gap_seconds {
+            0 => "none".to_owned(),
+            seconds => duration(seconds),
         },
         stream.open_windows.to_string(),
         stream.quarantined_items.to_string(),

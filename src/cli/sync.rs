@@ -46,14 +46,10 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         display.await?;
     }
     let report = report?;
-    let covered = report
-        .iter()
-        .all(|(_, outcome)| *outcome == Outcome::Covered);
+    let covered = report.iter().all(|(_, it)| *it == Outcome::Covered);
     if args.json {
-        let accounts: Vec<Value> = report
-            .iter()
-            .map(|(account, outcome)| of_account(account, *outcome))
-            .collect();
+        let accounts = report.iter().map(|(account, it)| of_account(account, *it));
+        let accounts: Vec<Value> = accounts.collect();
         output::json(&json!({ "covered": covered, "accounts": accounts }))?;
     } else if report.is_empty() {
         output::line("no account to read: add an [[accounts]] entry to the configuration");
@@ -101,11 +97,8 @@ fn summary(account: &Account, outcome: Outcome, elapsed: Duration) -> String {
         elapsed.subsec_millis(),
     );
     if totals.quarantined > 0 {
-        text.extend([
-            "; ",
-            &grouped(totals.quarantined),
-            " in quarantine, see paysync.quarantine",
-        ]);
+        let items = grouped(totals.quarantined);
+        text.extend(["; ", &items, " in quarantine, see paysync.quarantine"]);
     }
     match reason(account, outcome) {
         None => text + "; everything is covered",
@@ -137,25 +130,17 @@ fn reason(account: &Account, outcome: Outcome) -> Option<(String, String)> {
 /// Shows progress bars until `done`.
 async fn show_progress(accounts: Vec<Arc<Account>>, done: CancellationToken) {
     let all = MultiProgress::new();
-    let width = accounts
-        .iter()
-        .map(|account| account.id.len())
-        .max()
-        .unwrap_or(0);
+    let width = accounts.iter().map(|account| account.id.len()).max();
+    let width = width.unwrap_or(0);
     let template = format!("{{prefix:{width}}} {{bar:30}} {{percent:>3}} % {{msg}}");
     let style =
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bars: Vec<(Arc<Account>, ProgressBar)> = accounts
-        .into_iter()
-        .map(|account| {
-            let bar = all.add(
-                ProgressBar::new(1)
-                    .with_style(style.clone())
-                    .with_prefix(account.id.clone()),
-            );
-            (account, bar)
-        })
-        .collect();
+    let bars = accounts.into_iter().map(|account| {
+        let bar = ProgressBar::new(1).with_style(style.clone());
+        let bar = all.add(bar.with_prefix(account.id.clone()));
+        (account, bar)
+    });
+    let bars: Vec<(Arc<Account>, ProgressBar)> = bars.collect();
     let started = Instant::now();
     while signals::wait(Duration::from_millis(200), &done).await {
         for (account, bar) in &bars {
@@ -177,16 +162,12 @@ fn update(account: &Account, bar: &ProgressBar, elapsed: Duration) {
     let seconds = elapsed.as_secs().max(1);
     let rate = totals.items / seconds;
     let done = wanted.saturating_sub(left).max(1);
-    let eta = if left == 0 {
-        String::new()
-    } else {
-        format!(
-            ", {} left",
-            output::duration(i64::try_from(left.saturating_mul(seconds) / done).unwrap_or(0))
-        )
+    let eta = match i64::try_from(left.saturating_mul(seconds) / done) {
+        _ if left == 0 => String::new(),
+        eta => format!(", {} left", output::duration(eta.unwrap_or(0))),
     };
-    let trouble = progress
-        .current_failure()
+    let trouble = progress.current_failure();
+    let trouble = trouble
         .map(|(error, _)| format!("  {error}"))
         .unwrap_or_default();
     bar.set_message(format!(

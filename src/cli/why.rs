@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::interface::output;
 use crate::app::App;
 use crate::config::Config;
-use crate::engine::inspect::row_history::{self, ReplacedVersion, RowHistory};
+use crate::engine::inspect::row_history::{self, Change, ReplacedVersion, RowHistory};
 use crate::store::inspect::row_history::CandidateWindow;
 
 /// Number of windows shown; JSON has them all.
@@ -94,11 +94,8 @@ fn show(life: &RowHistory) {
 fn show_row(name: &str, row: &Map<String, Value>) {
     let cell = |column: &str| row.get(column).and_then(Value::as_str).map(one_line);
     let named = |columns: &[&str]| {
-        let cells = columns.iter().filter_map(|column| {
-            let value = cell(column)?;
-            Some(format!("{column} {value}"))
-        });
-        let cells: Vec<String> = cells.collect();
+        let cell = |column: &&str| Some(format!("{column} {}", cell(column)?));
+        let cells: Vec<String> = columns.iter().filter_map(cell).collect();
         cells.join(", ")
     };
     let words = ["kind", "status", "amount", "currency"];
@@ -125,18 +122,14 @@ fn show_row(name: &str, row: &Map<String, Value>) {
 
 fn replacement(version: &ReplacedVersion) -> String {
     let cell = |value: &Option<String>| value.as_deref().map_or("null".to_owned(), one_line);
-    let changes: Vec<String> = version
-        .changes
-        .iter()
-        .map(|change| {
-            let (old, new) = (cell(&change.old), cell(&change.new));
-            format!("{}: {old} → {new}", change.column)
-        })
-        .collect();
-    let changes = if changes.is_empty() {
-        "only the payload changed".to_owned()
-    } else {
-        changes.join(", ")
+    let change = |change: &Change| {
+        let (old, new) = (cell(&change.old), cell(&change.new));
+        format!("{}: {old} → {new}", change.column)
+    };
+    let changes: Vec<String> = version.changes.iter().map(change).collect();
+    let changes = match changes.as_slice() {
+        [] => "only the payload changed".to_owned(),
+        changes => changes.join(", "),
     };
     let until = version.valid_to.map(output::instant).unwrap_or_default();
     let from = output::instant(version.valid_from);
@@ -144,15 +137,14 @@ fn replacement(version: &ReplacedVersion) -> String {
 }
 
 fn cells(window: &CandidateWindow) -> Vec<String> {
+    let closed_at = window.closed_at.map(output::instant);
     vec![
         window.stream.clone(),
         window.lane.clone(),
         output::instant(window.window_start),
         output::instant(window.window_end),
         window.outcome.clone().unwrap_or_else(|| "open".to_owned()),
-        window
-            .closed_at
-            .map_or_else(|| "-".to_owned(), output::instant),
+        closed_at.unwrap_or_else(|| "-".to_owned()),
         window.items.to_string(),
         window.inserted.to_string(),
         window.updated.to_string(),

@@ -29,11 +29,8 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// A long wait that the provider asked for is not over.
-    #[error("status 429: the provider asked to wait, {} s are left", left.as_secs())]
-    Waiting {
-        /// What is left of it.
-        left: Duration,
-    },
+    #[error("status 429: the provider asked to wait, {} s are left", .0.as_secs())]
+    Waiting(Duration),
     /// An answer with status 200 that cannot be parsed.
     #[error(transparent)]
     Page(#[from] PageError),
@@ -41,19 +38,11 @@ pub enum Failure {
     #[error(transparent)]
     Paging(#[from] PagingError),
     /// Every row that shows its time lies outside the window asked for.
-    #[error(
-        "all {rows} rows of the first page that show their time lie outside the window asked for"
-    )]
-    FilterIgnored {
-        /// Rows of the page.
-        rows: u64,
-    },
+    #[error("all {0} rows of the first page that show their time lie outside the window asked for")]
+    FilterIgnored(u64),
     /// An answer holds rows whose ids were not requested.
-    #[error("the answer holds {rows} rows that were not asked for")]
-    OtherRows {
-        /// Such rows.
-        rows: usize,
-    },
+    #[error("the answer holds {0} rows that were not asked for")]
+    OtherRows(usize),
     /// The database.
     #[error("{}", store_message(.0))]
     Store(#[from] StoreError),
@@ -134,7 +123,7 @@ impl Failure {
                 }
                 RefusalKind::Rejected => Directive::SuspendStream,
             },
-            Self::Waiting { .. } => Directive::Throttle,
+            Self::Waiting(_) => Directive::Throttle,
             Self::Page(error) => match error {
                 PageError::NotJson { .. }
                 | PageError::Html
@@ -150,7 +139,7 @@ impl Failure {
                 | PagingError::EmptyPageWithMore
                 | PagingError::RowsMoved => Directive::Restart,
             },
-            Self::FilterIgnored { .. } | Self::OtherRows { .. } => Directive::SuspendStream,
+            Self::FilterIgnored(_) | Self::OtherRows(_) => Directive::SuspendStream,
             Self::Store(error) => match error {
                 StoreError::LeaseLost => Directive::GiveUpLease,
                 StoreError::WindowGone => Directive::Replan,
@@ -170,7 +159,7 @@ impl Failure {
     pub(crate) fn long_wait(&self) -> Option<Duration> {
         let wait = match self {
             Self::Refused { retry_after, .. } => (*retry_after)?,
-            Self::Waiting { left } => *left,
+            Self::Waiting(left) => *left,
             _ => return None,
         };
         (wait > MAX_WAIT_IN_READ).then_some(wait)
@@ -224,7 +213,7 @@ impl Failure {
                     "check the account's options, time_zone and base_url against the provider's message"
                 }
             },
-            Self::Waiting { .. } => RATE_LIMITED,
+            Self::Waiting(_) => RATE_LIMITED,
             Self::Page(error) => match error {
                 PageError::Html => {
                     "check base_url: it leads to a web page, or a proxy answers in the provider's place"
@@ -251,10 +240,10 @@ impl Failure {
                 }
                 PagingError::RowsMoved => "rows are changing fast; the window is read again",
             },
-            Self::FilterIgnored { .. } => {
+            Self::FilterIgnored(_) => {
                 "the provider ignores the time filter: check the account's options that name it, and time_zone"
             }
-            Self::OtherRows { .. } => {
+            Self::OtherRows(_) => {
                 "the provider ignores the filter by id: set repoll = [] for the account"
             }
             Self::Store(error) => error.hint(),

@@ -86,10 +86,9 @@ fn unavailable(reason: impl Display) -> Unavailable {
 
 /// What the database answers, if it does so in time.
 async fn in_time<T>(answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unavailable> {
-    match timeout(DATABASE_TIMEOUT, answer).await {
-        Ok(answer) => answer.map_err(unavailable),
-        Err(_) => Err(unavailable("the database does not answer")),
-    }
+    let answer = timeout(DATABASE_TIMEOUT, answer).await;
+    let answer = answer.map_err(|_| unavailable("the database does not answer"))?;
+    answer.map_err(unavailable)
 }
 
 /// Liveness: the process and the database answer.
@@ -114,10 +113,8 @@ async fn render_metrics(State(shared): State<Shared>) -> impl IntoResponse {
     process::measure();
     shared.metrics.run_upkeep();
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, content_type)],
-        shared.metrics.render(),
-    )
+    let headers = [(header::CONTENT_TYPE, content_type)];
+    (headers, shared.metrics.render())
 }
 
 async fn status_page(shared: State<Shared>) -> Result<Html<String>, Unavailable> {

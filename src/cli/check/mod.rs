@@ -101,11 +101,9 @@ async fn test_database(app: &App) -> Finding {
         Ok(database_now) => {
             let skew = (database_now - now).abs();
             let version = app.store.server_version().await.unwrap_or_default();
+            let seconds = skew.num_seconds();
             let hint = (skew > MAX_CLOCK_SKEW).then(|| {
-                format!(
-                    "set the clocks: the database's and this machine's differ by {} s",
-                    skew.num_seconds()
-                )
+                format!("set the clocks: the database's and this machine's differ by {seconds} s")
             });
             Finding::new("database", Ok(format!("PostgreSQL {version}")), hint)
         }
@@ -135,12 +133,9 @@ async fn test_account(account: &Account) -> Finding {
             let millis = started.elapsed().as_millis();
             let code = account.spec.code;
             let detail = format!("{code} answered with {items} items in {millis} ms");
-            let result = if clock.is_none() {
-                Ok(detail)
-            } else {
-                Err(detail)
-            };
-            Finding::new(what, result, clock)
+            let mut finding = Finding::new(what, Ok(detail), clock);
+            finding.ok = finding.hint.is_none();
+            finding
         }
         Err(failure) => {
             let hint = clock.map_or_else(String::new, |clock| format!("{clock}; "));
@@ -158,11 +153,8 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
     };
     let now = SystemClock.now();
     let end = stream.policy.horizon(now);
-    let span = stream
-        .policy
-        .max_window
-        .min(TimeDelta::hours(1))
-        .max(stream.policy.unit);
+    let longest = stream.policy.max_window.min(TimeDelta::hours(1));
+    let span = longest.max(stream.policy.unit);
     let Some(window) = Window::new(end - span, end) else {
         return Ok(0);
     };
@@ -173,20 +165,14 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
         page_size: account.page_size.min(10),
     };
     let request = account.provider.request(&at)?;
-    let answer = tokio::time::timeout(
-        Duration::from_secs(330),
-        account.client.send(&*account.provider, request, now),
-    );
-    let answer = match answer.await {
-        Ok(answer) => answer?,
-        Err(_) => return Err(Failure::Stopped),
-    };
+    let answer = account.client.send(&*account.provider, request, now);
+    let answer = tokio::time::timeout(Duration::from_secs(330), answer).await;
+    let answer = answer.map_err(|_| Failure::Stopped)??;
     *skew = answer.date.map(|date| date - SystemClock.now());
     if answer.response.status != 200 {
-        let refusal = account.refusal(&answer.response);
         return Err(Failure::Refused {
             status: answer.response.status,
-            refusal,
+            refusal: account.refusal(&answer.response),
             retry_after: answer.retry_after,
         });
     }
@@ -202,7 +188,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
     let right = stream.spec.accepted_times(window);
     let (shown, outside) = sorted.outside(stream.spec.axis, &right);
     if outside == shown && outside >= u64::from(at.page_size) {
-        return Err(Failure::FilterIgnored { rows: outside });
+        return Err(Failure::FilterIgnored(outside));
     }
     Ok(page.items.len())
 }

@@ -63,21 +63,16 @@ fn program(config: &Config) -> Vec<Setting> {
     let (retention, log, redact) = (&config.retention, &config.log, &config.redact);
     let direct_url = database.direct_url.as_ref();
     let salt = redact.salt.as_ref();
-    let listen = config
-        .http
-        .listen
-        .map_or("off".to_owned(), |at| at.to_string());
+    let listen = config.http.listen;
+    let listen = listen.map_or("off".to_owned(), |at| at.to_string());
+    let direct_url = direct_url.map(|_| secret(config, "database.direct_url"));
+    let salt = salt.map(|_| secret(config, "redact.salt"));
+    let prepared = database.prepared_statements;
     let settings = [
         ("database.url", secret(config, "database.url")),
         ("database.max_connections", json!(database.max_connections)),
-        (
-            "database.prepared_statements",
-            json!(database.prepared_statements),
-        ),
-        (
-            "database.direct_url",
-            json!(direct_url.map(|_| secret(config, "database.direct_url"))),
-        ),
+        ("database.prepared_statements", json!(prepared)),
+        ("database.direct_url", json!(direct_url)),
         ("http.listen", json!(listen)),
         ("engine.lease_ttl", duration(engine.lease_ttl)),
         ("engine.page_memory_mib", json!(engine.page_memory_mib)),
@@ -90,10 +85,7 @@ fn program(config: &Config) -> Vec<Setting> {
         ("redact.mask", json!(redact.mask)),
         ("redact.hash", json!(redact.hash)),
         ("redact.drop", json!(redact.drop)),
-        (
-            "redact.salt",
-            json!(salt.map(|_| secret(config, "redact.salt"))),
-        ),
+        ("redact.salt", json!(salt)),
     ];
     let setting = |(key, value): (&str, Value)| Setting {
         key: key.to_owned(),
@@ -110,13 +102,11 @@ fn of_account(
     running: &Account,
 ) -> Vec<Setting> {
     let prefix = format!("accounts[{place}].");
+    let origin = |key: &str| config.origins.of(&format!("{prefix}{key}"));
     let setting = |key: &str, value: Value, default: Origin| Setting {
         key: format!("account {}: {key}", account.id),
         value,
-        origin: config
-            .origins
-            .of(&format!("{prefix}{key}"))
-            .unwrap_or(default),
+        origin: origin(key).unwrap_or(default),
     };
     let fixed = |(key, value): (&str, Value)| setting(key, value, Origin::Default);
     let mut settings = vec![
@@ -145,21 +135,17 @@ fn of_account(
     settings.extend(with_default.map(fixed));
     let spec = &running.spec;
     let requests = account.requests_per_minute;
+    let requests = requests.unwrap_or(spec.requests_per_minute);
     let timeout = account.timeout.unwrap_or(spec.timeout);
     let streams = |value: fn(&Stream) -> Value| per_stream(running, value);
+    let max_window = streams(|stream| span(stream.policy.max_window));
     let by_provider = [
         ("page_size", json!(running.page_size)),
-        (
-            "requests_per_minute",
-            json!(requests.unwrap_or(spec.requests_per_minute)),
-        ),
+        ("requests_per_minute", json!(requests)),
         ("timeout", duration(timeout)),
         ("lag", streams(|stream| span(stream.policy.lag))),
         ("overlap", streams(|stream| span(stream.policy.overlap))),
-        (
-            "max_window",
-            streams(|stream| span(stream.policy.max_window)),
-        ),
+        ("max_window", max_window),
         ("rescan", streams(|stream| tiers(stream, Lane::Rescan))),
         ("repoll", streams(|stream| tiers(stream, Lane::Repoll))),
         ("audit", streams(|stream| tiers(stream, Lane::Audit))),
@@ -170,11 +156,9 @@ fn of_account(
 
 /// The value that all streams share, or the value of each stream.
 fn per_stream(account: &Account, value: fn(&Stream) -> Value) -> Value {
-    let values: BTreeMap<&str, Value> = account
-        .streams
-        .iter()
-        .map(|stream| (stream.spec.name.as_str(), value(stream)))
-        .collect();
+    let streams = account.streams.iter();
+    let values = streams.map(|stream| (stream.spec.name.as_str(), value(stream)));
+    let values: BTreeMap<&str, Value> = values.collect();
     let mut distinct: Vec<&Value> = values.values().collect();
     distinct.dedup();
     match distinct.as_slice() {
@@ -209,9 +193,8 @@ fn duration(duration: Duration) -> Value {
         (u64::from(duration.subsec_nanos()), "ns"),
     ];
     let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts
-        .map(|(count, unit)| format!("{count}{unit}"))
-        .collect();
+    let parts = parts.map(|(count, unit)| format!("{count}{unit}"));
+    let parts: Vec<String> = parts.collect();
     if parts.is_empty() {
         return "0s".into();
     }

@@ -27,11 +27,8 @@ pub(crate) struct Interval {
 impl Interval {
     /// The interval as a window; fails if it is empty.
     pub(crate) fn window(&self) -> Result<Window, UsageError> {
-        Window::new(self.from, self.to).ok_or_else(|| {
-            UsageError(format!(
-                "--from {} is not before --to {}",
-                self.from, self.to
-            ))
-        })
+        let (from, to) = (self.from, self.to);
+        let error = || UsageError(format!("--from {from} is not before --to {to}"));
+        Window::new(from, to).ok_or_else(error)
     }
 }

@@ -8,11 +8,8 @@ use crate::store::StoreError;
 
 /// 2 for a wrong command line or configuration, 1 for all other errors.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.is::<ConfigError>() || error.is::<UsageError>() {
-        2
-    } else {
-        1
-    }
+    let is_usage = error.is::<ConfigError>() || error.is::<UsageError>();
+    if is_usage { 2 } else { 1 }
 }
 
 /// The chain of causes on one line, with a hint.

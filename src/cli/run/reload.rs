@@ -46,7 +46,7 @@ pub(crate) async fn on_hangup(
 fn log_changes(started: &Config, old: &Config, new: &Config) {
     let has =
         |config: &Config, account: &Account| config.accounts.iter().any(|it| it.id == account.id);
-    let ids = |accounts: Vec<&Account>| -> String {
+    let ids = |accounts: Vec<&Account>| {
         let ids: Vec<&str> = accounts.iter().map(|account| account.id.as_str()).collect();
         ids.join(", ")
     };

@@ -98,13 +98,10 @@ pub async fn load(
         to: held.window_end,
     }));
     let places: Vec<StreamSpan> = places.into_iter().collect();
-    let windows = store
-        .candidate_windows(&account.id, &places, MAX_WINDOWS)
-        .await?;
-    let row = versions
-        .last()
-        .filter(|version| version.valid_to.is_none())
-        .map(|version| visible(&version.columns));
+    let windows = store.candidate_windows(&account.id, &places, MAX_WINDOWS);
+    let windows = windows.await?;
+    let current = versions.last().filter(|it| it.valid_to.is_none());
+    let row = current.map(|version| visible(&version.columns));
     let has_payload = row.is_some() && store.has_payload(&account.id, id).await?;
     let gone = |row: &Map<String, Value>| match row.get("erased_at") {
         Some(Value::String(_)) => "the person was erased from this row, and the payload with it",

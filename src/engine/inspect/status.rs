@@ -147,9 +147,9 @@ fn known(health: Vec<StreamHealth>, coverage: &[StreamCoverage]) -> Vec<AccountS
     let mut accounts: Vec<AccountStatus> = Vec::new();
     for stream in health {
         let state = state(&stream);
-        let coverage = coverage
-            .iter()
-            .find(|c| (&c.account_id, &c.stream) == (&stream.account_id, &stream.stream));
+        let is_its =
+            |of: &&StreamCoverage| of.account_id == stream.account_id && of.stream == stream.stream;
+        let coverage = coverage.iter().find(is_its);
         match accounts.last_mut() {
             Some(account) if account.id == stream.account_id => {
                 if state > account.state {
@@ -198,9 +198,8 @@ pub async fn stalled_streams(
     for account in accounts {
         for stream in &account.streams {
             let name = &stream.spec.name;
-            let found = health
-                .iter()
-                .find(|health| health.account_id == account.id && health.stream == *name);
+            let is_its = |of: &&StreamHealth| of.account_id == account.id && of.stream == *name;
+            let found = health.iter().find(is_its);
             let missed = stream.policy.poll_interval * MAX_MISSED_POLLS;
             let tolerance = missed.num_seconds().max(60);
             let is_stalled = |health: &StreamHealth| {
@@ -273,12 +272,8 @@ impl StreamStatus {
         };
         let spans = |set: &IntervalSet| set.windows().iter().map(span).collect();
         let nothing = IntervalSet::default();
-        let (covered, filling, pace) = coverage.map_or((&nothing, &nothing, 0), |coverage| {
-            (
-                &coverage.covered,
-                &coverage.filling,
-                coverage.recent_seconds,
-            )
+        let (covered, filling, pace) = coverage.map_or((&nothing, &nothing, 0), |it| {
+            (&it.covered, &it.filling, it.recent_seconds)
         });
         let left = stream.gap_seconds + seconds(filling);
         Self {

@@ -94,7 +94,7 @@ async fn repoll_rows(
         let shown: BTreeSet<&str> = items.items.iter().map(|item| item.id.as_str()).collect();
         let others = shown.difference(&requested).count();
         if others > 0 {
-            return Err(Failure::OtherRows { rows: others });
+            return Err(Failure::OtherRows(others));
         }
         left.retain(|id| !shown.contains(id.as_str()));
         let again = !left.is_empty() && left.len() < asked;

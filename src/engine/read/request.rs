@@ -69,7 +69,7 @@ impl<'a> RequestContext<'a> {
         let account = &self.context.account;
         let slot = account.client.acquire_slot(self.priority);
         let slot = self.context.unless_stopped(slot).await?;
-        let waited = slot.map_err(|left| Failure::Waiting { left })?;
+        let waited = slot.map_err(Failure::Waiting)?;
         counter!(telemetry::THROTTLED_SECONDS, "account" => account.id.clone())
             .absolute(waited.as_secs());
         if self.context.held.is_over() {

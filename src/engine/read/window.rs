@@ -232,7 +232,7 @@ impl WindowReader<'_> {
         let (shown, outside) = items.outside(self.stream.spec.axis, &accepted);
         if is_first && outside == shown && outside >= IGNORED_FILTER_ROWS {
             // No answer to what was asked: it may neither move nor close the window.
-            return Err(Failure::FilterIgnored { rows: outside });
+            return Err(Failure::FilterIgnored(outside));
         }
         observer::record_outside(self.account, &self.window.stream, outside, item_count);
         seen.items += item_count;

@@ -16,11 +16,8 @@ pub(super) fn render(minutes: &[Minute]) -> Markup {
         return html! { p class="quiet" { "Nothing was read in the last hour." } };
     }
     let total: i64 = minutes.iter().map(|minute| minute.items).sum();
-    let label = format!(
-        "{} items in the last hour, at most {} in a minute",
-        grouped(total),
-        grouped(most)
-    );
+    let (all, peak) = (grouped(total), grouped(most));
+    let label = format!("{all} items in the last hour, at most {peak} in a minute");
     let width = STEP * i64::try_from(minutes.len()).unwrap_or(60);
     html! {
         figure {

@@ -81,15 +81,12 @@ fn headline(status: &Status) -> String {
         let accounts = status.accounts.iter();
         accounts.filter(|account| account.state == wanted).count()
     };
-    let unhealthy = [State::Suspended, State::Failing]
-        .into_iter()
-        .filter(|state| count(*state) > 0)
-        .map(|state| format!("{} {}", count(state), state.as_str()));
-    let unhealthy: Vec<String> = unhealthy.collect();
-    if unhealthy.is_empty() {
-        "healthy".to_owned()
-    } else {
-        unhealthy.join(", ")
+    let part = |state: State| format!("{} {}", count(state), state.as_str());
+    match (count(State::Suspended), count(State::Failing)) {
+        (0, 0) => "healthy".to_owned(),
+        (0, _) => part(State::Failing),
+        (_, 0) => part(State::Suspended),
+        _ => [State::Suspended, State::Failing].map(part).join(", "),
     }
 }
 
