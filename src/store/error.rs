@@ -182,7 +182,6 @@ pub(crate) fn refused_data(error: &sqlx::Error) -> Option<String> {
     }
     // Data exceptions, constraint violations, and values past a limit of the program.
     let is_data = is_of_class(error, &["22", "23", "54"]);
-    sqlstate(error)
-        .filter(|_| is_data)
-        .map(|code| format!("SQLSTATE {code}"))
+    let code = sqlstate(error).filter(|_| is_data)?;
+    Some(format!("SQLSTATE {code}"))
 }

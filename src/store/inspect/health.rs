@@ -69,7 +69,7 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 }
 
@@ -165,7 +165,7 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 
     /// Why items are in quarantine, the most recent reasons first; without payloads.
@@ -182,6 +182,6 @@ impl Store {
             "#,
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 }

@@ -80,7 +80,7 @@ impl Store {
             span.end(),
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 
     /// The closed windows of the history streams that touch a span, if they are not folded yet.
@@ -115,7 +115,7 @@ impl Store {
             span.end(),
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 
     /// The intervals of a span that a history stream of the account has not covered.

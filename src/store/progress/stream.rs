@@ -211,7 +211,7 @@ impl Store {
                 lease.account_id,
                 stream,
                 wanted_until,
-                                &lanes as &[&str],
+                &lanes as &[&str],
                 &tiers as &[Option<i64>],
                 &starts,
                 &ends,
@@ -315,7 +315,7 @@ impl Store {
             range::of_window(span),
         )
         .fetch_all(self.one_shot())
-                .await?)
+        .await?)
     }
 
     /// Removes an interval from the coverage, so that it is read again, and drops the open windows over it.
