@@ -92,11 +92,8 @@ impl LeaseKeeper {
             .await
             .is_some()
         {
-            let leases: Vec<Lease> = self
-                .lock()
-                .values()
-                .map(|held| held.lease.clone())
-                .collect();
+            let lease = |held: &HeldLease| held.lease.clone();
+            let leases: Vec<Lease> = self.lock().values().map(lease).collect();
             metrics::gauge!(crate::telemetry::LEASES)
                 .set(u32::try_from(leases.len()).unwrap_or(u32::MAX));
             if leases.is_empty() {

@@ -175,9 +175,8 @@ impl ProviderClient {
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.to_ascii_lowercase();
         let retry_after = header(RETRY_AFTER).and_then(|value| retry::retry_after(value, now));
-        let date = header(DATE)
-            .and_then(|value| httpdate::parse_http_date(value).ok())
-            .map(DateTime::from);
+        let date = header(DATE).and_then(|value| httpdate::parse_http_date(value).ok());
+        let date = date.map(DateTime::from);
         let (body, lossy) = match String::from_utf8(self.body(answer).await?) {
             Ok(body) => (body, false),
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
@@ -228,10 +227,8 @@ impl ProviderClient {
     }
 
     async fn body(&self, answer: reqwest::Response) -> Result<Vec<u8>, TransportError> {
-        let announced = answer
-            .content_length()
-            .and_then(|length| usize::try_from(length).ok())
-            .unwrap_or(0);
+        let announced = answer.content_length().unwrap_or(0);
+        let announced = usize::try_from(announced).unwrap_or(0);
         if announced > MAX_BODY_BYTES {
             return Err(TransportError::TooLarge { host: self.host() });
         }
@@ -249,9 +246,8 @@ impl ProviderClient {
 
     fn host(&self) -> String {
         let host = self.base_url.host_str().unwrap_or_default();
-        self.base_url
-            .port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        let port = self.base_url.port();
+        port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 
     fn error(&self, error: &reqwest::Error) -> TransportError {

@@ -91,9 +91,8 @@ pub(crate) async fn run_account(
                     return Ok(Outcome::GaveUp);
                 }
             }
-            let until_wakeup = (schedule.next_wakeup - schedule.now)
-                .to_std()
-                .unwrap_or_default();
+            let until_wakeup = schedule.next_wakeup - schedule.now;
+            let until_wakeup = until_wakeup.to_std().unwrap_or_default();
             pause = Some(match mode {
                 RunMode::Daemon => until_wakeup,
                 RunMode::Once { give_up_after, .. } => {

@@ -101,19 +101,14 @@ impl Engine {
         let share = self.accounts.len().div_ceil(processes);
         keeper.release_excess(share);
         let room = share.saturating_sub(keeper.held());
-        let free: Vec<String> = self
-            .accounts
-            .iter()
-            .filter(|account| !keeper.holds(&account.id))
-            .map(|account| account.id.clone())
-            .collect();
+        let ids = self.accounts.iter().map(|account| &account.id);
+        let free: Vec<String> = ids.filter(|id| !keeper.holds(id)).cloned().collect();
         if free.is_empty() || room == 0 {
             return Ok(());
         }
         let room = i64::try_from(room).unwrap_or(i64::MAX);
-        let leases = self
-            .store
-            .acquire(&free, &self.holder, self.lease_ttl, room);
+        let store = &self.store;
+        let leases = store.acquire(&free, &self.holder, self.lease_ttl, room);
         for lease in leases.await? {
             let mut accounts = self.accounts.iter();
             let Some(account) = accounts.find(|account| account.id == lease.account_id) else {

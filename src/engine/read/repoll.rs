@@ -120,10 +120,8 @@ async fn repoll_rows(
                 |row| WindowTransition::More(checkpoint_at(row)),
             ),
         };
-        let committed = context
-            .store
-            .commit_page(&context.held.lease, commit)
-            .await?;
+        let committed = context.store.commit_page(&context.held.lease, commit);
+        let committed = committed.await?;
         observer::record_page(account, window, &committed, items.redactions);
         total += committed.counts;
         if !again {

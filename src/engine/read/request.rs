@@ -78,10 +78,8 @@ impl<'a> RequestContext<'a> {
         let request = make()?;
         let requested_at = self.context.held.lease.now();
         let clock = std::time::Instant::now();
-        let answer = account
-            .client
-            .send(&*account.provider, request, self.context.clock.now())
-            .await;
+        let now = self.context.clock.now();
+        let answer = account.client.send(&*account.provider, request, now).await;
         let status = answer.as_ref().map_or_else(
             |_| "error".to_owned(),
             |answer| answer.response.status.to_string(),

@@ -214,17 +214,14 @@ impl WindowReader<'_> {
         page.prepare_items(context).await;
         let (items, item_count) = (page.items(), page.item_count());
         seen.counts.record_page(item_count, page.provider_count());
+        let rejected = items.rejected.iter();
         let facts = PageFacts {
             window,
             checkpoint,
             page_size: self.account.page_size,
             items: item_count,
             ids: items.items.iter().map(|item| item.id.as_str()).collect(),
-            rejected_hashes: items
-                .rejected
-                .iter()
-                .map(|rejected| rejected.hash.as_u128())
-                .collect(),
+            rejected_hashes: rejected.map(|it| it.hash.as_u128()).collect(),
             next: page.next().clone(),
         };
         let step = seen.paging.after_page(&self.stream.spec, &facts)?;
