@@ -141,3 +141,23 @@ fn holder() -> String {
     let host = host.as_deref().unwrap_or("localhost").trim();
     format!("{host}/{}/{:08x}", std::process::id(), fastrand::u32(..))
 }
+
+/// The accounts of the database, configured or not: all of them, or the chosen one.
+///
+/// # Errors
+/// Also if the chosen one is not among them.
+pub async fn stored_accounts(store: &Store, chosen: Option<&str>) -> anyhow::Result<Vec<String>> {
+    let known = store.account_ids().await?;
+    let Some(chosen) = chosen else {
+        return Ok(known);
+    };
+    if known.iter().any(|id| id == chosen) {
+        return Ok(vec![chosen.to_owned()]);
+    }
+    let known = match known.as_slice() {
+        [] => "it has no accounts".to_owned(),
+        known => format!("expected one of {}", known.join(", ")),
+    };
+    let problem = format!("account {chosen} is not in the database: {known}");
+    Err(UsageError(problem).into())
+}

@@ -29,7 +29,7 @@ BEGIN
     LOOP
         INSERT INTO paysync.transactions (
             account_id, provider, provider_transaction_id, parent_transaction_id, payment_group_id, merchant_reference,
-            shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount, created_at, updated_at, paid_at,
+            payment_key, shop_id, kind, provider_kind, status, provider_status, amount, currency, paid_amount, created_at, updated_at, paid_at,
             settled_at, payment_method, card_brand, card_bin, card_last4, card_issuer_country, customer_id,
             customer_email, customer_ip, error_code, error_message, rrn, arn, auth_code, provider_reference, gateway, description,
             is_test, payload_hash, observed_at
@@ -37,7 +37,10 @@ BEGIN
         SELECT part.account_id, part.provider, id, CASE WHEN part.provider IN ('ecommpay', 'firekassa') THEN NULL ELSE parent END,
                CASE part.provider WHEN 'firekassa' THEN NULL WHEN 'ecommpay' THEN '11:' || family
                     WHEN 'begateway_report' THEN family ELSE coalesce(parent, id) END,
-               'order-' || family, (die % 7)::text, kind, kind, status, status, amount,
+               'order-' || family,
+               CASE part.provider WHEN 'firekassa' THEN 't:' || id WHEN 'ecommpay' THEN 'g:11:' || family
+                    WHEN 'begateway_report' THEN 'g:' || family ELSE 't:' || family || '-1' END,
+               (die % 7)::text, kind, kind, status, status, amount,
                (ARRAY['EUR', 'EUR', 'USD', 'GBP', 'JPY'])[1 + die % 5],
                CASE WHEN part.provider = 'firekassa' AND status = 'succeeded' THEN amount END,
                created_at, created_at + interval '20 seconds',
@@ -79,9 +82,15 @@ BEGIN
     END LOOP;
     -- Later changes: a new version of the row, and its old version in the history.
     FOR part IN SELECT account_id FROM paysync.accounts WHERE account_id LIKE 'bench-%' LOOP
-        UPDATE paysync.transactions
-        SET settled_at = settled_at + interval '1 hour', changed_at = clock_timestamp(), payload_hash = md5(payload_hash::text)::uuid
+        INSERT INTO paysync.transaction_history
+        SELECT version_from, now(), * FROM paysync.transactions
         WHERE account_id = part.account_id AND hashtext(provider_transaction_id) % 10 = 0;
+        UPDATE paysync.transactions
+        SET settled_at = settled_at + interval '1 hour', version = version + 1, version_from = now(), changed_at = now(),
+            payload_hash = md5(payload_hash::text)::uuid
+        WHERE account_id = part.account_id AND hashtext(provider_transaction_id) % 10 = 0;
+        COMMIT;
+        PERFORM paysync.recount_daily_sums(part.account_id, '-infinity', 'infinity');
         COMMIT;
     END LOOP;
 END

@@ -27,6 +27,9 @@ SCRIPT_TABLE = """
         DROP COLUMN payload_hash,
         DROP COLUMN first_seen_at,
         DROP COLUMN changed_at,
+        DROP COLUMN version,
+        DROP COLUMN version_from,
+        DROP COLUMN payment_key,
         ALTER COLUMN observed_at SET DEFAULT now(),
         ADD COLUMN payload {payload} NOT NULL"""
 

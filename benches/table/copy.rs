@@ -1,4 +1,4 @@
-//! The limit: COPY of the same rows into the same tables, with their indexes and triggers.
+//! The limit: COPY of the same rows into the same tables, with their indexes.
 
 use std::time::Instant;
 

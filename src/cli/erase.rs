@@ -85,18 +85,8 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 }
 
 async fn find(store: &Store, args: &Args) -> anyhow::Result<Vec<Found>> {
-    let known = store.account_ids().await?;
-    if let Some(account) = args.account.as_ref().filter(|id| !known.contains(id)) {
-        let known = match known.as_slice() {
-            [] => "it has no accounts".to_owned(),
-            known => format!("expected one of {}", known.join(", ")),
-        };
-        let problem = format!("account {account} is not in the database: {known}");
-        return Err(UsageError(problem).into());
-    }
-    let is_chosen = |id: &String| args.account.as_ref().is_none_or(|account| account == id);
     let mut all = Vec::new();
-    for account in known.into_iter().filter(is_chosen) {
+    for account in app::stored_accounts(store, args.account.as_deref()).await? {
         let ids = store.rows_of_person(&account, &args.customer).await?;
         all.push(Found {
             counts: store.preview_erase(&account, &ids).await?,

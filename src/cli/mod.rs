@@ -11,6 +11,7 @@ mod interface;
 mod man;
 mod migrate;
 mod pause;
+mod recount;
 mod replay;
 mod report;
 mod resync;
@@ -61,6 +62,8 @@ enum Command {
     Resync(resync::Args),
     /// Read stored payloads and the quarantine again with this version and the current options
     Replay(replay::Args),
+    /// Make payment keys and daily sums anew from the rows, after a restore or changes by hand
+    Recount(recount::Args),
     /// Erase the data of one person and keep the sums; cannot be undone
     Erase(erase::Args),
     /// Stop reading an account; survives restarts
@@ -141,6 +144,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Why(args) => why::run(&load()?, &args).await,
         Command::Resync(args) => resync::run(&load()?, &args).await,
         Command::Replay(args) => replay::run(&load()?, &args).await,
+        Command::Recount(args) => recount::run(&load()?, &args).await,
         Command::Erase(args) => erase::run(&load()?, &args).await,
         Command::Pause(args) => pause::run(&load()?, &args, true).await,
         Command::Resume(args) => pause::run(&load()?, &args, false).await,

@@ -148,6 +148,7 @@ impl Failure {
                 StoreError::DoesNotAddUp(_)
                 | StoreError::Database(_)
                 | StoreError::SharedSessions
+                | StoreError::DevelopmentBuild
                 | StoreError::Migrate(_) => Directive::Restart,
             },
             Self::Stopped => Directive::Stop,

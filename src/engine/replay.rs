@@ -142,7 +142,7 @@ impl Replayed {
             corrections.push(Correction {
                 transaction,
                 hash: stored.hash,
-                changed_at: stored.changed_at,
+                version: stored.version,
             });
         }
         corrections

@@ -50,6 +50,9 @@ pub struct AccountState {
 
 impl Store {
     /// Registers an account, or updates its provider and time zone.
+    ///
+    /// # Errors
+    /// Also if the server does not know the time zone.
     pub async fn register_account(
         &self,
         account_id: &str,
@@ -57,13 +60,7 @@ impl Store {
         time_zone: &str,
     ) -> Result<(), StoreError> {
         sqlx::query!(
-            r#"
-            INSERT INTO paysync.accounts (account_id, provider, time_zone)
-            VALUES ($1, $2, $3)
-            ON CONFLICT (account_id) DO UPDATE SET provider = EXCLUDED.provider, time_zone = EXCLUDED.time_zone
-            -- An unchanged row is not written again.
-            WHERE (accounts.provider, accounts.time_zone) IS DISTINCT FROM (EXCLUDED.provider, EXCLUDED.time_zone)
-            "#,
+            "SELECT paysync.register_account($1, $2, $3)",
             account_id,
             provider,
             time_zone,

@@ -17,6 +17,11 @@ pub(super) fn names() -> String {
     list(|column| Some(column.name.to_owned()))
 }
 
+/// The names in a table or row: `t.a, t.b, t.c`.
+pub(super) fn names_of(table: &str) -> String {
+    list(|column| Some(format!("{table}.{}", column.name)))
+}
+
 /// One array parameter per column, numbered from `first`: `$6::text[], $7::numeric[]`.
 pub(super) fn arrays(first: usize) -> String {
     let mut numbers = first..;

@@ -32,6 +32,11 @@ pub enum StoreError {
         "the connection goes through a pooler in transaction mode that does not support prepared statements"
     )]
     SharedSessions,
+    /// Migrations of this database are not this program's: until the first release, they are edited.
+    #[error(
+        "the database was made by a development build of paysync, whose tables are other than this version's"
+    )]
+    DevelopmentBuild,
     /// A migration failed, or the schema is newer than this program.
     #[error("migrating the database failed")]
     Migrate(#[from] MigrateError),
@@ -110,6 +115,9 @@ impl StoreError {
             Self::LeaseLost | Self::WindowGone => "nothing to do: another process goes on",
             Self::DoesNotAddUp(_) => {
                 "a defect of paysync: please report it; nothing of the page was kept"
+            }
+            Self::DevelopmentBuild => {
+                "start anew: DROP SCHEMA paysync CASCADE, or name another database; paysync reads everything again"
             }
             Self::SharedSessions | Self::Migrate(_) => "see the error, then start again",
         }

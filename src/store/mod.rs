@@ -16,6 +16,7 @@ pub mod page;
 mod pool;
 pub mod progress;
 pub mod quarantine;
+pub mod recount;
 pub mod replay;
 pub mod retention;
 
@@ -32,7 +33,7 @@ use pool::connections::{ACQUIRE_TIMEOUT, Connections};
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Creates the roles and grants their rights; can be repeated.
-pub const ROLES: &str = include_str!("../../migrations/20261121150300_roles.sql");
+pub const ROLES: &str = include_str!("../../migrations/20261201100700_roles.sql");
 
 /// A handle on the database; cheap to clone.
 #[derive(Debug, Clone)]
@@ -107,6 +108,12 @@ impl Store {
                 if is_away(&cause) || is_conflict(&cause) =>
             {
                 cause.into()
+            }
+            MigrateError::VersionMismatch(_) => StoreError::DevelopmentBuild,
+            MigrateError::VersionMissing(version)
+                if MIGRATIONS.iter().all(|ours| version < ours.version) =>
+            {
+                StoreError::DevelopmentBuild
             }
             other => other.into(),
         })

@@ -26,7 +26,8 @@ use paysync::store::progress::window::{OpenWindow, WindowFailure};
 use paysync_provider::item::{PageItems, PreparedItem, Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
 use paysync_provider::{
-    Checkpoint, Page, PageError, Position, Provider, RecordError, Refusal, Request, Response, Spec,
+    Checkpoint, Page, PageError, Position, Provider, RecordError, Refusal, Request, Response,
+    Settings, Spec,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -132,6 +133,7 @@ async fn open_one(store: &Store, lease: &Lease) -> OpenWindow {
 
 /// A provider that knows what its items say, by their payloads.
 struct Records {
+    code: &'static str,
     transactions: BTreeMap<String, Transaction>,
     /// How many items were read.
     reads: AtomicUsize,
@@ -145,7 +147,7 @@ impl Provider for Records {
     }
 
     fn spec(&self) -> Spec {
-        unreachable!("the store only normalizes")
+        real_provider(self.code).spec()
     }
 
     fn request(&self, _: &Position<'_>) -> Result<Request, PageError> {
@@ -159,6 +161,14 @@ impl Provider for Records {
     fn refusal(&self, _: &Response) -> Refusal {
         unreachable!("the store only normalizes")
     }
+}
+
+fn real_provider(code: &str) -> Box<dyn Provider> {
+    let settings = Settings {
+        time_zone: chrono_tz::Tz::UTC,
+        options: serde_json::json!({}),
+    };
+    paysync_provider::build(code, &settings).unwrap()
 }
 
 /// The items that are read as these records.
@@ -175,6 +185,7 @@ fn items(records: Vec<Record<'_>>) -> (PageItems<'_>, Records) {
         transactions.insert(record.payload.into_owned(), record.transaction);
     }
     let provider = Records {
+        code: "convergegate",
         transactions,
         reads: AtomicUsize::new(0),
     };

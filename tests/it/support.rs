@@ -4,7 +4,7 @@
 pub(crate) mod daemon;
 pub(crate) mod servers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use paysync::engine::{Engine, Outcome};
 use paysync_provider::PROVIDERS;
 use paysync_simulator::{Handle, Provider, Settings};
 use serde_json::{Map, Value};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 /// Folders with the workspace's code.
@@ -317,6 +317,38 @@ pub(crate) async fn assert_exact(pool: &PgPool, simulator: &Handle, providers: &
     );
 }
 
+/// The keys and sums that are stored equal those that a recount makes of the rows.
+pub(crate) async fn assert_recounted(pool: &PgPool) {
+    let derived = "SELECT concat_ws(' ', account_id, day, currency, kind, status, transactions, trim_scale(amount), unknown_amounts)
+        FROM paysync.daily_totals
+        UNION ALL SELECT concat_ws(' ', account_id, provider_transaction_id, payment_key) FROM paysync.transactions
+        ORDER BY 1";
+    let mut work = pool.begin().await.unwrap();
+    let stored = |rows: Vec<String>| rows.into_iter().collect::<BTreeSet<String>>();
+    let before = stored(
+        sqlx::query_scalar(derived)
+            .fetch_all(&mut *work)
+            .await
+            .unwrap(),
+    );
+    recount(&mut work).await;
+    let after = stored(
+        sqlx::query_scalar(derived)
+            .fetch_all(&mut *work)
+            .await
+            .unwrap(),
+    );
+    work.rollback().await.unwrap();
+    let differing: Vec<&String> = before.symmetric_difference(&after).take(8).collect();
+    assert!(differing.is_empty(), "{differing:#?}");
+}
+
+/// Makes payment keys and daily sums anew, of rows that were written by hand.
+pub(crate) async fn recount(connection: &mut PgConnection) {
+    let all = "SELECT paysync.recount_account(account_id) FROM (SELECT DISTINCT account_id FROM paysync.transactions) AS stored";
+    sqlx::query(all).execute(connection).await.unwrap();
+}
+
 pub(crate) async fn count(pool: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
 }
@@ -329,7 +361,7 @@ pub(crate) async fn versions(pool: &PgPool) -> Vec<String> {
          UNION ALL
          SELECT format('payload %s %s %s %s', provider_transaction_id, xmin, xmax, ctid) FROM paysync.raw_transactions
          UNION ALL
-         SELECT format('version %s %s %s %s', version_id, xmin, xmax, ctid) FROM paysync.transaction_history
+         SELECT format('version %s %s %s %s', version, xmin, xmax, ctid) FROM paysync.transaction_history
          ORDER BY 1",
     )
     .fetch_all(pool)

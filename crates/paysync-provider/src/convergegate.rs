@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
-use crate::model::{Kind, Status, Transaction, window};
+use crate::model::{Kind, PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, Paging, Redaction, Role, Spec, StreamSpec, Tier, TimeField};
@@ -93,6 +93,10 @@ impl Provider for ConvergeGate {
             retry_after_floor: Duration::from_secs(1),
             by_id: None,
             id_key: "id",
+            payment_links: PaymentLinks {
+                parent: true,
+                group: false,
+            },
             redaction: REDACTION,
         }
     }

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use self::options::{Options, Verify, interval_zone};
 use self::signature::{Order, Values};
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
-use crate::model::{Transaction, window};
+use crate::model::{PaymentLinks, Transaction, window};
 use crate::protocol::{Authenticity, Credential, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Paging, Role, Spec, StreamSpec, Tier};
@@ -96,6 +96,10 @@ impl Provider for EcommPay {
             retry_after_floor: Duration::from_secs(3),
             by_id: None,
             id_key: "operation_id",
+            payment_links: PaymentLinks {
+                parent: false,
+                group: true,
+            },
             redaction: item::REDACTION,
         }
     }

@@ -24,7 +24,7 @@ use url::form_urlencoded;
 use self::options::Options;
 use crate::auth::{authorize, hmac_sha512};
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
-use crate::model::{Status, Transaction, window};
+use crate::model::{PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Checkpoint, Credential, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
@@ -106,6 +106,10 @@ impl Provider for FireKassa {
                 statuses: &[Status::Pending, Status::Unknown, Status::Canceled],
             }),
             id_key: "id",
+            payment_links: PaymentLinks {
+                parent: false,
+                group: false,
+            },
             redaction: item::REDACTION,
         }
     }

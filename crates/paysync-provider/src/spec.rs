@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
-use crate::model::{Status, Window};
+use crate::model::{PaymentLinks, Status, Window};
 
 /// A provider's properties that the engine depends on.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Spec {
     /// Key of an item that holds the provider's id of the row. It identifies the row of an item that
     /// is not parsed yet or cannot be parsed.
     pub id_key: &'static str,
+    /// Which columns say that rows are one payment.
+    pub payment_links: PaymentLinks,
     /// Keys of an item that the redaction treats specially.
     pub redaction: Redaction,
 }

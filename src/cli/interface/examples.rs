@@ -41,6 +41,9 @@ const EACH: &str = "\
   paysync replay --dry-run                     what this version would correct
   paysync replay --account acme-eur            correct the rows, empty the quarantine
 
+  paysync recount                              every account of the database
+  paysync recount --account acme-eur --json    one account, with a report for scripts
+
   paysync erase --customer jane@example.com --dry-run
       the number of rows of this person in each account
   paysync erase --customer jane@example.com --yes

@@ -217,6 +217,10 @@ fn spec() -> Spec {
         retry_after_floor: Duration::from_secs(1),
         by_id: None,
         id_key: "id",
+        payment_links: paysync_provider::model::PaymentLinks {
+            parent: true,
+            group: false,
+        },
         redaction: Redaction::default(),
     }
 }

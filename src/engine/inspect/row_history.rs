@@ -18,10 +18,17 @@ use paysync_provider::Axis;
 const MAX_WINDOWS: i64 = 1000;
 
 /// Columns that change with every version and say nothing about the row.
-const VERSION_COLUMNS: &[&str] = &["first_seen_at", "observed_at", "changed_at", "payload_hash"];
+const VERSION_COLUMNS: &[&str] = &[
+    "first_seen_at",
+    "observed_at",
+    "changed_at",
+    "payload_hash",
+    "version",
+    "version_from",
+];
 
 /// Columns that only the history has, or that no reader can use.
-const HIDDEN_COLUMNS: &[&str] = &["version_id", "valid_from", "valid_to", "payload_hash"];
+const HIDDEN_COLUMNS: &[&str] = &["valid_from", "valid_to", "payload_hash"];
 
 /// Columns that are compared by value: 1.5 is 1.50.
 const AMOUNTS: &[&str] = &["amount", "paid_amount", "converted_amount", "fee"];
@@ -54,7 +61,7 @@ pub struct ReplacedVersion {
     pub valid_from: DateTime<Utc>,
     /// When the next one replaced it.
     pub valid_to: Option<DateTime<Utc>>,
-    /// `provider`: the payload changed; `replay`: the same payload was read otherwise.
+    /// Always `provider`: a new reading of the same payload makes no version.
     pub by: &'static str,
     /// Columns that differ in the next version.
     pub changes: Vec<Change>,
@@ -159,11 +166,7 @@ fn replaced(versions: &[Version]) -> Vec<ReplacedVersion> {
         .map(|(old, new)| ReplacedVersion {
             valid_from: old.valid_from,
             valid_to: old.valid_to,
-            by: if old.columns.get("payload_hash") == new.columns.get("payload_hash") {
-                "replay"
-            } else {
-                "provider"
-            },
+            by: "provider",
             changes: changes(&old.columns, &new.columns),
             row: visible(&old.columns),
         })

@@ -101,15 +101,15 @@ impl Store {
                    (SELECT json_object_agg(key, value) FROM json_each_text(version))
                        AS "columns!: Json<Map<String, Value>>"
             FROM (
-                SELECT version_id, valid_from, valid_to, row_to_json(transaction_history) AS version
+                SELECT transaction_history.version AS number, valid_from, valid_to, row_to_json(transaction_history) AS version
                 FROM paysync.transaction_history
                 WHERE account_id = $1 AND provider_transaction_id = $2
                 UNION ALL
-                SELECT NULL, changed_at, NULL, row_to_json(transactions)
+                SELECT transactions.version, version_from, NULL, row_to_json(transactions)
                 FROM paysync.transactions
                 WHERE account_id = $1 AND provider_transaction_id = $2
             ) AS versions
-            ORDER BY version_id NULLS LAST
+            ORDER BY number
             "#,
             account_id,
             id,

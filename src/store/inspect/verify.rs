@@ -123,7 +123,7 @@ impl Store {
         let mut rows = sqlx::query!(
             r#"
             SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text,
-                   held.erased_at IS NOT NULL OR coalesce(held.changed_at < accounts.payloads_from, false) AS "is_let_go!"
+                   held.erased_at IS NOT NULL OR coalesce(held.version_from < accounts.payloads_from, false) AS "is_let_go!"
             FROM paysync.transactions AS held
             JOIN paysync.accounts ON accounts.account_id = held.account_id
             LEFT JOIN paysync.raw_transactions AS raw

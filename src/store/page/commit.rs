@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
+use tracing::warn;
+
 use super::bisect::upsert_accepted;
 use super::copy::{MIN_COPY_ROWS, RowOrigin, copy};
 use super::diff::{Diff, diff_items};
 use super::records::{LazyRecords, UniqueItems};
 use super::transition::move_window;
 use super::upsert::{Observed, Written, upsert};
-use super::{CommittedPage, PageCommit, PageCounts};
+use super::{CommittedPage, PageCommit, PageCounts, payments};
 use crate::failpoint::failpoint;
 use crate::number::count;
 use crate::store::Store;
@@ -20,6 +22,9 @@ use crate::store::error::{StoreError, refused_data};
 use crate::store::pool::{DbWork, Session};
 use crate::store::quarantine::{self, REFUSED};
 use paysync_provider::item::{PreparedItem, Record, Rejected};
+
+/// Deadlocks after which a page is written again at once.
+const MAX_DEADLOCKS: u32 = 3;
 
 impl Store {
     /// Stores a page under a lease.
@@ -46,7 +51,7 @@ impl Store {
         let committed = if write.is_empty() {
             write.move_window_only(&mut session).await?
         } else {
-            write.commit(&mut session).await?
+            write.commit_or_retry(&mut session).await?
         };
         failpoint("page.commit.after");
         session.return_to_pool();
@@ -107,6 +112,21 @@ impl<'p> PageWrite<'p> {
         Ok(committed)
     }
 
+    /// Commits. Pages of two lanes that write the same rows at once can deadlock: PostgreSQL then rolls one of
+    /// them back, and it is written again.
+    async fn commit_or_retry(&self, session: &mut Session) -> Result<CommittedPage, StoreError> {
+        for _ in 0..MAX_DEADLOCKS {
+            match self.commit(session).await {
+                Err(error @ StoreError::Conflict(_)) => {
+                    let cause = error.cause().map(ToString::to_string);
+                    warn!(error = cause, hint = error.hint(), "page rolled back");
+                }
+                done => return done,
+            }
+        }
+        self.commit(session).await
+    }
+
     /// Writes everything in one transaction. If PostgreSQL refuses the rows in bulk, another transaction
     /// writes those that it accepts.
     async fn commit(&self, session: &mut Session) -> Result<CommittedPage, StoreError> {
@@ -141,12 +161,10 @@ impl<'p> PageWrite<'p> {
             account_id: &self.lease.account_id,
             provider: self.page.context.provider_code,
             observed_at: self.page.context.requested_at,
+            links: self.page.provider.spec().payment_links,
         };
         let mut records = self.records();
-        let written = Written {
-            inserted: copy(work, origin, &mut records).await?,
-            ..Written::default()
-        };
+        let written = copy(work, origin, &mut records).await?;
         Ok(Attempt::new(written, records))
     }
 
@@ -206,10 +224,12 @@ impl<'p> PageWrite<'p> {
         .flatten()
         .collect();
         quarantine::write(work, &self.lease.account_id, context, &rejected).await?;
-        let counts = self.counts(attempt.written, count(rejected.len()));
+        let counts = self.counts(&attempt.written, count(rejected.len()));
         if !counts.adds_up() {
             return Err(StoreError::DoesNotAddUp(format!("{counts:?}")));
         }
+        failpoint("page.join.before");
+        payments::join(work, &self.lease.account_id, &attempt.written.unjoined).await?;
         failpoint("page.move.before");
         move_window(work, self.lease, context, &counts, &self.page.transition).await?;
         let first = rejected.first().filter(|first| first.reason != REFUSED);
@@ -220,7 +240,7 @@ impl<'p> PageWrite<'p> {
         })
     }
 
-    fn counts(&self, written: Written, quarantined: u64) -> PageCounts {
+    fn counts(&self, written: &Written, quarantined: u64) -> PageCounts {
         let page = self.page.items;
         PageCounts {
             items: count(page.items.len() + page.rejected.len()),

@@ -12,10 +12,12 @@ use sqlx::postgres::{PgArgumentBuffer, PgConnection, PgCopyIn};
 use sqlx::{Encode, Postgres};
 use uuid::Uuid;
 
+use super::daily_sums::NewRows;
+use super::upsert::Written;
 use crate::store::columns;
 use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
-use paysync_provider::model::{Field, Transaction};
+use paysync_provider::model::{Field, PaymentLinks, Transaction};
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
 pub(super) const MIN_COPY_ROWS: usize = 50;
@@ -24,7 +26,13 @@ pub(super) const MIN_COPY_ROWS: usize = 50;
 const CHUNK: usize = 64 << 10;
 
 /// Columns that come before those of the transaction.
-const OWN_COLUMNS: [&str; 4] = ["account_id", "provider", "observed_at", "payload_hash"];
+const OWN_COLUMNS: [&str; 5] = [
+    "account_id",
+    "provider",
+    "observed_at",
+    "payload_hash",
+    "payment_key",
+];
 
 static TRANSACTIONS: LazyLock<String> = LazyLock::new(|| {
     let (own, names) = (OWN_COLUMNS.join(", "), columns::names());
@@ -44,9 +52,11 @@ pub(super) struct RowOrigin<'p> {
     pub(super) account_id: &'p str,
     pub(super) provider: &'p str,
     pub(super) observed_at: DateTime<Utc>,
+    pub(super) links: PaymentLinks,
 }
 
-/// Copies new rows and returns how many. Only the payloads stay in memory.
+/// Copies new rows, and adds them to the daily sums. Only the payloads and what the sums need stay in
+/// memory.
 ///
 /// # Errors
 /// Also if one of the rows has been stored meanwhile.
@@ -54,22 +64,26 @@ pub(super) async fn copy<'a>(
     work: &mut DbWork<'_>,
     origin: RowOrigin<'_>,
     records: impl Iterator<Item = Record<'a>>,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Written, sqlx::Error> {
+    let mut written = Written::default();
     let connection = work.connection();
     let mut copy = connection.copy_in_raw(&TRANSACTIONS).await?;
     let mut rows = Rows::new();
-    let mut payloads = Vec::new();
-    for record in records {
+    let (mut new, mut payloads) = (NewRows::default(), Vec::new());
+    for mut record in records {
         let encoded = rows.transaction(origin, &record.transaction, record.hash);
-        let id = record.transaction.provider_transaction_id;
+        let may_join = record.transaction.may_join(origin.links);
+        let id = std::mem::take(&mut record.transaction.provider_transaction_id);
+        written.unjoined.ids.extend(may_join.then(|| id.clone()));
         payloads.push((id, record.payload));
+        new.push(record.transaction);
         if let Err(error) = encoded {
             copy.abort("a value cannot be sent").await?;
             return Err(sqlx::Error::Encode(error));
         }
         rows.send_if_many(&mut copy).await?;
     }
-    let stored = rows.finish(copy).await?;
+    written.inserted = rows.finish(copy).await?;
 
     let mut copy = connection.copy_in_raw(PAYLOADS).await?;
     let mut rows = Rows::new();
@@ -81,7 +95,8 @@ pub(super) async fn copy<'a>(
         rows.send_if_many(&mut copy).await?;
     }
     rows.finish(copy).await?;
-    Ok(stored)
+    new.add(work, origin.account_id).await?;
+    Ok(written)
 }
 
 type Copy<'c> = PgCopyIn<&'c mut PgConnection>;
@@ -141,6 +156,7 @@ impl Rows {
         self.put(Some(origin.provider))?;
         self.put(Some(origin.observed_at))?;
         self.put(Some(hash))?;
+        self.put(Some(t.own_payment_key(origin.links)))?;
         for column in Transaction::COLUMNS {
             match column.field {
                 Field::Text { get, .. } => self.put(get(t))?,

@@ -120,8 +120,7 @@ async fn diff_recent(
         r#"
         SELECT provider_transaction_id AS id, payload_hash AS hash
         FROM paysync.transactions
-        -- The subquery hides the account from the planner, as in the query below.
-        WHERE account_id = (SELECT $1::text) AND created_at BETWEEN $2 AND $3
+        WHERE account_id = $1 AND created_at BETWEEN $2 AND $3
         ORDER BY created_at
         LIMIT $4
         "#,
@@ -169,11 +168,10 @@ async fn compare(
             AS asked(provider_transaction_id, payload_hash, updated_at, observed_at, place)
         LEFT JOIN LATERAL (
             -- One index lookup per row, never a scan, whatever the statistics of a growing table say: OFFSET 0
-            -- prevents any other join, and the subquery hides the account from the planner. The planner would
-            -- assume that an account which is missing from the statistics is empty, and scan all of its rows.
+            -- prevents any other join.
             SELECT true AS is_held, payload_hash, updated_at, observed_at
             FROM paysync.transactions
-            WHERE account_id = (SELECT $1::text) AND transactions.provider_transaction_id = asked.provider_transaction_id
+            WHERE account_id = $1 AND transactions.provider_transaction_id = asked.provider_transaction_id
             OFFSET 0
         ) AS held ON true
         WHERE held.payload_hash IS DISTINCT FROM asked.payload_hash
@@ -184,10 +182,10 @@ async fn compare(
               FROM (
                   SELECT provider_transaction_id, payload_hash
                   FROM paysync.transactions
-                  WHERE account_id = (SELECT $1::text) AND created_at BETWEEN $6 AND $7
+                  WHERE account_id = $1 AND created_at BETWEEN $6 AND $7
                   ORDER BY created_at
                   LIMIT $8
-              ) AS near
+              ) AS nearby
               -- The limit makes the planner hash these rows in memory instead of scanning them for each row.
               LIMIT 10000
           )

@@ -2,13 +2,15 @@
 //! transaction.
 //!
 //! `commit` leads a page through: `read` makes records of items one by one, `diff` says which of them to
-//! write, `copy` or `upsert` writes them, `bisect` finds those that PostgreSQL refuses, `transition`
-//! moves the window.
+//! write, `copy` or `upsert` writes them, `bisect` finds those that PostgreSQL refuses, `daily_sums` adds
+//! them to the totals, `payments` joins them to their payments, `transition` moves the window.
 
 pub(super) mod bisect;
 mod commit;
 mod copy;
+pub(super) mod daily_sums;
 pub(super) mod diff;
+pub(super) mod payments;
 mod records;
 pub(super) mod transition;
 pub(super) mod upsert;

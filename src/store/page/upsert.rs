@@ -9,8 +9,9 @@ use sqlx::FromRow;
 use sqlx::postgres::PgBindIterExt as _;
 use uuid::Uuid;
 
+use super::daily_sums;
 use super::diff::RowKey;
-use crate::number::{count, unsigned};
+use super::payments::{LEFT_KEY, MAY_JOIN, OWN_KEY, Unjoined};
 use crate::store::columns;
 use crate::store::pool::DbWork;
 use paysync_provider::item::Record;
@@ -35,12 +36,13 @@ impl<'p> Observed<'p, '_> {
 }
 
 /// What a bulk upsert did.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Written {
     pub(crate) inserted: u64,
     pub(crate) updated: u64,
     pub(crate) unchanged: u64,
     pub(crate) stale: u64,
+    pub(crate) unjoined: Unjoined,
 }
 
 impl AddAssign for Written {
@@ -49,56 +51,95 @@ impl AddAssign for Written {
         self.updated += part.updated;
         self.unchanged += part.unchanged;
         self.stale += part.stale;
+        self.unjoined.append(part.unjoined);
     }
 }
 
-/// Writes transactions and their payloads: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes,
-/// `$5` payloads, then the columns.
+/// Writes transactions, the versions that they replace, their payloads, and what they change in the daily
+/// sums: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes, `$5` payloads, then the columns.
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
     let (names, arrays) = (columns::names(), columns::arrays(6));
     let replaced = columns::assignments(|column| {
-        let new = format!("EXCLUDED.{}", column.name);
+        let new = format!("incoming.{}", column.name);
         if column.is_personal {
             format!("CASE WHEN held.erased_at IS NULL THEN {new} END")
         } else {
             new
         }
     });
+    let summed = daily_sums::COLUMNS;
+    let sums = daily_sums::insert(&format!(
+        "SELECT 1 AS sign, {summed} FROM written UNION ALL SELECT -1, {summed} FROM old"
+    ));
     format!(
         "
-        WITH incoming AS (
-            SELECT *
+        WITH incoming AS MATERIALIZED (
+            SELECT *, (
+                SELECT true FROM paysync.transactions AS held
+                WHERE held.account_id = $1 AND held.provider_transaction_id = incoming.provider_transaction_id
+            ) IS TRUE AS is_stored
             FROM UNNEST({arrays}, $4::uuid[], $5::text[], $3::timestamptz[])
                 AS incoming({names}, payload_hash, payload, observed_at)
-        ), written AS (
-            INSERT INTO paysync.transactions AS held (account_id, provider, observed_at, {names}, payload_hash)
-            SELECT $1, $2, observed_at, {names}, payload_hash
+        ), old AS MATERIALIZED (
+            -- The lock returns the newest version, also of a row that another lane has written since this statement began.
+            SELECT held.*
             FROM incoming
-            -- Of an erased row, the personal columns stay empty.
-            ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET
-                provider = EXCLUDED.provider,
-                observed_at = EXCLUDED.observed_at,
-                changed_at = now(),
-                {replaced},
-                payload_hash = EXCLUDED.payload_hash
-            WHERE held.payload_hash <> EXCLUDED.payload_hash
-              AND NOT paysync.is_older(EXCLUDED.updated_at, EXCLUDED.observed_at, held.updated_at, held.observed_at)
-            -- Not by a system column: distributed and partitioned tables have none to return.
-            RETURNING provider_transaction_id, first_seen_at = now() AS inserted, held.erased_at IS NOT NULL AS erased
+            CROSS JOIN LATERAL (
+                SELECT *
+                FROM paysync.transactions AS held
+                WHERE held.account_id = $1 AND held.provider_transaction_id = incoming.provider_transaction_id
+                  AND held.payload_hash <> incoming.payload_hash
+                  AND NOT paysync.is_older(incoming.updated_at, incoming.observed_at, held.updated_at, held.observed_at)
+                FOR NO KEY UPDATE
+            ) AS held
         ), kept AS (
+            INSERT INTO paysync.transaction_history SELECT version_from, greatest(now(), version_from), * FROM old
+            -- A row that was deleted by hand and read again begins with version 1 again.
+            ON CONFLICT DO NOTHING
+        ), updated AS (
+            UPDATE paysync.transactions AS held SET
+                provider = $2,
+                observed_at = incoming.observed_at,
+                version = held.version + 1,
+                -- Of two transactions, the one that began first may write last.
+                version_from = greatest(now(), held.version_from),
+                changed_at = now(),
+                -- Of an erased row, the personal columns stay empty.
+                {replaced},
+                payload_hash = incoming.payload_hash
+            FROM old
+            JOIN incoming USING (provider_transaction_id)
+            WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
+            RETURNING held.*
+        ), inserted AS (
+            INSERT INTO paysync.transactions (account_id, provider, observed_at, {names}, payload_hash, payment_key)
+            SELECT $1, $2, observed_at, {names}, payload_hash, {OWN_KEY}
+            FROM incoming
+            -- Rows that are stored would be waited for here, in another order than above.
+            WHERE NOT is_stored
+            ON CONFLICT (account_id, provider_transaction_id) DO NOTHING
+            RETURNING *
+        ), written AS (
+            SELECT * FROM inserted UNION ALL SELECT * FROM updated
+        ), payloads AS (
             INSERT INTO paysync.raw_transactions (account_id, provider_transaction_id, payload)
             SELECT $1, incoming.provider_transaction_id, incoming.payload::json
             FROM incoming
             JOIN written USING (provider_transaction_id)
-            WHERE NOT written.erased
+            WHERE written.erased_at IS NULL
             ON CONFLICT (account_id, provider_transaction_id) DO UPDATE SET payload = EXCLUDED.payload
+        ), sums AS (
+            {sums}
         )
-        SELECT provider_transaction_id, inserted FROM written
+        SELECT new.provider_transaction_id, new.version = 1, {MAY_JOIN},
+               CASE WHEN new.version > 1 THEN {LEFT_KEY} END
+        FROM written AS new
+        LEFT JOIN old USING (provider_transaction_id)
         "
     )
 });
 
-/// Writes rows in bulk: transaction and payload in one round trip. The statement compares the versions
+/// Writes rows in bulk: all but their payments in one round trip. The statement compares the versions
 /// again, because another lane may have written a row since the diff.
 pub(crate) async fn upsert(
     connection: &mut DbWork<'_>,
@@ -106,70 +147,94 @@ pub(crate) async fn upsert(
     provider: &str,
     records: &[Observed<'_, '_>],
 ) -> Result<Written, sqlx::Error> {
-    if records.is_empty() {
-        return Ok(Written::default());
+    let mut written = Written::default();
+    let mut left = records.to_vec();
+    while !left.is_empty() {
+        let rows = write(connection, account_id, provider, &left).await?;
+        let known: BTreeSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        left.retain(|record| !known.contains(record.key().id));
+        for (id, is_new, may_join, left_key) in rows {
+            if is_new {
+                written.inserted += 1;
+                written.unjoined.ids.extend(may_join.then_some(id));
+            } else {
+                written.updated += 1;
+                written.unjoined.left_keys.extend(left_key);
+            }
+        }
+        // Another lane was quicker with the others.
+        left = remove_overtaken(connection, account_id, left, &mut written).await?;
     }
+    Ok(written)
+}
+
+/// Writes the rows that are new, and those that replace an older version. Returns the id of each, whether it
+/// is new, whether it may join a payment, and the payment that it may have left.
+async fn write(
+    connection: &mut DbWork<'_>,
+    account_id: &str,
+    provider: &str,
+    records: &[Observed<'_, '_>],
+) -> Result<Vec<(String, bool, bool, Option<String>)>, sqlx::Error> {
     let transactions: Vec<&Transaction> = records.iter().map(|r| &r.record.transaction).collect();
+    let payloads = records.iter().map(|r| r.record.payload.as_ref());
     let query = sqlx::query(UPSERT.as_str())
         .bind(account_id)
         .bind(provider)
         .bind(records.iter().map(|r| r.at).bind_iter())
         .bind(records.iter().map(|r| r.record.hash).bind_iter())
-        .bind(
-            records
-                .iter()
-                .map(|r| r.record.payload.as_ref())
-                .bind_iter(),
-        );
-    let rows: Vec<(String, bool)> = columns::bind(query, &transactions)
+        .bind(payloads.bind_iter());
+    columns::bind(query, &transactions)
         .try_map(|row| FromRow::from_row(&row))
-        .fetch_all(&mut *connection)
-        .await?;
-
-    let inserted = rows.iter().filter(|(_, inserted)| *inserted).count();
-    let mut written = Written {
-        inserted: count(inserted),
-        updated: count(rows.len() - inserted),
-        ..Written::default()
-    };
-    if rows.len() < records.len() {
-        // Another lane was quicker with some of them: what are they now?
-        let known: BTreeSet<&str> = rows.iter().map(|(id, _)| id.as_str()).collect();
-        let overtaken: Vec<&Record<'_>> = records
-            .iter()
-            .map(|r| r.record)
-            .filter(|record| !known.contains(record.transaction.provider_transaction_id.as_str()))
-            .collect();
-        written.unchanged = count_unchanged(connection, account_id, &overtaken).await?;
-        written.stale = count(overtaken.len()) - written.unchanged;
-    }
-    Ok(written)
+        .fetch_all(connection)
+        .await
 }
 
-/// How many of these rows are stored unchanged.
-async fn count_unchanged(
+/// Counts the rows that are stored in the same version or in a newer one, and returns the others: they were
+/// stored while the statement ran, in an older version.
+async fn remove_overtaken<'p, 'a>(
     connection: &mut DbWork<'_>,
     account_id: &str,
-    records: &[&Record<'_>],
-) -> Result<u64, sqlx::Error> {
-    let ids: Vec<&str> = records
+    mut rows: Vec<Observed<'p, 'a>>,
+    written: &mut Written,
+) -> Result<Vec<Observed<'p, 'a>>, sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(rows);
+    }
+    let ids: Vec<&str> = rows.iter().map(|row| row.key().id).collect();
+    let hashes: Vec<Uuid> = rows.iter().map(|row| row.record.hash).collect();
+    let stamps: Vec<_> = rows
         .iter()
-        .map(|r| r.transaction.provider_transaction_id.as_str())
+        .map(|row| row.record.transaction.updated_at)
         .collect();
-    let hashes: Vec<Uuid> = records.iter().map(|r| r.hash).collect();
-    let equal = sqlx::query_scalar!(
+    let times: Vec<_> = rows.iter().map(|row| row.at).collect();
+    let states = sqlx::query!(
         r#"
-        SELECT count(*) AS "count!"
-        FROM UNNEST($2::text[], $3::uuid[]) AS asked(provider_transaction_id, payload_hash)
-        JOIN paysync.transactions AS held
-            ON held.account_id = $1 AND held.provider_transaction_id = asked.provider_transaction_id
-        WHERE held.payload_hash = asked.payload_hash
+        SELECT incoming.id AS "id!", held.payload_hash = incoming.payload_hash AS "is_unchanged!",
+               paysync.is_older(incoming.updated_at, incoming.observed_at, held.updated_at, held.observed_at) AS "is_stale!"
+        FROM UNNEST($2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[])
+            AS incoming(id, payload_hash, updated_at, observed_at)
+        JOIN paysync.transactions AS held ON held.account_id = $1 AND held.provider_transaction_id = incoming.id
         "#,
         account_id,
         &ids as &[&str],
         &hashes,
+        &stamps as &[Option<DateTime<Utc>>],
+        &times,
     )
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(unsigned(equal))
+    let mut overtaken = BTreeSet::new();
+    for state in states {
+        if state.is_unchanged {
+            written.unchanged += 1;
+        } else if state.is_stale {
+            written.stale += 1;
+        } else {
+            continue;
+        }
+        overtaken.insert(state.id);
+    }
+    rows.retain(|row| !overtaken.contains(row.key().id));
+    Ok(rows)
 }

@@ -7,14 +7,15 @@ pub mod quarantine;
 
 use std::sync::LazyLock;
 
-use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use uuid::Uuid;
 
-use crate::number::unsigned;
+use crate::number::{count, unsigned};
 use crate::store::error::refused_data;
 use crate::store::page::bisect::Bisection;
+use crate::store::page::daily_sums;
+use crate::store::page::payments::{self, LEFT_KEY, Unjoined};
 use crate::store::pool::DbWork;
 use crate::store::{Store, StoreError, columns};
 use paysync_provider::model::Transaction;
@@ -34,8 +35,8 @@ pub struct StoredRow {
     pub payload: String,
     /// XXH3-128 of `payload`.
     pub hash: Uuid,
-    /// When this version was stored.
-    pub changed_at: DateTime<Utc>,
+    /// Number of the version.
+    pub version: i64,
 }
 
 /// A row as it should be, and the version it was read from.
@@ -45,8 +46,8 @@ pub struct Correction {
     pub transaction: Transaction,
     /// The version's payload.
     pub hash: Uuid,
-    /// When the version was stored.
-    pub changed_at: DateTime<Utc>,
+    /// Number of the version.
+    pub version: i64,
 }
 
 /// What correcting rows did.
@@ -64,7 +65,7 @@ static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
     let names = columns::names();
     format!(
         "
-        SELECT {names}, payload_hash, changed_at, payload
+        SELECT {names}, payload_hash, version, payload
         FROM (
             SELECT *, sum(octet_length(payload)) OVER (ORDER BY provider_transaction_id) - octet_length(payload) AS before
             FROM (
@@ -84,29 +85,47 @@ static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// Corrects rows that are still the version that was read: `$1` account, `$2` hashes and `$3` times of the
-/// versions, then the columns.
+/// Corrects rows that are still the version that was read: `$1` account, `$2` hashes and `$3` numbers of the
+/// versions, then the columns. Returns the payments that a row may have left.
 static CORRECT: LazyLock<String> = LazyLock::new(|| {
     let (names, arrays) = (columns::names(), columns::arrays(4));
-    let replaced = columns::assignments(|column| format!("correct.{}", column.name));
+    let corrected = columns::assignments(|column| format!("correct.{}", column.name));
+    let (stored, wanted) = (columns::names_of("held"), columns::names_of("correct"));
+    let summed = daily_sums::COLUMNS;
+    let sums = daily_sums::insert(&format!(
+        "SELECT 1 AS sign, {summed} FROM new UNION ALL SELECT -1, {summed} FROM old"
+    ));
     format!(
         "
-        WITH correct AS (
-            SELECT correct.*
-            FROM UNNEST({arrays}, $2::uuid[], $3::timestamptz[]) WITH ORDINALITY
-                AS correct({names}, payload_hash, changed_at, place)
-            JOIN paysync.transactions AS held
-                ON held.account_id = $1 AND held.provider_transaction_id = correct.provider_transaction_id
-            -- Still the version that was read: a newer one wins.
-            WHERE (held.payload_hash, held.changed_at) = (correct.payload_hash, correct.changed_at)
-              -- A person who was erased since then stays erased.
-              AND held.erased_at IS NULL
-            ORDER BY correct.place
-            FOR NO KEY UPDATE OF held
+        WITH correct AS MATERIALIZED (
+            SELECT * FROM UNNEST({arrays}, $2::uuid[], $3::bigint[]) AS correct({names}, payload_hash, version)
+        ), old AS MATERIALIZED (
+            SELECT held.*
+            FROM correct
+            CROSS JOIN LATERAL (
+                SELECT *
+                FROM paysync.transactions AS held
+                WHERE held.account_id = $1 AND held.provider_transaction_id = correct.provider_transaction_id
+                  -- Still the version that was read: a newer one wins.
+                  AND (held.payload_hash, held.version) = (correct.payload_hash, correct.version)
+                  -- A person who was erased since then stays erased.
+                  AND held.erased_at IS NULL
+                  -- Another replay may have been here.
+                  AND ({stored}) IS DISTINCT FROM ({wanted})
+                FOR NO KEY UPDATE
+            ) AS held
+        ), new AS (
+            UPDATE paysync.transactions AS held SET changed_at = now(), {corrected}
+            FROM old
+            JOIN correct USING (provider_transaction_id)
+            WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
+            RETURNING held.*
+        ), sums AS (
+            {sums}
         )
-        UPDATE paysync.transactions AS held SET changed_at = now(), {replaced}
-        FROM correct
-        WHERE held.account_id = $1 AND held.provider_transaction_id = correct.provider_transaction_id
+        SELECT {LEFT_KEY}
+        FROM new
+        JOIN old USING (provider_transaction_id)
         "
     )
 });
@@ -158,7 +177,7 @@ impl Store {
                 transaction: columns::read(&row)?,
                 payload: row.try_get("payload")?,
                 hash: row.try_get("payload_hash")?,
-                changed_at: row.try_get("changed_at")?,
+                version: row.try_get("version")?,
             })
         };
         rows.into_iter().map(stored).collect()
@@ -175,14 +194,15 @@ impl Store {
         corrections.sort_by_key(|c| &c.transaction.provider_transaction_id);
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
-        let mut corrected = Corrected::default();
+        let (mut corrected, mut left_keys) = (Corrected::default(), Vec::new());
         let mut parts = Bisection::new(&corrections);
         while let Some(part) = parts.next() {
             let mut savepoint = transaction.begin().await?;
             match update(&mut savepoint, account_id, part).await {
-                Ok(rows) => {
+                Ok(left) => {
                     savepoint.commit().await?;
-                    corrected.written += rows;
+                    corrected.written += count(left.len());
+                    left_keys.extend(left.into_iter().flatten());
                 }
                 Err(error) => {
                     savepoint.rollback().await?;
@@ -196,24 +216,30 @@ impl Store {
                 }
             }
         }
+        let unjoined = Unjoined {
+            left_keys,
+            ..Unjoined::default()
+        };
+        payments::join(&mut transaction, account_id, &unjoined).await?;
         transaction.commit().await?;
         connection.return_to_pool();
         Ok(corrected)
     }
 }
 
+/// Returns for each row that was corrected the payment that it may have left.
 async fn update(
     connection: &mut DbWork<'_>,
     account_id: &str,
     corrections: &[&Correction],
-) -> Result<u64, sqlx::Error> {
+) -> Result<Vec<Option<String>>, sqlx::Error> {
     let transactions: Vec<&Transaction> = corrections.iter().map(|c| &c.transaction).collect();
     let query = sqlx::query(CORRECT.as_str())
         .bind(account_id)
         .bind(corrections.iter().map(|c| c.hash).bind_iter())
-        .bind(corrections.iter().map(|c| c.changed_at).bind_iter());
-    let updated = columns::bind(query, &transactions)
-        .execute(connection)
-        .await?;
-    Ok(updated.rows_affected())
+        .bind(corrections.iter().map(|c| c.version).bind_iter());
+    columns::bind(query, &transactions)
+        .try_map(|row| row.try_get(0))
+        .fetch_all(connection)
+        .await
 }

@@ -10,6 +10,7 @@ use super::{BATCH_BYTES, BATCH_ROWS};
 use crate::number::{count, signed};
 use crate::store::page::bisect::upsert_accepted;
 use crate::store::page::diff::{RowKey, diff};
+use crate::store::page::payments;
 use crate::store::page::upsert::{Observed, Written};
 use crate::store::pool::DbWork;
 use crate::store::quarantine::{
@@ -155,6 +156,7 @@ impl Store {
         remove(&mut transaction, account_id, &removed).await?;
         let changed: Vec<_> = changed.into_iter().filter(|i| is_locked(i.item)).collect();
         relabel(&mut transaction, account_id, &changed).await?;
+        payments::join(&mut transaction, account_id, &total.unjoined).await?;
         transaction.commit().await?;
         connection.return_to_pool();
 

@@ -34,16 +34,22 @@ impl Store {
                     WHERE folded.account_id = fresh.account_id AND folded.day = fresh.day AND folded.is_folded
                 )
                 LIMIT $1
+            ), free AS (
+                -- An account whose sums another process folds or makes anew is left to it.
+                SELECT account_id
+                FROM paysync.payment_locks
+                WHERE account_id IN (SELECT account_id FROM due)
+                FOR UPDATE SKIP LOCKED
             ), taken AS (
-                -- Entries that another process is folding now are left to it.
-                SELECT entry.ctid AS place
-                FROM paysync.daily_sums AS entry
-                JOIN due USING (account_id, day)
-                FOR UPDATE OF entry SKIP LOCKED
+                SELECT account_id, entry.entry_id
+                FROM free
+                JOIN due USING (account_id)
+                JOIN paysync.daily_sums AS entry USING (account_id, day)
+                FOR UPDATE OF entry
             ), gone AS (
                 DELETE FROM paysync.daily_sums AS entry
                 USING taken
-                WHERE entry.ctid = taken.place
+                WHERE entry.account_id = taken.account_id AND entry.entry_id = taken.entry_id
                 RETURNING entry.*
             ), kept AS (
                 INSERT INTO paysync.daily_sums

@@ -27,7 +27,7 @@ static EMPTY: LazyLock<[String; 2]> = LazyLock::new(|| {
     let emptied = columns::emptied_personal();
     ["transactions", "transaction_history"].map(|table| {
         format!(
-            "UPDATE paysync.{table} SET {emptied}, erased_at = now() \
+            "UPDATE paysync.{table} SET {emptied}, erased_at = now(), changed_at = now() \
              WHERE account_id = $1 AND provider_transaction_id = ANY($2)"
         )
     })
@@ -133,8 +133,8 @@ impl Store {
         })
     }
 
-    /// Erases the person from these rows, in one transaction. `changed_at` stays, so that the erasure does
-    /// not look like a change at the provider.
+    /// Erases the person from these rows, in one transaction. It makes no version: nothing changed at the
+    /// provider.
     pub async fn erase(&self, account_id: &str, ids: &[String]) -> Result<Erased, StoreError> {
         let mut session = self.session().await?;
         let mut work = session.begin().await?;

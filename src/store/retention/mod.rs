@@ -24,7 +24,7 @@ pub struct Folded {
 /// An expiry of payloads that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PayloadExpiry {
-    /// Payloads of rows that last changed before this instant expire.
+    /// Payloads of versions that are older than this instant expire.
     pub before: DateTime<Utc>,
     /// The id after which the next batch starts.
     pub after: String,
@@ -180,7 +180,7 @@ impl Store {
             r#"
             DELETE FROM paysync.transaction_history
             USING (
-                SELECT account_id, provider_transaction_id, version_id
+                SELECT account_id, provider_transaction_id, version
                 FROM paysync.transaction_history
                 WHERE account_id = $1 AND valid_to < now() - make_interval(secs => $2::bigint / 1000.0)
                 LIMIT $3
@@ -188,7 +188,7 @@ impl Store {
             ) AS old
             WHERE transaction_history.account_id = old.account_id
               AND transaction_history.provider_transaction_id = old.provider_transaction_id
-              AND transaction_history.version_id = old.version_id
+              AND transaction_history.version = old.version
             "#,
             account_id,
             milliseconds(age),
@@ -199,7 +199,7 @@ impl Store {
         Ok(deleted.rows_affected())
     }
 
-    /// Begins to delete an account's payloads that are older than `age`, counted from their row's last change,
+    /// Begins to delete an account's payloads that are older than `age`, counted from when their version was stored,
     /// or resumes it where the last round ended. A new expiry begins a day after the one before, at the
     /// earliest; until then there is none, nor for an unknown account. The expiry is stored before anything
     /// is deleted, so that a missing payload is known to have expired.
@@ -232,7 +232,7 @@ impl Store {
     }
 
     /// Deletes a batch of an account's payloads: of the `limit` payloads after the id `after`, those whose
-    /// row last changed before an instant. Stores where the next batch starts.
+    /// version is older than an instant. Stores where the next batch starts.
     pub async fn delete_payloads(
         &self,
         account_id: &str,
@@ -254,7 +254,7 @@ impl Store {
                 FROM batch
                 JOIN paysync.transactions AS held
                     ON held.account_id = $1 AND held.provider_transaction_id = batch.provider_transaction_id
-                WHERE held.changed_at < $2
+                WHERE held.version_from < $2
                 FOR NO KEY UPDATE OF held SKIP LOCKED
             ), dropped AS (
                 DELETE FROM paysync.raw_transactions AS raw

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 
 use super::Tally;
-use crate::support::count;
+use crate::support::{assert_recounted, count};
 
 /// Each query counts violations.
 const NEVER: &[(&str, &str)] = &[
@@ -25,20 +25,21 @@ const NEVER: &[(&str, &str)] = &[
          WHERE items <> inserted + updated + unchanged + stale + duplicate + quarantined",
     ),
     (
-        "versions that are the same as the next one, or do not end where the next one begins",
+        "versions that are the same as the next one, do not end where the next one begins, or leave out a number",
         "SELECT count(*) FROM (
              SELECT payload_hash, valid_to,
-                    lead(payload_hash) OVER versions AS next_hash, lead(valid_from) OVER versions AS next_from
+                    lead(payload_hash) OVER versions AS next_hash, lead(valid_from) OVER versions AS next_from,
+                    version <> row_number() OVER versions AS is_misnumbered
              FROM (
-                 SELECT account_id, provider_transaction_id, version_id, payload_hash, valid_from, valid_to
+                 SELECT account_id, provider_transaction_id, version, payload_hash, valid_from, valid_to
                  FROM paysync.transaction_history
                  UNION ALL
-                 SELECT account_id, provider_transaction_id, 9223372036854775807, payload_hash, changed_at, NULL
+                 SELECT account_id, provider_transaction_id, version, payload_hash, version_from, NULL
                  FROM paysync.transactions
              ) AS version
-             WINDOW versions AS (PARTITION BY account_id, provider_transaction_id ORDER BY version_id)
+             WINDOW versions AS (PARTITION BY account_id, provider_transaction_id ORDER BY version)
          ) AS version
-         WHERE next_hash = payload_hash OR next_from <> valid_to",
+         WHERE next_hash = payload_hash OR next_from <> valid_to OR is_misnumbered",
     ),
     (
         "windows that are covered though they never came to an end",
@@ -61,6 +62,7 @@ pub(super) async fn check(pool: &PgPool, tally: &mut Tally) {
     for (what, question) in NEVER {
         assert_eq!(count(pool, question).await, 0, "{what}");
     }
+    assert_recounted(pool).await;
     let unsigned = |count: i64| u64::try_from(count).unwrap();
     tally.rows += unsigned(count(pool, "SELECT count(*) FROM paysync.transactions").await);
     tally.versions +=

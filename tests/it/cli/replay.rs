@@ -162,3 +162,50 @@ async fn replay_reports_its_errors() {
     );
     fixture.end().await;
 }
+
+/// All that is made of the rows, as one text.
+const DERIVED: &str = "
+    SELECT md5(string_agg(line, '' ORDER BY line)) FROM (
+        SELECT concat_ws(' ', account_id, day, currency, kind, status, transactions, trim_scale(amount), unknown_amounts) AS line
+        FROM paysync.daily_totals
+        UNION ALL SELECT concat_ws(' ', account_id, provider_transaction_id, payment_key) FROM paysync.transactions
+    ) AS derived WHERE $1 = ''";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recount_repairs_keys_and_sums() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.run(&["sync"]).await.code, 0);
+    let right = fixture.ask_text(DERIVED, "").await;
+    let damaged = fixture
+        .ask(
+            "WITH gone AS (DELETE FROM paysync.daily_sums),
+             doubled AS (INSERT INTO paysync.daily_sums SELECT account_id, day, currency, kind, status, 7, 7, 0, true, gen_random_uuid()
+                 FROM paysync.daily_sums WHERE currency <> 'EUR'),
+             mixed AS (UPDATE paysync.transactions
+                 SET payment_key = CASE WHEN hashtext(provider_transaction_id) % 2 = 0 THEN '' ELSE 't:one' END WHERE $1 = '' RETURNING 1)
+             SELECT count(*) FROM mixed",
+            "",
+        )
+        .await;
+    assert_ne!(fixture.ask_text(DERIVED, "").await, right);
+    let ran = fixture.run(&["recount", "--json"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let moved = report["accounts"].as_array().unwrap().iter();
+    let moved: i64 = moved
+        .map(|it| it["rows_with_another_payment_key"].as_i64().unwrap())
+        .sum();
+    assert!(moved >= damaged, "{report}");
+    assert_eq!(fixture.ask_text(DERIVED, "").await, right);
+
+    let ran = fixture.run(&["recount"]).await;
+    assert!(
+        ran.out.contains("rows with another payment_key: 0;"),
+        "{ran:?}"
+    );
+    assert_eq!(fixture.ask_text(DERIVED, "").await, right);
+    let ran = fixture.run(&["recount", "--account", "nobody"]).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.err.contains("expected one of "), "{ran:?}");
+    fixture.end().await;
+}

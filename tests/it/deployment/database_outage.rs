@@ -343,8 +343,10 @@ async fn a_deadlock_is_logged_and_retried() {
     {
         run(&mut rival, "BEGIN").await;
         run(&mut rival, "SELECT FROM paysync.accounts FOR UPDATE").await;
-        let waits = "SELECT count(*) FROM pg_stat_activity
-            WHERE usename = 'paysync' AND wait_event_type = 'Lock' AND query LIKE '%moved AS%'";
+        // A page that has written its rows.
+        let waits = "SELECT count(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
+            WHERE usename = 'paysync' AND wait_event_type = 'Lock'
+              AND relation = 'paysync.transactions'::regclass AND mode = 'RowExclusiveLock'";
         while sqlx::query_scalar::<_, i64>(waits)
             .fetch_one(&mut admin)
             .await

@@ -137,7 +137,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     let keeping = "[retention]\nwindows = \"1ms\"\nhistory = \"1ms\"\nquarantine = \"1ms\"\n[raw]\nretention = \"30d\"\n";
     run(
         &pool,
-        "UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), changed_at = now() - interval '40 days'
+        "UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), version_from = now() - interval '40 days'
          WHERE provider_transaction_id IN (SELECT provider_transaction_id FROM paysync.transactions ORDER BY 1 LIMIT 20)",
     )
     .await;
@@ -156,7 +156,7 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     assert_eq!(count(&pool, payloads).await, held, "they were read anew");
     run(
         &pool,
-        "UPDATE paysync.transactions SET changed_at = changed_at - interval '40 days'
+        "UPDATE paysync.transactions SET version_from = version_from - interval '40 days'
          WHERE provider_transaction_id IN (SELECT provider_transaction_id FROM paysync.transactions ORDER BY 1 LIMIT 20)",
     )
     .await;

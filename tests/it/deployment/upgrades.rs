@@ -1,16 +1,18 @@
-//! Databases as earlier versions left them (`scripts/keep-database`) are brought up to date, and lose nothing.
+//! Databases as earlier versions left them (`scripts/keep-database`) are brought up to date, and lose nothing; the same
+//! is a dump of the rows alone that is restored. A database of a development build is refused.
 
 use std::path::Path;
 
 use chrono::TimeDelta;
 use paysync::app::App;
+use paysync::store::{Store, StoreError};
 use paysync_simulator::{Handle, Settings};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::engine::forget_everything;
 use crate::support::{
-    assert_exact, config_of, config_text, count, engine_of, providers, start, sync_covers,
-    verification,
+    assert_exact, assert_recounted, config_of, config_text, count, engine_of, providers, start,
+    sync_covers, verification,
 };
 
 /// What no migration takes from a user.
@@ -96,6 +98,8 @@ async fn bring_up_to_date(pool: &PgPool, file: &Path) {
     ) AS uncounted";
     assert_eq!(count(pool, uncounted).await, 0);
 
+    assert_recounted(pool).await;
+
     // It proves what the earlier version had read, and goes on from there.
     let verification = verification(&engine_of(&config).await).await;
     assert!(verification.proven, "{file:?}: {verification:#?}");
@@ -124,4 +128,46 @@ async fn databases_of_earlier_versions_lose_nothing(pool: PgPool) {
         let drop = "DROP SCHEMA paysync CASCADE";
         sqlx::raw_sql(drop).execute(&pool).await.unwrap();
     }
+}
+
+#[sqlx::test(migrations = "./migrations")]
+async fn a_development_build_is_refused(pool: PgPool) {
+    let store = Store::with_pool(pool.clone());
+    store.migrate().await.unwrap();
+    for (damage, is_development_build) in [
+        ("UPDATE paysync._sqlx_migrations SET checksum = ''", true),
+        (
+            "UPDATE paysync._sqlx_migrations SET version = 20261121090000 WHERE version = (SELECT min(version) FROM paysync._sqlx_migrations)",
+            true,
+        ),
+        (
+            "INSERT INTO paysync._sqlx_migrations (version, description, success, checksum, execution_time) VALUES (20990101000000, '', true, '', 0)",
+            false,
+        ),
+    ] {
+        let mut work = pool.begin().await.unwrap();
+        let kept = "CREATE TABLE public.kept AS TABLE paysync._sqlx_migrations";
+        sqlx::raw_sql(AssertSqlSafe(format!("{kept}; {damage}")))
+            .execute(&mut *work)
+            .await
+            .unwrap();
+        work.commit().await.unwrap();
+        let refused = store.migrate().await.unwrap_err();
+        assert_eq!(
+            matches!(refused, StoreError::DevelopmentBuild),
+            is_development_build,
+            "{refused:?}"
+        );
+        assert_eq!(
+            refused.hint().contains("DROP SCHEMA paysync"),
+            is_development_build
+        );
+        sqlx::raw_sql(
+            "TRUNCATE paysync._sqlx_migrations; INSERT INTO paysync._sqlx_migrations TABLE public.kept; DROP TABLE public.kept",
+        )
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    store.migrate().await.unwrap();
 }

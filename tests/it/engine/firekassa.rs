@@ -85,7 +85,7 @@ async fn an_expired_deposit_that_is_paid_late_is_read_again(pool: PgPool) {
     assert_exact(&pool, &simulator, &ONLY).await;
     let versions: Vec<(String, String, String, bool)> = sqlx::query_as(
         "SELECT old.provider_transaction_id, old.status, old.provider_status,
-             old.valid_from < old.valid_to AND old.valid_to = new.changed_at
+             old.valid_from < old.valid_to AND old.valid_to = new.version_from
          FROM paysync.transaction_history AS old
          JOIN paysync.transactions AS new USING (account_id, provider_transaction_id)",
     )

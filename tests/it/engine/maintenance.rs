@@ -40,7 +40,8 @@ async fn maintain(text: &str, batches: u32, stop: &CancellationToken) -> RoundRe
 async fn retention_follows_the_configuration(pool: PgPool) {
     let (simulator, text) = read_history(&pool).await;
     for sql in [
-        "UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), updated_at = NULL",
+        "WITH kept AS (INSERT INTO paysync.transaction_history SELECT version_from, now(), * FROM paysync.transactions)
+         UPDATE paysync.transactions SET payload_hash = gen_random_uuid(), updated_at = NULL, version = version + 1",
         "INSERT INTO paysync.quarantine (account_id, stream, payload_hash, reason, detail, payload, window_start, window_end, observed_at)
          SELECT account_id, stream, gen_random_uuid(), '', '', '', wanted_from, wanted_until, now() FROM paysync.streams",
         // A year and a bit ago.
@@ -150,7 +151,7 @@ async fn failing_maintenance_disturbs_no_sync(pool: PgPool) {
 async fn expired_payloads_are_no_loss(pool: PgPool) {
     let (simulator, text) = read_history(&pool).await;
     let rows = count(&pool, "SELECT count(*) FROM paysync.transactions").await;
-    let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '91 days' WHERE provider_transaction_id < '8'";
+    let old = "UPDATE paysync.transactions SET version_from = version_from - interval '91 days' WHERE provider_transaction_id < '8'";
     let old = sqlx::query(old)
         .execute(&pool)
         .await

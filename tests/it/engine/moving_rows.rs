@@ -16,8 +16,8 @@ use sqlx::PgPool;
 
 use super::SMALL;
 use crate::support::{
-    TIMEOUT, account_of, assert_exact, config_of, config_text, differences, engine_of, history,
-    ledger, now, providers, start, stored, sync,
+    TIMEOUT, account_of, assert_exact, assert_recounted, config_of, config_text, differences,
+    engine_of, history, ledger, now, providers, start, stored, sync,
 };
 
 /// Old windows are read once: nothing repairs later what is lost now.
@@ -142,6 +142,7 @@ async fn moving_rows_are_not_lost(pool: PgPool) {
     ];
     read_what_moves(&simulator, &text, &providers(), false).await;
     assert_exact(&pool, &simulator, &shown).await;
+    assert_recounted(&pool).await;
 
     // Where none does, old windows are read again.
     let again = "rescan = [{ within = \"40d\", every = \"1ms\" }]\n";
@@ -150,6 +151,7 @@ async fn moving_rows_are_not_lost(pool: PgPool) {
         covers(later(&text, TimeDelta::hours(hours), false).await).await;
     }
     assert_exact(&pool, &simulator, &providers()).await;
+    assert_recounted(&pool).await;
     simulator.stop().await;
 }
 
@@ -181,5 +183,6 @@ async fn rows_of_one_second_in_changing_order_are_all_read(pool: PgPool) {
     let text = config_text(&simulator, &pool, &shifting, &settings);
     crate::support::sync_covers(&text).await;
     assert_exact(&pool, &simulator, &shifting).await;
+    assert_recounted(&pool).await;
     simulator.stop().await;
 }

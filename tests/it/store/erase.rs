@@ -79,7 +79,7 @@ async fn sums(pool: &PgPool) -> Vec<String> {
     for sql in [
         "SELECT t::text FROM paysync.daily_totals AS t ORDER BY 1",
         "SELECT concat_ws(' ', provider_transaction_id, kind, status, amount, currency, created_at, updated_at, merchant_reference,
-                payload_hash, observed_at, changed_at) FROM paysync.transactions ORDER BY 1",
+                payload_hash, observed_at, version, version_from) FROM paysync.transactions ORDER BY 1",
         "SELECT concat_ws(' ', provider_transaction_id, kind, status, amount, valid_from, valid_to)
          FROM paysync.transaction_history ORDER BY 1",
     ] {
@@ -168,7 +168,7 @@ async fn later_pages_do_not_restore_an_erased_person(pool: PgPool) {
     let correction = Correction {
         transaction,
         hash: stored.hash,
-        changed_at: stored.changed_at,
+        version: stored.version,
     };
     let corrected = store.correct(ACCOUNT, &[correction]).await.unwrap();
     assert_eq!((corrected.written, corrected.refused.len()), (0, 0));

@@ -5,4 +5,6 @@ mod commit;
 mod copy;
 mod lanes;
 mod nearby;
+mod payments;
 mod quarantine;
+mod totals;

@@ -3,6 +3,7 @@
 mod payments;
 mod totals;
 
+use paysync::store::Store;
 use sqlx::{AssertSqlSafe, PgPool};
 
 /// Columns of a step: id, parent, group, kind, status, amount, currency, minutes after the first.
@@ -18,10 +19,9 @@ type Step = (
 );
 
 async fn account(pool: &PgPool, id: &str, zone: &str) {
-    sqlx::query("INSERT INTO paysync.accounts (account_id, provider, time_zone) VALUES ($1, 'begateway_dwh', $2)")
-        .bind(id)
-        .bind(zone)
-        .execute(pool)
+    let store = Store::with_pool(pool.clone());
+    store
+        .register_account(id, "begateway_report", zone)
         .await
         .unwrap();
 }
@@ -31,7 +31,7 @@ async fn store(pool: &PgPool, account: &str, steps: &[Step]) {
         sqlx::query(
             "INSERT INTO paysync.transactions (account_id, provider, provider_transaction_id, parent_transaction_id, payment_group_id,
                  merchant_reference, kind, status, amount, currency, created_at, payload_hash, observed_at)
-             VALUES ($1, 'begateway_dwh', $2, $3, $4, 'order', $5, $6, $7::numeric, $8,
+             VALUES ($1, 'begateway_report', $2, $3, $4, 'order', $5, $6, $7::numeric, $8,
                  '2026-03-01T23:30:00Z'::timestamptz + make_interval(mins => $9), gen_random_uuid(), now())",
         )
         .bind(account)
@@ -47,6 +47,16 @@ async fn store(pool: &PgPool, account: &str, steps: &[Step]) {
         .await
         .unwrap();
     }
+    recount(pool, account).await;
+}
+
+/// Makes payment keys and daily sums anew.
+async fn recount(pool: &PgPool, account: &str) {
+    sqlx::query("SELECT paysync.recount_account($1)")
+        .bind(account)
+        .execute(pool)
+        .await
+        .unwrap();
 }
 
 /// The rows of a query, each as text with bars between the columns.

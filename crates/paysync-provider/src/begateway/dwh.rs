@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use self::options::Options;
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
-use crate::model::{Status, Transaction, window};
+use crate::model::{PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Axis, ById, Paging, Role, Spec, StreamSpec, Tier, TimeField};
@@ -149,6 +149,10 @@ impl Provider for Dwh {
                 statuses: &[Status::Pending, Status::Unknown],
             }),
             id_key: "uid",
+            payment_links: PaymentLinks {
+                parent: true,
+                group: false,
+            },
             redaction: item::REDACTION,
         }
     }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use self::options::{DateType, Options};
 use self::stream::StreamAxis;
 use crate::error::{PageError, RecordError, Refusal, SettingsError};
-use crate::model::{Transaction, window};
+use crate::model::{PaymentLinks, Transaction, window};
 use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Spec};
@@ -97,6 +97,10 @@ impl Provider for Report {
             retry_after_floor: Duration::from_secs(1),
             by_id: None,
             id_key: "uid",
+            payment_links: PaymentLinks {
+                parent: true,
+                group: true,
+            },
             redaction: item::REDACTION,
         }
     }

@@ -6,10 +6,13 @@ use paysync_provider::model::{Field, Transaction};
 use sqlx::PgPool;
 
 /// Columns that the store fills itself.
-const OWN: [&str; 7] = [
+const OWN: [&str; 10] = [
     "account_id",
     "provider",
+    "payment_key",
     "payload_hash",
+    "version",
+    "version_from",
     "first_seen_at",
     "observed_at",
     "changed_at",
@@ -17,7 +20,7 @@ const OWN: [&str; 7] = [
 ];
 
 /// Columns of a replaced version.
-const OF_VERSIONS: [&str; 3] = ["version_id", "valid_from", "valid_to"];
+const OF_VERSIONS: [&str; 2] = ["valid_from", "valid_to"];
 
 /// Name, type, and whether it is never null.
 type Described = (String, String, bool);

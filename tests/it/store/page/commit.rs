@@ -273,7 +273,7 @@ async fn the_newest_version_is_current_and_the_others_are_history(pool: PgPool) 
     );
     let history: Vec<(String, String, bool)> = sqlx::query_as(
         "SELECT provider_transaction_id, amount::text, valid_from < valid_to
-         FROM paysync.transaction_history ORDER BY provider_transaction_id, version_id",
+         FROM paysync.transaction_history ORDER BY provider_transaction_id, version",
     )
     .fetch_all(&pool)
     .await
@@ -291,8 +291,8 @@ async fn the_newest_version_is_current_and_the_others_are_history(pool: PgPool) 
         &pool,
         "SELECT count(*) FROM (
             SELECT valid_to, coalesce(
-                lead(valid_from) OVER (PARTITION BY provider_transaction_id ORDER BY version_id),
-                (SELECT changed_at FROM paysync.transactions AS held
+                lead(valid_from) OVER (PARTITION BY provider_transaction_id ORDER BY version),
+                (SELECT version_from FROM paysync.transactions AS held
                  WHERE held.provider_transaction_id = history.provider_transaction_id)
             ) AS next_from
             FROM paysync.transaction_history AS history

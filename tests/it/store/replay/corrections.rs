@@ -25,7 +25,7 @@ async fn corrections(store: &Store, amount: i64) -> Vec<Correction> {
                 ..stored.transaction
             },
             hash: stored.hash,
-            changed_at: stored.changed_at,
+            version: stored.version,
         })
         .collect()
 }
@@ -88,7 +88,7 @@ async fn stored_rows_are_read_as_written(pool: PgPool) {
         let correction = Correction {
             transaction: target.clone(),
             hash: read[0].hash,
-            changed_at: read[0].changed_at,
+            version: read[0].version,
         };
         assert_eq!(
             store.correct(ACCOUNT, &[correction]).await.unwrap(),
@@ -141,7 +141,8 @@ async fn a_correction_loses_to_a_version_written_meanwhile(pool: PgPool) {
     .fetch_all(&pool)
     .await
     .unwrap();
-    let expected = [("a", "1", true), ("b", "1", false)];
+    // A correction makes no version.
+    let expected = [("b", "1", false)];
     assert_eq!(
         versions,
         expected.map(|(id, amount, same)| (id.to_owned(), amount.to_owned(), same))
@@ -163,7 +164,7 @@ async fn a_correction_waits_for_an_open_page_commit(pool: PgPool) {
     let late = corrections(&store, 7).await;
     let mut page = pool.begin().await.unwrap();
     sqlx::query(
-        "UPDATE paysync.transactions SET amount = 2, changed_at = now() WHERE provider_transaction_id = 'a'",
+        "UPDATE paysync.transactions SET amount = 2, version = 2, version_from = now() WHERE provider_transaction_id = 'a'",
     )
     .execute(&mut *page)
     .await

@@ -257,35 +257,3 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
         .unwrap();
     assert_eq!(done, expected);
 }
-
-/// Items from before requests were kept are as new as when they were first seen.
-#[sqlx::test(migrations = false)]
-async fn items_of_older_schemas_keep_their_time(pool: PgPool) {
-    let migrations = sqlx::migrate!();
-    let (old, new): (Vec<_>, Vec<_>) = migrations
-        .iter()
-        .partition(|migration| migration.version < 20_261_121_101_500);
-    let run = |part: Vec<&sqlx::migrate::Migration>| {
-        let pool = pool.clone();
-        let texts: Vec<String> = part.iter().map(|it| it.sql.as_str().to_owned()).collect();
-        async move {
-            for text in texts {
-                sqlx::raw_sql(sqlx::AssertSqlSafe(text))
-                    .execute(&pool)
-                    .await
-                    .unwrap();
-            }
-        }
-    };
-    run(old).await;
-    sqlx::query(
-        "INSERT INTO paysync.quarantine (account_id, stream, payload_hash, reason, detail, payload, window_start, window_end, first_seen_at)
-         VALUES ('acme', 'created', gen_random_uuid(), 'x', 'x', '{}', '2026-01-01Z', '2026-01-02Z', '2026-01-03Z')",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    run(new).await;
-    let right = "SELECT count(*) FROM paysync.quarantine WHERE observed_at = '2026-01-03Z'";
-    assert_eq!(count(&pool, right).await, 1);
-}

@@ -91,7 +91,7 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
     };
     let five = || ["a", "b", "c", "d", "e"].map(|id| record(id, 1)).to_vec();
     commit(five()).await;
-    let old = "UPDATE paysync.transactions SET changed_at = changed_at - interval '31 days' WHERE provider_transaction_id < 'e'";
+    let old = "UPDATE paysync.transactions SET version_from = version_from - interval '31 days' WHERE provider_transaction_id < 'e'";
     sqlx::query(old).execute(&pool).await.unwrap();
     let unknown = store.begin_payload_expiry("other", MONTH).await.unwrap();
     assert_eq!(unknown, None);

@@ -1,7 +1,6 @@
--- Three roles to grant to people and programs. None can log in; a superuser or whoever may create roles makes
--- users members of them, e.g. GRANT paysync_bi TO grafana. A role that is missing and that this user may not create is
--- left out, with a notice: have somebody who may run the same statements, which paysync migrate --print-roles prints.
--- They can be repeated at any time.
+-- Three roles to grant to people and programs. None can log in; a superuser, or a user that may create roles, makes users
+-- members of them, e.g. GRANT paysync_bi TO grafana. A role that is missing and that this user may not create is left out,
+-- with a notice: paysync migrate --print-roles prints these statements for an administrator. They can be repeated.
 --
 -- paysync_writer    the daemon, where another role owns the tables and migrates
 -- paysync_bi        questions: views and normalized tables; no payloads, no quarantine, no e-mail or network addresses
@@ -11,7 +10,7 @@ DO $$
 DECLARE
     role text;
     columns text;
-    -- Who makes the tables of later versions.
+    -- The owner of the tables of later versions.
     owner name := (SELECT rolname FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner WHERE nspname = 'paysync');
     may_create boolean := (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user);
 BEGIN
@@ -57,7 +56,8 @@ BEGIN
 
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'paysync_operator') THEN
         GRANT SELECT ON ALL TABLES IN SCHEMA paysync TO paysync_operator;
-        GRANT INSERT, UPDATE ON paysync.accounts, paysync.streams, paysync.windows, paysync.rescans TO paysync_operator;
+        GRANT INSERT, UPDATE ON paysync.accounts, paysync.payment_locks, paysync.streams, paysync.windows, paysync.rescans
+            TO paysync_operator;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA paysync TO paysync_operator;
         IF pg_has_role(owner, 'MEMBER') THEN
             EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA paysync GRANT SELECT ON TABLES TO paysync_operator', owner);
