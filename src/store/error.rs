@@ -67,8 +67,10 @@ impl StoreError {
 
     /// What helps against this cause, if it is known.
     pub fn advice(&self) -> Option<&'static str> {
-        if matches!(self, Self::SharedSessions) {
-            return Some(POOLED);
+        match self {
+            Self::SharedSessions => return Some(POOLED),
+            Self::DevelopmentBuild => return Some(START_ANEW),
+            _ => {}
         }
         let cause = self.cause()?;
         let Some(code) = sqlstate(cause) else {
@@ -116,13 +118,15 @@ impl StoreError {
             Self::DoesNotAddUp(_) => {
                 "a defect of paysync: please report it; nothing of the page was kept"
             }
-            Self::DevelopmentBuild => {
-                "start anew: DROP SCHEMA paysync CASCADE, or name another database; paysync reads everything again"
+            Self::SharedSessions | Self::DevelopmentBuild | Self::Migrate(_) => {
+                "see the error, then start again"
             }
-            Self::SharedSessions | Self::Migrate(_) => "see the error, then start again",
         }
     }
 }
+
+/// What helps if the tables are those of a development build.
+const START_ANEW: &str = "start anew: DROP SCHEMA paysync CASCADE, or name another database in database.url; paysync reads everything again";
 
 /// What helps if sessions share servers.
 const POOLED: &str = "set database.prepared_statements = false and database.direct_url, or let the pooler keep prepared statements (PgBouncer 1.21 and later: max_prepared_statements)";

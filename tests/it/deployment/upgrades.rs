@@ -159,7 +159,9 @@ async fn a_development_build_is_refused(pool: PgPool) {
             "{refused:?}"
         );
         assert_eq!(
-            refused.hint().contains("DROP SCHEMA paysync"),
+            refused
+                .advice()
+                .is_some_and(|advice| advice.contains("DROP SCHEMA paysync")),
             is_development_build
         );
         sqlx::raw_sql(
