@@ -65,6 +65,7 @@ mod tests {
     #[test]
     fn a_short_poll_says_nothing_unless_it_was_overfull() {
         assert_eq!(next(3600, 60, 3), 3600);
+        assert_eq!(next(1000, 500, 1000), 1000);
         assert_eq!(next(3600, 60, 6000), 900);
     }
 }

@@ -113,8 +113,57 @@ fn the_rest_of_a_history_is_divided() {
 fn what_is_older_than_a_day_is_backfill() {
     let mut progress = progress(0);
     progress.coverage.add(window(100_000, 200_000));
-    let plan = plan(&progress, &policy(), goal(200_000, false), at(200_030), 1);
-    assert_eq!(windows(&plan), [(99_900, 100_000, Lane::Backfill)]);
+    let plan =
+        |progress: &Progress| plan(progress, &policy(), goal(200_000, false), at(200_030), 1);
+    assert_eq!(
+        windows(&plan(&progress)),
+        [(99_900, 100_000, Lane::Backfill)]
+    );
+    // A window that ends just a day ago is, too.
+    progress.coverage = IntervalSet::from_iter([window(113_600, 200_000)]);
+    assert_eq!(
+        windows(&plan(&progress)),
+        [(113_500, 113_600, Lane::Backfill)]
+    );
+    progress.coverage = IntervalSet::from_iter([window(113_601, 200_000)]);
+    assert_eq!(windows(&plan(&progress)), [(113_501, 113_601, Lane::Live)]);
+}
+
+/// The overlap reads back neither beyond what is read, nor beyond what is wanted.
+#[test]
+fn the_overlap_has_bounds() {
+    let policy = Policy {
+        overlap: seconds(60),
+        ..policy()
+    };
+    for (wanted_from, start) in [(0, 500), (510, 510)] {
+        let mut progress = progress(wanted_from);
+        progress.length = seconds(1000);
+        progress.coverage.add(window(500, 520));
+        let plan = plan(&progress, &policy, goal(1000, false), at(1030), 1);
+        assert_eq!(windows(&plan), [(start, 1000, Lane::Live)]);
+    }
+}
+
+#[test]
+fn the_next_wakeup_is_a_poll_or_a_pass_whichever_comes_first() {
+    let wakeup = |every| {
+        let mut progress = progress(0);
+        progress.coverage.add(window(0, 600));
+        progress.passes.push(Pass {
+            lane: Lane::Rescan,
+            within: seconds(1000),
+            started_at: at(600),
+            remaining: IntervalSet::default(),
+        });
+        let policy = Policy {
+            rechecks: vec![recheck(Lane::Rescan, 1000, every)],
+            ..policy()
+        };
+        next_wakeup(&progress, &policy)
+    };
+    assert_eq!(wakeup(50), at(650));
+    assert_eq!(wakeup(1000), at(600 + 60 + 30));
 }
 
 /// Whatever is covered, the next poll falls on the account's place in the interval.

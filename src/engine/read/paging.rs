@@ -172,7 +172,7 @@ impl OffsetScan {
 
 /// The next page of an order that moves starts so early that it must show the last row again.
 fn next_offset(offset: u64, page: &PageFacts<'_>) -> u64 {
-    let overlap = OVERLAP_ROWS.min(page.items / 2).max(1);
+    let overlap = OVERLAP_ROWS.min(page.items / 2);
     offset + page.items.saturating_sub(overlap).max(1)
 }
 
@@ -285,6 +285,54 @@ mod tests {
             step(&shifting, 10, None, &["a", "b", "c"], false),
             Ok(Step::Close)
         );
+    }
+
+    /// A page of items without ids has no last row that the next page could repeat.
+    #[test]
+    fn an_empty_page_after_others_is_no_end() {
+        let shifting = stream(Paging::Shifting, true);
+        let mut paging = PagingState::default();
+        let mut page = |checkpoint: Option<&Checkpoint>, rejected_hashes: Vec<u128>| {
+            let page = PageFacts {
+                window: window(1),
+                checkpoint,
+                page_size: 4,
+                items: count(rejected_hashes.len()),
+                ids: Vec::new(),
+                rejected_hashes,
+                next: Next::End,
+            };
+            more(paging.after_page(&shifting, &page))
+        };
+        let second = page(None, vec![1, 2, 3, 4]);
+        assert_eq!(page(Some(&second), Vec::new()), START);
+    }
+
+    /// Rows of rounds that counted differently are not combined: some may have left.
+    #[test]
+    fn only_rounds_with_equal_counts_are_combined() {
+        let mut scan = OffsetScan::default();
+        let mut round = |seen: &[u128], counted| {
+            scan.moved = true;
+            scan.seen_this_round.extend(seen);
+            scan.end_round(counted).unwrap()
+        };
+        let again = Step::More(START);
+        assert_eq!(round(&[1, 2, 3], 3), again);
+        assert_eq!(round(&[1, 2, 4], 4), again);
+        assert_eq!(round(&[1, 2, 4], 4), again);
+        assert_eq!(round(&[5], 4), Step::Close);
+    }
+
+    #[test]
+    fn rows_that_never_settle_end_the_scan() {
+        let mut scan = OffsetScan::default();
+        for round in 1..MAX_ROUNDS {
+            scan.moved = true;
+            assert_eq!(scan.end_round(round.into()), Ok(Step::More(START)));
+        }
+        scan.moved = true;
+        assert_eq!(scan.end_round(0), Err(PagingError::RowsMoved));
     }
 
     /// The next page's checkpoint.
