@@ -204,7 +204,7 @@ CREATE TABLE paysync.quarantine (
     PRIMARY KEY (account_id, stream, payload_hash)
 );
 
-COMMENT ON TABLE paysync.quarantine IS 'Items that could not be normalized or stored; none is dropped.';
+COMMENT ON TABLE paysync.quarantine IS 'Items that could not be normalized or stored; each is kept.';
 COMMENT ON COLUMN paysync.quarantine.account_id IS 'The account.';
 COMMENT ON COLUMN paysync.quarantine.stream IS 'The stream it was read in.';
 COMMENT ON COLUMN paysync.quarantine.payload_hash IS 'XXH3-128 of payload.';

@@ -270,7 +270,7 @@ END
 $$;
 
 COMMENT ON FUNCTION paysync.join_payments(text, text[], text[]) IS
-    'Joins rows that were just written to their payments, and computes anew the payments with these other keys, which rows may have left; returns how many rows got another payment_key. Holds the lock on the payments until the end of the transaction.';
+    'Joins rows that were just written to their payments, and rebuilds the payments with these other keys, which rows may have left; returns how many rows got another payment_key. Holds the lock on the payments until the end of the transaction.';
 
 CREATE FUNCTION paysync.recount_payments(account text, after text, size bigint, OUT last_key text, OUT moved bigint)
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
@@ -308,4 +308,4 @@ END
 $$;
 
 COMMENT ON FUNCTION paysync.recount_payments(text, text, bigint) IS
-    'Computes payment_key anew for about size rows of an account, those with the keys after a key (first: the empty text). Returns the last of these keys, null after the last range, and how many rows got another key. Commit between two calls.';
+    'Rebuilds payment_key of about size rows of an account, those with the keys after a key (first: the empty text). Returns the last of these keys, null after the last range, and how many rows got another key. Commit between two calls.';

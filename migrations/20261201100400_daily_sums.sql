@@ -2,7 +2,7 @@
 --
 -- Every transaction that writes rows appends what it changes in the totals to daily_sums. So the totals are right at every
 -- instant, and writers never wait for each other, as they would for a row that all of them update. Maintenance folds the
--- entries of a day into one per key. Days are those of the account's time zone; if it changes, the sums are made anew.
+-- entries of a day into one per key. Days are those of the account's time zone; if it changes, the sums are rebuilt.
 
 CREATE TABLE paysync.daily_sums (
     account_id      text COLLATE "C" NOT NULL,
@@ -74,7 +74,7 @@ END
 $$;
 
 COMMENT ON FUNCTION paysync.recount_daily_sums(text, date, date) IS
-    'Makes the daily_sums of an account anew for a span of days, and for rows without a day if it begins at -infinity.';
+    'Rebuilds the daily_sums of an account for a span of days, and for rows without a day if it begins at -infinity.';
 
 CREATE FUNCTION paysync.register_account(account text, code text, zone text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -97,7 +97,7 @@ END
 $$;
 
 COMMENT ON FUNCTION paysync.register_account(text, text, text) IS
-    'Adds an account, or updates its provider and time zone; in another time zone its daily_sums are made anew.';
+    'Adds an account, or updates its provider and time zone; in another time zone its daily_sums are rebuilt.';
 
 CREATE FUNCTION paysync.recount_account(account text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -111,4 +111,4 @@ END
 $$;
 
 COMMENT ON FUNCTION paysync.recount_account(text) IS
-    'Makes payment_key and daily_sums of an account anew from its rows, in one transaction: for rows that were written by hand. paysync recount does the same in small transactions.';
+    'Rebuilds payment_key and daily_sums of an account from its rows, in one transaction: for rows that were written by hand. paysync recount does the same in small transactions.';

@@ -174,9 +174,8 @@ FROM (
                 ) AS effect,
                 -- Another currency is not converted: then the sum is not known.
                 CASE
-                    WHEN step.currency IS DISTINCT FROM origin.currency THEN NULL
-                    WHEN step.status = 'succeeded' THEN coalesce(step.paid_amount, step.amount)
-                    ELSE step.amount
+                    WHEN step.currency IS NOT DISTINCT FROM origin.currency
+                        THEN paysync.summed_amount(step.status, step.paid_amount, step.amount)
                 END AS moved
             FROM paysync.transactions AS step
             WHERE step.account_id = origin.account_id AND step.payment_key = origin.payment_key
@@ -199,7 +198,7 @@ COMMENT ON COLUMN paysync.payments.payment_id IS 'The provider''s id of the paym
 COMMENT ON COLUMN paysync.payments.payment_group_id IS 'What the provider says all steps share; null where it says nothing.';
 COMMENT ON COLUMN paysync.payments.merchant_reference IS 'The merchant''s own reference.';
 COMMENT ON COLUMN paysync.payments.shop_id IS 'The provider''s shop or project.';
-COMMENT ON COLUMN paysync.payments.state IS 'What became of it: pending, failed, canceled, authorized (held, not captured), captured, partially_captured (less than was authorized), voided (the hold was released, or all that was captured was taken back), partially_refunded, refunded, charged_back (at least one chargeback), unknown.';
+COMMENT ON COLUMN paysync.payments.state IS 'State of the payment: pending, failed, canceled, authorized (held, not captured), captured, partially_captured (less than was authorized), voided (the hold was released, or all that was captured was taken back), partially_refunded, refunded, charged_back (at least one chargeback), unknown.';
 COMMENT ON COLUMN paysync.payments.amount IS 'Amount of the first step, major units of currency; null if has_origin is false.';
 COMMENT ON COLUMN paysync.payments.currency IS 'Currency of all amounts of the row.';
 COMMENT ON COLUMN paysync.payments.authorized_amount IS 'Sum of successful authorizations, major units; null if there is none of its own. ConvergeGate: what is held now.';
@@ -474,8 +473,8 @@ COMMENT ON COLUMN paysync.duplicate_charges.seconds_apart IS 'Seconds between th
 COMMENT ON COLUMN paysync.duplicate_charges.card_bin IS 'First six to eight digits of the later one''s card.';
 COMMENT ON COLUMN paysync.duplicate_charges.card_last4 IS 'Last four digits of the later one''s card.';
 COMMENT ON COLUMN paysync.duplicate_charges.customer_id IS 'The later one''s customer.';
-COMMENT ON COLUMN paysync.duplicate_charges.state IS 'What became of the later one, as in payments; null: it is a further attempt of the same payment.';
-COMMENT ON COLUMN paysync.duplicate_charges.duplicate_of_state IS 'What became of the one before, likewise.';
+COMMENT ON COLUMN paysync.duplicate_charges.state IS 'State of the later one, as in payments; null: it is a further attempt of the same payment.';
+COMMENT ON COLUMN paysync.duplicate_charges.duplicate_of_state IS 'State of the one before, as in payments.';
 
 CREATE VIEW paysync.daily_totals AS
 SELECT

@@ -62,7 +62,7 @@ enum Command {
     Resync(resync::Args),
     /// Read stored payloads and the quarantine again with this version and the current options
     Replay(replay::Args),
-    /// Make payment keys and daily sums anew from the rows, after a restore or changes by hand
+    /// Rebuild payment keys and daily sums from the rows, after changes by hand
     Recount(recount::Args),
     /// Erase the data of one person and keep the sums; cannot be undone
     Erase(erase::Args),

@@ -1,4 +1,4 @@
-//! `paysync recount`: makes payment keys and daily sums anew from the rows.
+//! `paysync recount`: rebuilds payment keys and daily sums from the rows.
 
 use chrono::{Days, NaiveDate};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         info!(account.id = account, moved, "account recounted");
         if !args.json {
             output::line(format!(
-                "{account}: rows with another payment_key: {}; daily sums made anew",
+                "{account}: rows with another payment_key: {}; daily sums rebuilt",
                 grouped(moved)
             ));
         }

@@ -69,7 +69,7 @@ impl StoreError {
     pub fn advice(&self) -> Option<&'static str> {
         match self {
             Self::SharedSessions => return Some(POOLED),
-            Self::DevelopmentBuild => return Some(START_ANEW),
+            Self::DevelopmentBuild => return Some(START_EMPTY),
             _ => {}
         }
         let cause = self.cause()?;
@@ -126,7 +126,7 @@ impl StoreError {
 }
 
 /// What helps if the tables are those of a development build.
-const START_ANEW: &str = "start anew: DROP SCHEMA paysync CASCADE, or name another database in database.url; paysync reads everything again";
+const START_EMPTY: &str = "start with an empty schema: DROP SCHEMA paysync CASCADE, or name another database in database.url; paysync reads everything again";
 
 /// What helps if sessions share servers.
 const POOLED: &str = "set database.prepared_statements = false and database.direct_url, or let the pooler keep prepared statements (PgBouncer 1.21 and later: max_prepared_statements)";

@@ -1,4 +1,4 @@
-//! Recount: payment keys and daily sums are made anew from the rows.
+//! Recount: rebuilds payment keys and daily sums from the rows.
 //!
 //! It works without a lease, beside running lanes: small transactions, each of which holds the lock on the
 //! account's payments.
@@ -11,7 +11,7 @@ use crate::number::unsigned;
 /// Rows of a range: its transaction delays the commits of pages that join payments.
 const RANGE_ROWS: i64 = 1000;
 
-/// What making the keys of a range of payments anew did.
+/// A range of payments whose keys are rebuilt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecountedRange {
     /// Rows that got another key.
@@ -21,8 +21,8 @@ pub struct RecountedRange {
 }
 
 impl Store {
-    /// Makes the payment keys of the next range of an account's payments anew: those after a key, at first
-    /// the empty text.
+    /// Rebuilds the payment keys of the next range of an account's payments: those after a key, at first the
+    /// empty text.
     pub async fn recount_payments(
         &self,
         account_id: &str,
@@ -60,8 +60,8 @@ impl Store {
         Ok(days.first.zip(days.last))
     }
 
-    /// Makes the daily sums of an account anew, from the first to the last day; without a first day also
-    /// those of all days before, and of rows without a day.
+    /// Rebuilds the daily sums of an account, from the first to the last day; without a first day also those
+    /// of all days before, and of rows without a day.
     pub async fn recount_daily_sums(
         &self,
         account_id: &str,

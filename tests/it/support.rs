@@ -343,7 +343,7 @@ pub(crate) async fn assert_recounted(pool: &PgPool) {
     assert!(differing.is_empty(), "{differing:#?}");
 }
 
-/// Makes payment keys and daily sums anew, of rows that were written by hand.
+/// Rebuilds payment keys and daily sums, for rows that were written by hand.
 pub(crate) async fn recount(connection: &mut PgConnection) {
     let all = "SELECT paysync.recount_account(account_id) FROM (SELECT DISTINCT account_id FROM paysync.transactions) AS stored";
     sqlx::query(all).execute(connection).await.unwrap();

@@ -67,8 +67,8 @@ impl Store {
             r#"
             SELECT (created_at AT TIME ZONE accounts.time_zone)::date AS "day!", currency, kind, status,
                    count(*) AS "transactions!",
-                   CASE WHEN bool_and(amount IS NOT NULL)
-                       THEN sum(CASE WHEN status = 'succeeded' THEN coalesce(paid_amount, amount) ELSE amount END) END::text AS amount
+                   CASE WHEN bool_and(paysync.summed_amount(status, paid_amount, amount) IS NOT NULL)
+                       THEN sum(paysync.summed_amount(status, paid_amount, amount)) END::text AS amount
             FROM paysync.transactions
             JOIN paysync.accounts USING (account_id)
             WHERE account_id = $1 AND created_at >= $2 AND created_at < $3 AND is_test IS NOT TRUE

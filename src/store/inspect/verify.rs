@@ -123,7 +123,7 @@ impl Store {
         let mut rows = sqlx::query!(
             r#"
             SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text,
-                   held.erased_at IS NOT NULL OR coalesce(held.version_from < accounts.payloads_from, false) AS "is_let_go!"
+                   held.erased_at IS NOT NULL OR coalesce(held.version_from < accounts.payloads_from, false) AS "may_be_missing!"
             FROM paysync.transactions AS held
             JOIN paysync.accounts ON accounts.account_id = held.account_id
             LEFT JOIN paysync.raw_transactions AS raw
@@ -144,7 +144,7 @@ impl Store {
                 id: &row.id,
                 hash: row.hash,
                 text: row.text.as_deref(),
-                may_be_missing: row.is_let_go,
+                may_be_missing: row.may_be_missing,
             });
             seen += 1;
             last = Some(row.id);

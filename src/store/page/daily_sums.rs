@@ -24,7 +24,7 @@ pub(crate) fn insert(rows: &str) -> String {
                    paysync.summed_amount(status, paid_amount, amount) AS amount
             FROM ({rows}) AS summed
             LEFT JOIN (
-                -- A change of the time zone makes all sums anew: it waits for this transaction, or this one for it.
+                -- A change of the time zone rebuilds all sums: it waits for this transaction, or this one for it.
                 SELECT time_zone FROM paysync.accounts WHERE account_id = $1 FOR KEY SHARE
             ) AS account ON true
             WHERE is_test IS NOT TRUE

@@ -28,7 +28,7 @@ pub(crate) struct Session {
     is_done: bool,
 }
 
-/// Executes statements: in a transaction, or where none is needed on the connection itself.
+/// Executes statements, in a transaction or directly on the connection.
 #[derive(Debug)]
 pub(crate) struct DbWork<'a> {
     link: Link<'a>,

@@ -35,7 +35,7 @@ impl Store {
                 )
                 LIMIT $1
             ), free AS (
-                -- An account whose sums another process folds or makes anew is left to it.
+                -- An account whose sums another process folds or rebuilds is left to it.
                 SELECT account_id
                 FROM paysync.payment_locks
                 WHERE account_id IN (SELECT account_id FROM due)

@@ -208,7 +208,7 @@ impl Store {
         account_id: &str,
         age: Duration,
     ) -> Result<Option<PayloadExpiry>, StoreError> {
-        let letting = sqlx::query_as!(
+        let expiry = sqlx::query_as!(
             PayloadExpiry,
             r#"
             WITH kept AS (
@@ -228,7 +228,7 @@ impl Store {
         )
         .fetch_optional(self.one_shot())
         .await?;
-        Ok(letting)
+        Ok(expiry)
     }
 
     /// Deletes a batch of an account's payloads: of the `limit` payloads after the id `after`, those whose
@@ -272,8 +272,8 @@ impl Store {
         )
         .fetch_one(self.one_shot())
         .await?;
-        // Not in the statement that locks rows: a page commit locks the account first
-        // and then rows, so that the other order could deadlock.
+        // Not in the statement that locks rows: it waits for pages that hold the account, and others would wait
+        // for the rows meanwhile.
         sqlx::query!(
             "UPDATE paysync.accounts SET payloads_after = $2 WHERE account_id = $1",
             account_id,

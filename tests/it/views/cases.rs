@@ -50,7 +50,7 @@ async fn store(pool: &PgPool, account: &str, steps: &[Step]) {
     recount(pool, account).await;
 }
 
-/// Makes payment keys and daily sums anew.
+/// Rebuilds payment keys and daily sums.
 async fn recount(pool: &PgPool, account: &str) {
     sqlx::query("SELECT paysync.recount_account($1)")
         .bind(account)
