@@ -108,7 +108,7 @@ pub async fn replay(
         replayed.quarantine += if dry_run {
             store.preview_retry(id, &items).await?
         } else {
-            store.retry_quarantine(id, provider, &items).await?
+            store.retry_quarantine(id, &account.spec, &items).await?
         };
         progress(&replayed);
     }

@@ -1,19 +1,21 @@
 //! The bulk write path of transactions that are new or different.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
 use sqlx::postgres::PgBindIterExt as _;
 use uuid::Uuid;
 
 use super::daily_sums;
 use super::diff::RowKey;
-use super::payments::{LEFT_KEY, MAY_JOIN, OWN_KEY, Unjoined};
+use super::payments::{LEFT_KEY, OWN_KEY, Unjoined};
 use crate::store::columns;
 use crate::store::pool::DbWork;
+use paysync_provider::Spec;
 use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
@@ -131,8 +133,7 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
         ), sums AS (
             {sums}
         )
-        SELECT new.provider_transaction_id, new.version = 1, {MAY_JOIN},
-               CASE WHEN new.version > 1 THEN {LEFT_KEY} END
+        SELECT new.provider_transaction_id, new.version = 1, CASE WHEN new.version > 1 THEN {LEFT_KEY} END
         FROM written AS new
         LEFT JOIN old USING (provider_transaction_id)
         "
@@ -144,38 +145,41 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
 pub(crate) async fn upsert(
     connection: &mut DbWork<'_>,
     account_id: &str,
-    provider: &str,
+    spec: &Spec,
     records: &[Observed<'_, '_>],
 ) -> Result<Written, sqlx::Error> {
     let mut written = Written::default();
     let mut left = records.to_vec();
     while !left.is_empty() {
-        let rows = write(connection, account_id, provider, &left).await?;
-        let known: BTreeSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
-        left.retain(|record| !known.contains(record.key().id));
-        for (id, is_new, may_join, left_key) in rows {
+        let mut rows = write(connection, account_id, spec.code, &left).await?;
+        left.retain(|row| {
+            let Some((is_new, left_key)) = rows.remove(row.key().id) else {
+                return true;
+            };
             if is_new {
                 written.inserted += 1;
-                written.unjoined.ids.extend(may_join.then_some(id));
+                let row = &row.record.transaction;
+                written.unjoined.push(row, spec.payment_links);
             } else {
                 written.updated += 1;
                 written.unjoined.left_keys.extend(left_key);
             }
-        }
+            false
+        });
         // Another lane was quicker with the others.
         left = remove_overtaken(connection, account_id, left, &mut written).await?;
     }
     Ok(written)
 }
 
-/// Writes the rows that are new, and those that replace an older version. Returns the id of each, whether it
-/// is new, whether it may join a payment, and the payment that it may have left.
+/// Writes the rows that are new, and those that replace an older version. Returns of each, by its id, whether
+/// it is new, and the payment that it may have left.
 async fn write(
     connection: &mut DbWork<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'_, '_>],
-) -> Result<Vec<(String, bool, bool, Option<String>)>, sqlx::Error> {
+) -> Result<BTreeMap<String, (bool, Option<String>)>, sqlx::Error> {
     let transactions: Vec<&Transaction> = records.iter().map(|r| &r.record.transaction).collect();
     let payloads = records.iter().map(|r| r.record.payload.as_ref());
     let query = sqlx::query(UPSERT.as_str())
@@ -185,8 +189,9 @@ async fn write(
         .bind(records.iter().map(|r| r.record.hash).bind_iter())
         .bind(payloads.bind_iter());
     columns::bind(query, &transactions)
-        .try_map(|row| FromRow::from_row(&row))
-        .fetch_all(connection)
+        .try_map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+        .fetch(connection)
+        .try_collect()
         .await
 }
 

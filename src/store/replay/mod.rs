@@ -194,7 +194,7 @@ impl Store {
         corrections.sort_by_key(|c| &c.transaction.provider_transaction_id);
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
-        let (mut corrected, mut left_keys) = (Corrected::default(), Vec::new());
+        let (mut corrected, mut unjoined) = (Corrected::default(), Unjoined::default());
         let mut parts = Bisection::new(&corrections);
         while let Some(part) = parts.next() {
             let mut savepoint = transaction.begin().await?;
@@ -202,7 +202,7 @@ impl Store {
                 Ok(left) => {
                     savepoint.commit().await?;
                     corrected.written += count(left.len());
-                    left_keys.extend(left.into_iter().flatten());
+                    unjoined.left_keys.extend(left.into_iter().flatten());
                 }
                 Err(error) => {
                     savepoint.rollback().await?;
@@ -216,10 +216,6 @@ impl Store {
                 }
             }
         }
-        let unjoined = Unjoined {
-            left_keys,
-            ..Unjoined::default()
-        };
         payments::join(&mut transaction, account_id, &unjoined).await?;
         transaction.commit().await?;
         connection.return_to_pool();

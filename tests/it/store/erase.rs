@@ -251,7 +251,11 @@ async fn a_quarantine_retry_does_not_restore_an_erased_person(pool: PgPool) {
         outcome: Ok(personal("a", 9)),
     };
     let emptied = store
-        .retry_quarantine(ACCOUNT, "convergegate", &[item])
+        .retry_quarantine(
+            ACCOUNT,
+            &super::real_provider("convergegate").spec(),
+            &[item],
+        )
         .await
         .unwrap();
     assert_eq!(emptied.stored, 1);
