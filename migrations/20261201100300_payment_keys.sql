@@ -180,37 +180,49 @@ $$;
 
 COMMENT ON FUNCTION paysync.linked_payment_keys(text, text[]) IS 'These payment keys of an account, and those of all rows that are linked with their rows.';
 
-CREATE FUNCTION paysync.rekey_payments(account text, keys text[]) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_custom_plan AS $$
+-- Rows with another payment_key than the rule says, among all rows that have one of these keys, which are those of all rows
+-- that they are linked with.
+CREATE FUNCTION paysync.misplaced_rows(account text, keys text[]) RETURNS TABLE (id text, payment_key text)
+LANGUAGE plpgsql STABLE SET enable_seqscan = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     ids          text[];
     followed_ids text[];
     named_groups text[];
     stored_keys  text[];
-    moving       record;
-    moved        bigint := 0;
 BEGIN
-    SELECT array_agg(id), array_agg(follows), array_agg(named_group), array_agg(payment_key)
+    SELECT array_agg(rows.id), array_agg(rows.follows), array_agg(rows.named_group), array_agg(rows.stored_key)
     INTO ids, followed_ids, named_groups, stored_keys
     FROM (SELECT DISTINCT key FROM unnest(keys) AS key) AS sought
     CROSS JOIN LATERAL (
         SELECT provider_transaction_id AS id,
                paysync.followed_id(kind, provider_transaction_id, parent_transaction_id) AS follows,
                paysync.named_group(provider, payment_group_id) AS named_group,
-               payment_key
-        FROM paysync.transactions
-        WHERE account_id = account AND payment_key = key
+               held.payment_key AS stored_key
+        FROM paysync.transactions AS held
+        WHERE account_id = account AND held.payment_key = key
         OFFSET 0
     ) AS rows;
+    RETURN QUERY
+        SELECT row.id, row.wanted
+        FROM unnest(ids, stored_keys, paysync.derived_payment_keys(ids, followed_ids, named_groups)) AS row (id, stored, wanted)
+        WHERE row.stored <> row.wanted
+        ORDER BY row.id;
+END
+$$;
+
+COMMENT ON FUNCTION paysync.misplaced_rows(text, text[]) IS
+    'Rows of an account, among those with these keys, whose payment_key should be another one, and which.';
+
+CREATE FUNCTION paysync.rekey_payments(account text, keys text[]) RETURNS bigint
+LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    misplaced record;
+    moved     bigint := 0;
+BEGIN
     -- Row by row: as one statement, it may read all rows of the account.
-    FOR moving IN
-        SELECT id, payment_key
-        FROM unnest(ids, stored_keys, paysync.derived_payment_keys(ids, followed_ids, named_groups)) AS row (id, stored_key, payment_key)
-        WHERE stored_key <> payment_key
-        ORDER BY id
-    LOOP
-        UPDATE paysync.transactions SET payment_key = moving.payment_key, changed_at = now()
-        WHERE account_id = account AND provider_transaction_id = moving.id;
+    FOR misplaced IN SELECT * FROM paysync.misplaced_rows(account, keys) LOOP
+        UPDATE paysync.transactions SET payment_key = misplaced.payment_key, changed_at = now()
+        WHERE account_id = account AND provider_transaction_id = misplaced.id;
         moved := moved + 1;
     END LOOP;
     RETURN moved;
@@ -288,6 +300,40 @@ $$;
 COMMENT ON FUNCTION paysync.join_payments(text, text[], text[], text[], text[]) IS
     'Joins rows that were just written, each with its followed_id and named_group (null if the provider names none), to their payments, and rebuilds the payments with these other keys, which rows may have left; returns how many rows got another payment_key. Holds the lock on the payments until the end of the transaction.';
 
+CREATE FUNCTION paysync.next_payment_keys(account text, after text, size bigint) RETURNS text[]
+LANGUAGE sql STABLE SET enable_seqscan = off AS $$
+    -- A payment is in one range, whatever its size.
+    SELECT array_agg(DISTINCT payment_key)
+    FROM (
+        SELECT payment_key
+        FROM paysync.transactions
+        WHERE account_id = account AND payment_key > after
+        ORDER BY payment_key
+        LIMIT size
+    ) AS range
+$$;
+
+COMMENT ON FUNCTION paysync.next_payment_keys(text, text, bigint) IS
+    'The payment keys, after this one, of about size rows of an account; null after the last.';
+
+CREATE FUNCTION paysync.check_payments(account text, after text, size bigint, OUT last_key text, OUT misplaced bigint, OUT example text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    keys text[] := paysync.next_payment_keys(account, after, size);
+BEGIN
+    last_key := keys[cardinality(keys)];
+    SELECT count(*), min(id) INTO misplaced, example
+    FROM (
+        SELECT id FROM paysync.misplaced_rows(account, paysync.linked_payment_keys(account, keys))
+        UNION ALL
+        SELECT provider_transaction_id FROM paysync.transactions WHERE account_id = account AND payment_key = '' AND after = ''
+    ) AS rows;
+END
+$$;
+
+COMMENT ON FUNCTION paysync.check_payments(text, text, bigint) IS
+    'Counts, of about size rows of an account, those with the keys after a key (first: the empty text), the rows that have another payment_key than they should have, and names one. Returns the last of these keys, null after the last range.';
+
 CREATE FUNCTION paysync.recount_payments(account text, after text, size bigint, OUT last_key text, OUT moved bigint)
 LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
@@ -307,15 +353,7 @@ BEGIN
         last_key := after;
         RETURN;
     END IF;
-    -- A payment is in one range, whatever its size.
-    SELECT array_agg(DISTINCT payment_key) INTO keys
-    FROM (
-        SELECT payment_key
-        FROM paysync.transactions
-        WHERE account_id = account AND payment_key > after
-        ORDER BY payment_key
-        LIMIT size
-    ) AS range;
+    keys := paysync.next_payment_keys(account, after, size);
     IF keys IS NOT NULL THEN
         last_key := keys[cardinality(keys)];
         moved := paysync.rekey_payments(account, paysync.linked_payment_keys(account, keys));

@@ -42,19 +42,13 @@ $$;
 
 COMMENT ON FUNCTION paysync.summed_amount(text, numeric, numeric) IS 'What a row adds to daily_totals.amount.';
 
-CREATE FUNCTION paysync.recount_daily_sums(account text, first_day date, last_day date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    -- Entries that are folded meanwhile would be counted twice.
-    PERFORM paysync.lock_payments(account);
-    -- One statement, one snapshot: rows and their entries are seen together or not at all.
+CREATE FUNCTION paysync.counted_daily_sums(account text, first_day date, last_day date)
+RETURNS TABLE (day date, currency text, kind text, status text, transactions bigint, amount numeric, unknown_amounts bigint)
+LANGUAGE sql STABLE AS $$
     WITH zone AS (
         SELECT coalesce((SELECT time_zone FROM paysync.accounts WHERE account_id = account), 'UTC') AS name
-    ), gone AS (
-        DELETE FROM paysync.daily_sums
-        WHERE account_id = account AND day BETWEEN first_day AND last_day
     )
-    INSERT INTO paysync.daily_sums (account_id, day, currency, kind, status, transactions, amount, unknown_amounts, is_folded)
-    SELECT account, day, currency, kind, status, count(*), coalesce(sum(amount), 0), count(*) FILTER (WHERE amount IS NULL), true
+    SELECT day, currency, kind, status, count(*), coalesce(sum(amount), 0), count(*) FILTER (WHERE amount IS NULL)
     FROM (
         SELECT (created_at AT TIME ZONE zone.name)::date AS day, currency, kind, status,
                paysync.summed_amount(status, paid_amount, amount) AS amount
@@ -68,12 +62,27 @@ BEGIN
         WHERE account_id = account AND is_test IS NOT TRUE AND created_at IS NULL AND last_day = 'infinity'
     ) AS rows
     WHERE day BETWEEN first_day AND last_day
-    GROUP BY day, currency, kind, status;
+    GROUP BY day, currency, kind, status
+$$;
+
+COMMENT ON FUNCTION paysync.counted_daily_sums(text, date, date) IS
+    'The sums of an account for a span of days, counted from its rows; rows that have no time are of the day infinity.';
+
+CREATE FUNCTION paysync.recount_daily_sums(account text, first_day date, last_day date) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- Entries that are folded meanwhile would be counted twice.
+    PERFORM paysync.lock_payments(account);
+    -- One statement, one snapshot: rows and their entries are seen together or not at all.
+    WITH gone AS (
+        DELETE FROM paysync.daily_sums WHERE account_id = account AND day BETWEEN first_day AND last_day
+    )
+    INSERT INTO paysync.daily_sums (account_id, day, currency, kind, status, transactions, amount, unknown_amounts, is_folded)
+    SELECT account, counted.*, true FROM paysync.counted_daily_sums(account, first_day, last_day) AS counted;
 END
 $$;
 
 COMMENT ON FUNCTION paysync.recount_daily_sums(text, date, date) IS
-    'Rebuilds the daily_sums of an account for a span of days; rows that have no time are of the day infinity.';
+    'Rebuilds the daily_sums of an account for a span of days, as counted_daily_sums.';
 
 CREATE FUNCTION paysync.register_account(account text, code text, zone text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

@@ -122,7 +122,7 @@ impl Replayed {
         for stored in batch {
             self.read += 1;
             let id = &stored.transaction.provider_transaction_id;
-            let transaction = match normalize(account, &stored) {
+            let transaction = match normalize(account, id, &stored.payload) {
                 Ok(transaction) => transaction,
                 Err((reason, detail)) => {
                     self.complain(id, reason, detail);
@@ -158,12 +158,13 @@ impl Replayed {
 }
 
 /// A word and a sentence.
-type Reason = (&'static str, String);
+pub(super) type Reason = (&'static str, String);
 
-fn normalize(account: &Account, stored: &StoredRow) -> Result<Transaction, Reason> {
-    let normalized = account.provider.normalize(parse(&stored.payload)?.get());
+/// What today's code makes of the payload of a stored row.
+pub(super) fn normalize(account: &Account, id: &str, payload: &str) -> Result<Transaction, Reason> {
+    let normalized = account.provider.normalize(parse(payload)?.get());
     let transaction = normalized.map_err(|error| (error.reason(), error.to_string()))?;
-    if transaction.provider_transaction_id != stored.transaction.provider_transaction_id {
+    if transaction.provider_transaction_id != id {
         let detail = "the payload is now read as another row's".to_owned();
         return Err(("another_id", detail));
     }

@@ -27,11 +27,12 @@ pub(super) const MIN_COPY_ROWS: usize = 50;
 const CHUNK: usize = 64 << 10;
 
 /// Columns that come before those of the transaction.
-const OWN_COLUMNS: [&str; 5] = [
+const OWN_COLUMNS: [&str; 6] = [
     "account_id",
     "provider",
     "observed_at",
     "payload_hash",
+    "columns_hash",
     "payment_key",
 ];
 
@@ -156,6 +157,7 @@ impl Rows {
         self.put(Some(origin.spec.code))?;
         self.put(Some(origin.observed_at))?;
         self.put(Some(hash))?;
+        self.put(Some(t.columns_hash()))?;
         self.put(Some(t.own_payment_key(origin.spec.payment_links)))?;
         for column in Transaction::COLUMNS {
             match column.field {

@@ -58,9 +58,10 @@ impl AddAssign for Written {
 }
 
 /// Writes transactions, the versions that they replace, their payloads, and what they change in the daily
-/// sums: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes, `$5` payloads, then the columns.
+/// sums: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes, `$5` payloads, `$6` checksums, then
+/// the columns.
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
-    let (names, arrays) = (columns::names(), columns::arrays(6));
+    let (names, arrays) = (columns::names(), columns::arrays(7));
     let replaced = columns::assignments(|column| {
         let new = format!("incoming.{}", column.name);
         if column.is_personal {
@@ -80,8 +81,8 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
                 SELECT true FROM paysync.transactions AS held
                 WHERE held.account_id = $1 AND held.provider_transaction_id = incoming.provider_transaction_id
             ) IS TRUE AS is_stored
-            FROM UNNEST({arrays}, $4::uuid[], $5::text[], $3::timestamptz[])
-                AS incoming({names}, payload_hash, payload, observed_at)
+            FROM UNNEST({arrays}, $4::uuid[], $5::text[], $6::bigint[], $3::timestamptz[])
+                AS incoming({names}, payload_hash, payload, columns_hash, observed_at)
         ), old AS MATERIALIZED (
             -- The lock returns the newest version, also of a row that another lane has written since this statement began.
             SELECT held.*
@@ -108,14 +109,15 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
                 changed_at = now(),
                 -- Of an erased row, the personal columns stay empty.
                 {replaced},
-                payload_hash = incoming.payload_hash
+                payload_hash = incoming.payload_hash,
+                columns_hash = incoming.columns_hash
             FROM old
             JOIN incoming USING (provider_transaction_id)
             WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
             RETURNING held.*
         ), inserted AS (
-            INSERT INTO paysync.transactions (account_id, provider, observed_at, {names}, payload_hash, payment_key)
-            SELECT $1, $2, observed_at, {names}, payload_hash, {OWN_KEY}
+            INSERT INTO paysync.transactions (account_id, provider, observed_at, {names}, payload_hash, columns_hash, payment_key)
+            SELECT $1, $2, observed_at, {names}, payload_hash, columns_hash, {OWN_KEY}
             FROM incoming
             -- Rows that are stored would be waited for here, in another order than above.
             WHERE NOT is_stored
@@ -187,7 +189,8 @@ async fn write(
         .bind(provider)
         .bind(records.iter().map(|r| r.at).bind_iter())
         .bind(records.iter().map(|r| r.record.hash).bind_iter())
-        .bind(payloads.bind_iter());
+        .bind(payloads.bind_iter())
+        .bind(transactions.iter().map(|t| t.columns_hash()).bind_iter());
     columns::bind(query, &transactions)
         .try_map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
         .fetch(connection)

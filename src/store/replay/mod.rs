@@ -86,9 +86,9 @@ static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Corrects rows that are still the version that was read: `$1` account, `$2` hashes and `$3` numbers of the
-/// versions, then the columns. Returns the payments that a row may have left.
+/// versions, `$4` checksums, then the columns. Returns the payments that a row may have left.
 static CORRECT: LazyLock<String> = LazyLock::new(|| {
-    let (names, arrays) = (columns::names(), columns::arrays(4));
+    let (names, arrays) = (columns::names(), columns::arrays(5));
     let corrected = columns::assignments(|column| format!("correct.{}", column.name));
     let (stored, wanted) = (columns::names_of("held"), columns::names_of("correct"));
     let summed = daily_sums::COLUMNS;
@@ -98,7 +98,7 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
         WITH correct AS MATERIALIZED (
-            SELECT * FROM UNNEST({arrays}, $2::uuid[], $3::bigint[]) AS correct({names}, payload_hash, version)
+            SELECT * FROM UNNEST({arrays}, $2::uuid[], $3::bigint[], $4::bigint[]) AS correct({names}, payload_hash, version, columns_hash)
         ), old AS MATERIALIZED (
             SELECT held.*
             FROM correct
@@ -115,7 +115,7 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
                 FOR NO KEY UPDATE
             ) AS held
         ), new AS (
-            UPDATE paysync.transactions AS held SET changed_at = now(), {corrected}
+            UPDATE paysync.transactions AS held SET changed_at = now(), columns_hash = correct.columns_hash, {corrected}
             FROM old
             JOIN correct USING (provider_transaction_id)
             WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
@@ -233,7 +233,8 @@ async fn update(
     let query = sqlx::query(CORRECT.as_str())
         .bind(account_id)
         .bind(corrections.iter().map(|c| c.hash).bind_iter())
-        .bind(corrections.iter().map(|c| c.version).bind_iter());
+        .bind(corrections.iter().map(|c| c.version).bind_iter())
+        .bind(transactions.iter().map(|t| t.columns_hash()).bind_iter());
     columns::bind(query, &transactions)
         .try_map(|row| row.try_get(0))
         .fetch_all(connection)
