@@ -1,9 +1,13 @@
-//! Replay: reads stored payloads again by today's code and options.
+//! Replay: reads stored payloads again by today's code and options, and redacts all that is stored by today's
+//! rules.
 //!
 //! It corrects rows that differ, and stores items in quarantine that have become readable. Each batch is a
 //! transaction: memory is bounded, a daemon may run beside it, and it may be stopped at any moment. It
 //! needs no lease, as it moves no checkpoint: a version that is written meanwhile wins. A payload that
-//! cannot be read leaves its row as it is.
+//! cannot be read leaves its row as it is, but for what is redacted.
+
+mod redactor;
+mod rows;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -12,10 +16,11 @@ use crate::engine::account::Account;
 use crate::number::count;
 use crate::store::quarantine::QuarantinedItem;
 use crate::store::replay::quarantine::{Retried, RetryOutcome};
-use crate::store::replay::{Correction, StoredRow};
+use crate::store::replay::redaction::{RedactedItem, StoredVersion};
 use crate::store::{Store, StoreError};
 use paysync_provider::item::{INVALID_UTF8, Record, Rejected, record};
-use paysync_provider::model::{Difference, Transaction, differences};
+use paysync_provider::model::Difference;
+use redactor::Redactor;
 
 /// Changed rows, and unreadable ones, that a report lists.
 const EXAMPLES: usize = 20;
@@ -35,14 +40,46 @@ pub struct Replayed {
     pub unreadable: u64,
     /// Rows without a payload, which cannot be read again: it expired, or the row was erased.
     pub without_payload: u64,
+    /// Replaced versions looked at.
+    pub versions: u64,
     /// Items in quarantine tried again.
     pub retried: u64,
     /// What became of them.
     pub quarantine: RetryOutcome,
+    /// What today's rules redacted further.
+    pub redacted: RedactedTexts,
     /// The first of the changed rows.
     pub changes: Vec<ChangedRow>,
     /// The first of the unreadable ones.
     pub complaints: Vec<UnreadableRow>,
+}
+
+/// Stored texts that today's rules redacted further, or would.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct RedactedTexts {
+    /// Payloads of rows.
+    pub payloads: u64,
+    /// Rows that could not be read again, in their columns.
+    pub rows: u64,
+    /// Replaced versions.
+    pub versions: u64,
+    /// Items in quarantine.
+    pub quarantined: u64,
+    /// Error messages of the account, its streams and windows.
+    pub errors: u64,
+}
+
+impl RedactedTexts {
+    /// The counts with their names in reports.
+    pub const fn by_kind(&self) -> [(&'static str, u64); 5] {
+        [
+            ("payloads", self.payloads),
+            ("rows", self.rows),
+            ("versions", self.versions),
+            ("quarantine", self.quarantined),
+            ("errors", self.errors),
+        ]
+    }
 }
 
 /// A row that differs.
@@ -73,27 +110,63 @@ pub async fn replay(
     progress: impl Fn(&Replayed),
 ) -> Result<Replayed, StoreError> {
     let (id, provider) = (&account.id, account.spec.code);
+    let redactor = Redactor::new(account);
     let mut replayed = Replayed::default();
     let mut after = String::new();
     loop {
-        // Rows of another provider, from before the account was changed, are left out.
-        let batch = store.stored_after(id, provider, &after).await?;
+        let batch = store.stored_after(id, &after).await?;
         let Some(last) = batch.last() else { break };
         after.clone_from(&last.transaction.provider_transaction_id);
-        let corrections = replayed.read_again(account, batch);
-        if !dry_run && !corrections.is_empty() {
-            let corrected = store.correct(id, &corrections).await?;
-            for (id, detail) in &corrected.refused {
-                replayed.complain(id, "refused_by_database", detail.clone());
-            }
-            let refused = count(corrected.refused.len());
-            let overtaken = count(corrections.len()).saturating_sub(corrected.written + refused);
-            replayed.overtaken += overtaken;
-            replayed.changed -= overtaken + refused;
-        }
+        let reading = replayed.read_again(store, account, &redactor, batch, dry_run);
+        reading.await?;
         progress(&replayed);
     }
-    replayed.without_payload = store.rows_without_payload(id, provider).await?;
+    // After the rows: a page that replaced one meanwhile has added what it replaced to the versions.
+    let mut after = (String::new(), 0);
+    loop {
+        let batch = store.versions_after(id, (&after.0, after.1)).await?;
+        let Some(last) = batch.last() else { break };
+        after = (
+            last.transaction.provider_transaction_id.clone(),
+            last.version,
+        );
+        replayed.versions += count(batch.len());
+        let redacted = batch.into_iter().filter_map(|version| {
+            let transaction = redactor.row(&version.provider, &version.transaction)?;
+            Some(StoredVersion {
+                transaction,
+                ..version
+            })
+        });
+        let redacted: Vec<StoredVersion> = redacted.collect();
+        replayed.redacted.versions += match redacted.len() {
+            found if dry_run || found == 0 => count(found),
+            _ => store.redact_versions(id, &redacted).await?,
+        };
+        progress(&replayed);
+    }
+    // Before the retry, under their new keys: what is moved to a later key is not counted twice.
+    let mut after = (String::new(), Uuid::nil());
+    loop {
+        let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
+        let Some(last) = batch.last() else { break };
+        after = (last.stream.clone(), last.hash);
+        let redacted = batch.iter().filter_map(|item| {
+            let payload = redactor.payload(provider, &item.payload, item.hash);
+            let detail = redactor.message(&item.detail);
+            let is_redacted = payload.is_some() || detail.is_some();
+            is_redacted.then_some(RedactedItem {
+                item,
+                payload,
+                detail,
+            })
+        });
+        let redacted: Vec<RedactedItem<'_>> = redacted.collect();
+        replayed.redacted.quarantined += match redacted.len() {
+            found if dry_run || found == 0 => count(found),
+            _ => store.redact_quarantined(id, &redacted).await?,
+        };
+    }
     let mut after = (String::new(), Uuid::nil());
     loop {
         let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
@@ -112,63 +185,20 @@ pub async fn replay(
         };
         progress(&replayed);
     }
+    for message in store.error_messages(id).await? {
+        let Some(redacted) = redactor.message(&message) else {
+            continue;
+        };
+        replayed.redacted.errors += 1;
+        if !dry_run {
+            store.replace_error_message(id, &message, &redacted).await?;
+        }
+    }
     Ok(replayed)
-}
-
-impl Replayed {
-    /// Reads a batch of rows again, and returns the corrections.
-    fn read_again(&mut self, account: &Account, batch: Vec<StoredRow>) -> Vec<Correction> {
-        let mut corrections = Vec::new();
-        for stored in batch {
-            self.read += 1;
-            let id = &stored.transaction.provider_transaction_id;
-            let transaction = match normalize(account, &stored) {
-                Ok(transaction) => transaction,
-                Err((reason, detail)) => {
-                    self.complain(id, reason, detail);
-                    continue;
-                }
-            };
-            let columns = differences(&stored.transaction, &transaction);
-            if columns.is_empty() {
-                self.unchanged += 1;
-                continue;
-            }
-            self.changed += 1;
-            if self.changes.len() < EXAMPLES {
-                let id = id.clone();
-                self.changes.push(ChangedRow { id, columns });
-            }
-            corrections.push(Correction {
-                transaction,
-                hash: stored.hash,
-                version: stored.version,
-            });
-        }
-        corrections
-    }
-
-    fn complain(&mut self, id: &str, reason: &'static str, detail: String) {
-        self.unreadable += 1;
-        if self.complaints.len() < EXAMPLES {
-            let id = id.to_owned();
-            self.complaints.push(UnreadableRow { id, reason, detail });
-        }
-    }
 }
 
 /// A word and a sentence.
 type Reason = (&'static str, String);
-
-fn normalize(account: &Account, stored: &StoredRow) -> Result<Transaction, Reason> {
-    let normalized = account.provider.normalize(parse(&stored.payload)?.get());
-    let transaction = normalized.map_err(|error| (error.reason(), error.to_string()))?;
-    if transaction.provider_transaction_id != stored.transaction.provider_transaction_id {
-        let detail = "the payload is now read as another row's".to_owned();
-        return Err(("another_id", detail));
-    }
-    Ok(transaction)
-}
 
 /// What today's code makes of an item in quarantine; bytes that are lost stay lost.
 fn retry<'a>(account: &Account, kept: &'a QuarantinedItem) -> Result<Record<'a>, Rejected<'a>> {

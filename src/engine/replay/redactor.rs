@@ -1,0 +1,73 @@
+//! Today's redaction, applied to what is stored.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::engine::account::Account;
+use crate::store::replay::RedactedPayload;
+use paysync_provider::model::Transaction;
+use paysync_provider::redact::{EXTRACTED, redact_and_extract, redact_row};
+use paysync_provider::{PROVIDERS, Redaction, Settings};
+
+/// The account's redaction of items, rows and messages.
+pub(super) struct Redactor<'a> {
+    account: &'a Account,
+    /// By provider: an account may hold rows of the one that it had before.
+    specs: BTreeMap<&'static str, Redaction>,
+}
+
+impl<'a> Redactor<'a> {
+    pub(super) fn new(account: &'a Account) -> Self {
+        let settings = Settings {
+            time_zone: chrono_tz::UTC,
+            options: json!({}),
+        };
+        let specs = PROVIDERS.iter().filter_map(|entry| {
+            let provider = (entry.build)(&settings).ok()?;
+            Some((entry.code, provider.spec().redaction))
+        });
+        let own = (account.spec.code, account.spec.redaction);
+        Self {
+            account,
+            specs: specs.chain([own]).collect(),
+        }
+    }
+
+    /// The payload of a provider's item by today's rules, if they redact it further.
+    pub(super) fn payload(
+        &self,
+        provider: &str,
+        payload: &str,
+        hash: Uuid,
+    ) -> Option<RedactedPayload> {
+        let (spec, rules) = (self.specs.get(provider)?, &self.account.rules);
+        let text = redact_and_extract(payload, spec, rules, [""; EXTRACTED]).text;
+        if text == payload {
+            return None;
+        }
+        // A hash that was of another payload stays: verify reports it, and a re-scan mends it.
+        let is_intact = hash == hash_of(payload);
+        Some(RedactedPayload {
+            hash: if is_intact { hash_of(&text) } else { hash },
+            text: text.into_owned(),
+        })
+    }
+
+    /// A row of a provider by today's rules as far as they apply without its payload, if they redact it further.
+    pub(super) fn row(&self, provider: &str, row: &Transaction) -> Option<Transaction> {
+        redact_row(row, self.specs.get(provider)?)
+    }
+
+    /// A message that may quote the provider, if today's rules redact it further.
+    pub(super) fn message(&self, message: &str) -> Option<String> {
+        let redacted = self.account.redact_message(message);
+        (redacted != message).then_some(redacted)
+    }
+}
+
+fn hash_of(payload: &str) -> Uuid {
+    Uuid::from_u128(xxh3_128(payload.as_bytes()))
+}
