@@ -109,92 +109,148 @@ pub async fn replay(
     dry_run: bool,
     progress: impl Fn(&Replayed),
 ) -> Result<Replayed, StoreError> {
-    let (id, provider) = (&account.id, account.spec.code);
-    let redactor = Redactor::new(account);
+    let replay = Replay {
+        store,
+        account,
+        redactor: Redactor::new(account),
+        dry_run,
+    };
     let mut replayed = Replayed::default();
-    let mut after = String::new();
-    loop {
-        let batch = store.stored_after(id, &after).await?;
-        let Some(last) = batch.last() else { break };
-        after.clone_from(&last.transaction.provider_transaction_id);
-        let reading = replayed.read_again(store, account, &redactor, batch, dry_run);
-        reading.await?;
-        progress(&replayed);
-    }
+    replay.read_rows(&mut replayed, &progress).await?;
     // After the rows: a page that replaced one meanwhile has added what it replaced to the versions.
-    let mut after = (String::new(), 0);
-    loop {
-        let batch = store.versions_after(id, (&after.0, after.1)).await?;
-        let Some(last) = batch.last() else { break };
-        after = (
-            last.transaction.provider_transaction_id.clone(),
-            last.version,
-        );
-        replayed.versions += count(batch.len());
-        let redacted = batch.into_iter().filter_map(|version| {
-            let transaction = redactor.row(&version.provider, &version.transaction)?;
-            Some(StoredVersion {
-                transaction,
-                ..version
-            })
-        });
-        let redacted: Vec<StoredVersion> = redacted.collect();
-        replayed.redacted.versions += match redacted.len() {
-            found if dry_run || found == 0 => count(found),
-            _ => store.redact_versions(id, &redacted).await?,
-        };
-        progress(&replayed);
-    }
-    // Before the retry, under their new keys: what is moved to a later key is not counted twice.
-    let mut after = (String::new(), Uuid::nil());
-    loop {
-        let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
-        let Some(last) = batch.last() else { break };
-        after = (last.stream.clone(), last.hash);
-        let redacted = batch.iter().filter_map(|item| {
-            let payload = redactor.payload(provider, &item.payload, item.hash);
-            let detail = redactor.message(&item.detail);
-            let is_redacted = payload.is_some() || detail.is_some();
-            is_redacted.then_some(RedactedItem {
-                item,
-                payload,
-                detail,
-            })
-        });
-        let redacted: Vec<RedactedItem<'_>> = redacted.collect();
-        replayed.redacted.quarantined += match redacted.len() {
-            found if dry_run || found == 0 => count(found),
-            _ => store.redact_quarantined(id, &redacted).await?,
-        };
-    }
-    let mut after = (String::new(), Uuid::nil());
-    loop {
-        let batch = store.quarantined_after(id, (&after.0, after.1)).await?;
-        let Some(last) = batch.last() else { break };
-        after = (last.stream.clone(), last.hash);
-        let retried = batch.iter().map(|item| Retried {
-            item,
-            outcome: retry(account, item),
-        });
-        let items: Vec<Retried<'_>> = retried.collect();
-        replayed.retried += count(items.len());
-        replayed.quarantine += if dry_run {
-            store.preview_retry(id, &items).await?
-        } else {
-            store.retry_quarantine(id, provider, &items).await?
-        };
-        progress(&replayed);
-    }
-    for message in store.error_messages(id).await? {
-        let Some(redacted) = redactor.message(&message) else {
-            continue;
-        };
-        replayed.redacted.errors += 1;
-        if !dry_run {
-            store.replace_error_message(id, &message, &redacted).await?;
+    replay.redact_versions(&mut replayed, &progress).await?;
+    // Before the retry: an item that gets a later key is not retried twice.
+    replay.redact_quarantine(&mut replayed).await?;
+    replay.retry_quarantine(&mut replayed, &progress).await?;
+    replay.redact_errors(&mut replayed).await?;
+    Ok(replayed)
+}
+
+/// A replay of an account.
+struct Replay<'a> {
+    store: &'a Store,
+    account: &'a Account,
+    redactor: Redactor<'a>,
+    dry_run: bool,
+}
+
+impl Replay<'_> {
+    async fn read_rows(
+        &self,
+        replayed: &mut Replayed,
+        progress: impl Fn(&Replayed),
+    ) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let batch = self.store.stored_after(&self.account.id, &after).await?;
+            let Some(last) = batch.last() else {
+                return Ok(());
+            };
+            after.clone_from(&last.transaction.provider_transaction_id);
+            self.read_again(batch, replayed).await?;
+            progress(replayed);
         }
     }
-    Ok(replayed)
+
+    async fn redact_versions(
+        &self,
+        replayed: &mut Replayed,
+        progress: impl Fn(&Replayed),
+    ) -> Result<(), StoreError> {
+        let id = &self.account.id;
+        let mut after = (String::new(), 0);
+        loop {
+            let batch = self.store.versions_after(id, (&after.0, after.1)).await?;
+            let Some(last) = batch.last() else {
+                return Ok(());
+            };
+            after
+                .0
+                .clone_from(&last.transaction.provider_transaction_id);
+            after.1 = last.version;
+            replayed.versions += count(batch.len());
+            let redacted = batch.into_iter().filter_map(|stored| {
+                let row = self.redactor.row(&stored.provider, &stored.transaction);
+                Some(StoredVersion {
+                    transaction: row?,
+                    ..stored
+                })
+            });
+            let redacted: Vec<StoredVersion> = redacted.collect();
+            replayed.redacted.versions += match redacted.len() {
+                found if self.dry_run || found == 0 => count(found),
+                _ => self.store.redact_versions(id, &redacted).await?,
+            };
+            progress(replayed);
+        }
+    }
+
+    async fn redact_quarantine(&self, replayed: &mut Replayed) -> Result<(), StoreError> {
+        let (id, provider) = (&self.account.id, self.account.spec.code);
+        let mut after = (String::new(), Uuid::nil());
+        loop {
+            let batch = self.store.quarantined_after(id, (&after.0, after.1));
+            let batch = batch.await?;
+            let Some(last) = batch.last() else {
+                return Ok(());
+            };
+            after = (last.stream.clone(), last.hash);
+            let redacted = batch.iter().filter_map(|item| {
+                let payload = self.redactor.item(provider, &item.payload)?;
+                Some(RedactedItem { item, payload })
+            });
+            let redacted: Vec<RedactedItem<'_>> = redacted.collect();
+            replayed.redacted.quarantined += match redacted.len() {
+                found if self.dry_run || found == 0 => count(found),
+                _ => self.store.redact_quarantined(id, &redacted).await?,
+            };
+        }
+    }
+
+    async fn retry_quarantine(
+        &self,
+        replayed: &mut Replayed,
+        progress: impl Fn(&Replayed),
+    ) -> Result<(), StoreError> {
+        let (id, provider) = (&self.account.id, self.account.spec.code);
+        let mut after = (String::new(), Uuid::nil());
+        loop {
+            let batch = self.store.quarantined_after(id, (&after.0, after.1));
+            let batch = batch.await?;
+            let Some(last) = batch.last() else {
+                return Ok(());
+            };
+            after = (last.stream.clone(), last.hash);
+            let retried = batch.iter().map(|item| Retried {
+                item,
+                outcome: retry(self.account, item),
+            });
+            let items: Vec<Retried<'_>> = retried.collect();
+            replayed.retried += count(items.len());
+            replayed.quarantine += if self.dry_run {
+                self.store.preview_retry(id, &items).await?
+            } else {
+                self.store.retry_quarantine(id, provider, &items).await?
+            };
+            progress(replayed);
+        }
+    }
+
+    async fn redact_errors(&self, replayed: &mut Replayed) -> Result<(), StoreError> {
+        let id = &self.account.id;
+        for message in self.store.error_messages(id).await? {
+            let redacted = self.account.redact_message(&message);
+            if redacted == message {
+                continue;
+            }
+            replayed.redacted.errors += 1;
+            if !self.dry_run {
+                let replace = self.store.replace_error_message(id, &message, &redacted);
+                replace.await?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A word and a sentence.

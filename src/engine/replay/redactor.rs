@@ -7,12 +7,12 @@ use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::account::Account;
-use crate::store::replay::RedactedPayload;
+use crate::store::replay::{RedactedPayload, StoredRow};
 use paysync_provider::model::Transaction;
 use paysync_provider::redact::{EXTRACTED, redact_and_extract, redact_row};
 use paysync_provider::{PROVIDERS, Redaction, Settings};
 
-/// The account's redaction of items, rows and messages.
+/// The account's redaction of items and rows.
 pub(super) struct Redactor<'a> {
     account: &'a Account,
     /// By provider: an account may hold rows of the one that it had before.
@@ -36,35 +36,30 @@ impl<'a> Redactor<'a> {
         }
     }
 
-    /// The payload of a provider's item by today's rules, if they redact it further.
-    pub(super) fn payload(
-        &self,
-        provider: &str,
-        payload: &str,
-        hash: Uuid,
-    ) -> Option<RedactedPayload> {
+    /// An item of a provider by today's rules, if they redact it further.
+    pub(super) fn item(&self, provider: &str, item: &str) -> Option<RedactedPayload> {
         let (spec, rules) = (self.specs.get(provider)?, &self.account.rules);
-        let text = redact_and_extract(payload, spec, rules, [""; EXTRACTED]).text;
-        if text == payload {
-            return None;
-        }
-        // A hash that was of another payload stays: verify reports it, and a re-scan mends it.
-        let is_intact = hash == hash_of(payload);
-        Some(RedactedPayload {
-            hash: if is_intact { hash_of(&text) } else { hash },
+        let text = redact_and_extract(item, spec, rules, [""; EXTRACTED]).text;
+        (text != item).then(|| RedactedPayload {
+            hash: hash_of(&text),
             text: text.into_owned(),
         })
+    }
+
+    /// The same of a row's payload.
+    pub(super) fn payload(&self, stored: &StoredRow) -> Option<RedactedPayload> {
+        let payload = stored.payload.as_deref()?;
+        let mut redacted = self.item(&stored.provider, payload)?;
+        if stored.hash != hash_of(payload) {
+            // The hash of another payload stays: verify reports it, and a re-scan mends it.
+            redacted.hash = stored.hash;
+        }
+        Some(redacted)
     }
 
     /// A row of a provider by today's rules as far as they apply without its payload, if they redact it further.
     pub(super) fn row(&self, provider: &str, row: &Transaction) -> Option<Transaction> {
         redact_row(row, self.specs.get(provider)?)
-    }
-
-    /// A message that may quote the provider, if today's rules redact it further.
-    pub(super) fn message(&self, message: &str) -> Option<String> {
-        let redacted = self.account.redact_message(message);
-        (redacted != message).then_some(redacted)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Stored rows that are read and redacted again, a batch at a time.
 
 use super::redactor::Redactor;
-use super::{ChangedRow, EXAMPLES, Reason, Replayed, UnreadableRow, parse};
+use super::{ChangedRow, EXAMPLES, Reason, Replay, Replayed, UnreadableRow, parse};
 use crate::engine::account::Account;
+use crate::store::StoreError;
 use crate::store::replay::{Corrected, Correction, RedactedPayload, StoredRow};
-use crate::store::{Store, StoreError};
 use paysync_provider::model::{Difference, Transaction, differences};
 
 /// A stored row, and what today's code makes of it.
@@ -30,9 +30,9 @@ enum Reading {
 impl RereadRow {
     fn new(account: &Account, redactor: &Redactor<'_>, stored: StoredRow) -> Self {
         let provider = stored.provider.as_str();
-        let sent = stored.payload.as_deref();
-        let payload = sent.and_then(|sent| redactor.payload(provider, sent, stored.hash));
-        let current = payload.as_ref().map(|it| it.text.as_str()).or(sent);
+        let payload = redactor.payload(&stored);
+        let redacted = payload.as_ref().map(|it| it.text.as_str());
+        let current = redacted.or(stored.payload.as_deref());
         let reading = match current {
             _ if provider != account.spec.code => Err(Reading::Foreign),
             None => Err(Reading::Without),
@@ -93,43 +93,42 @@ fn normalize(
     Ok(transaction)
 }
 
-impl Replayed {
+impl Replay<'_> {
     /// Reads a batch of rows again, and corrects them unless it is a dry run.
     pub(super) async fn read_again(
-        &mut self,
-        store: &Store,
-        account: &Account,
-        redactor: &Redactor<'_>,
+        &self,
         batch: Vec<StoredRow>,
-        dry_run: bool,
+        replayed: &mut Replayed,
     ) -> Result<(), StoreError> {
+        let id = &self.account.id;
         let rows = batch.into_iter();
-        let mut rows: Vec<RereadRow> = rows
-            .map(|stored| RereadRow::new(account, redactor, stored))
-            .collect();
+        let rows = rows.map(|stored| RereadRow::new(self.account, &self.redactor, stored));
+        let mut rows: Vec<RereadRow> = rows.collect();
         let corrections: Vec<Correction> = rows.iter().filter_map(RereadRow::correction).collect();
         let mut corrected = Corrected::default();
-        if !dry_run && !corrections.is_empty() {
-            corrected = store.correct(&account.id, &corrections).await?;
+        if !self.dry_run && !corrections.is_empty() {
+            corrected = self.store.correct(id, &corrections).await?;
             let mut left = Vec::new();
             for (id, detail) in std::mem::take(&mut corrected.refused) {
                 if let Some(row) = rows.iter_mut().find(|row| row.id() == id) {
-                    row.refuse(redactor, detail);
+                    row.refuse(&self.redactor, detail);
                     left.extend(row.correction());
                 }
             }
             if !left.is_empty() {
-                let mut left = store.correct(&account.id, &left).await?;
+                let mut left = self.store.correct(id, &left).await?;
                 corrected.written.append(&mut left.written);
             }
         }
         for row in rows {
-            let is_written = dry_run || corrected.written.contains(row.id());
-            self.count(row, is_written);
+            let is_written = self.dry_run || corrected.written.contains(row.id());
+            replayed.count(row, is_written);
         }
         Ok(())
     }
+}
 
+impl Replayed {
     fn count(&mut self, row: RereadRow, is_written: bool) {
         let id = row.id().to_owned();
         let is_due = row.row.is_some() || row.payload.is_some();

@@ -104,15 +104,23 @@ static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
         FROM (
             SELECT *, sum(bytes) OVER (ORDER BY provider_transaction_id) - bytes AS before
             FROM (
-                SELECT held.*, raw.payload::text AS payload, coalesce(octet_length(raw.payload::text), 0) AS bytes
-                FROM paysync.transactions AS held
-                LEFT JOIN paysync.raw_transactions AS raw
-                    ON raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
-                    -- On both tables, or a merge join would start over with each batch.
-                    AND raw.provider_transaction_id > $2
-                WHERE held.account_id = $1 AND held.provider_transaction_id > $2
-                ORDER BY held.provider_transaction_id
-                LIMIT $3
+                SELECT held.*, raw.payload, coalesce(octet_length(raw.payload), 0) AS bytes
+                FROM (
+                    SELECT *
+                    FROM paysync.transactions
+                    WHERE account_id = $1 AND provider_transaction_id > $2
+                    ORDER BY provider_transaction_id
+                    -- A limit that the planner does not see: however few rows it expects of the account, it reads them in
+                    -- the order of the index, and not all of them for each batch.
+                    LIMIT (SELECT $3)
+                ) AS held
+                LEFT JOIN LATERAL (
+                    -- OFFSET 0 for the same reason: one index lookup per row.
+                    SELECT payload::text AS payload
+                    FROM paysync.raw_transactions AS raw
+                    WHERE raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
+                    OFFSET 0
+                ) AS raw ON true
             ) AS next
         ) AS batch
         WHERE before < $4

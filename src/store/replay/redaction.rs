@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{BATCH_ROWS, RedactedPayload};
 use crate::number::count;
-use crate::store::quarantine::{QuarantinedItem, StillInvalid, lock, relabel, remove};
+use crate::store::quarantine::{QuarantinedItem, lock, remove};
 use crate::store::{Store, StoreError, columns};
 use paysync_provider::model::Transaction;
 
@@ -24,15 +24,13 @@ pub struct StoredVersion {
     pub version: i64,
 }
 
-/// An item in quarantine with what today's rules make of it; none of what stays.
+/// An item in quarantine with its payload as today's rules redact it.
 #[derive(Debug, Clone)]
 pub struct RedactedItem<'q> {
     /// The item.
     pub item: &'q QuarantinedItem,
     /// Its payload.
-    pub payload: Option<RedactedPayload>,
-    /// The reason in words.
-    pub detail: Option<String>,
+    pub payload: RedactedPayload,
 }
 
 static VERSIONS_AFTER: LazyLock<String> = LazyLock::new(|| {
@@ -43,7 +41,8 @@ static VERSIONS_AFTER: LazyLock<String> = LazyLock::new(|| {
         FROM paysync.transaction_history
         WHERE account_id = $1 AND (provider_transaction_id, version) > ($2, $3)
         ORDER BY provider_transaction_id, version
-        LIMIT $4
+        -- As in STORED_AFTER.
+        LIMIT (SELECT $4)
         "
     )
 });
@@ -127,9 +126,9 @@ impl Store {
         Ok(done.await?.rows_affected())
     }
 
-    /// Writes payloads and details of items in quarantine, in one transaction; returns how many. An item gets
-    /// the key of its new payload. If it is there under that key, the two become one. An item that a page
-    /// brought again since it was read stays as it is.
+    /// Writes payloads of items in quarantine, in one transaction; returns how many. An item gets the key of its
+    /// new payload. If it is there under that key, the two become one. An item that a page brought again since
+    /// it was read stays as it is.
     pub async fn redact_quarantined(
         &self,
         account_id: &str,
@@ -164,29 +163,24 @@ impl Store {
         let is_locked =
             |it: &&RedactedItem<'_>| locked.contains(&(it.item.stream.clone(), it.item.hash));
         let items: Vec<&RedactedItem<'_>> = items.iter().filter(is_locked).collect();
-        let detailed: Vec<StillInvalid<'_>> = items
-            .iter()
-            .filter_map(|it| {
-                Some(StillInvalid {
-                    item: it.item,
-                    id: it.item.provider_transaction_id.as_deref(),
-                    reason: &it.item.reason,
-                    detail: it.detail.clone()?,
-                })
-            })
-            .collect();
-        relabel(&mut work, account_id, &detailed.iter().collect::<Vec<_>>()).await?;
-        let moved = items
-            .iter()
-            .filter_map(|it| Some((it.item, it.payload.as_ref()?)));
-        let (moved, payloads): (Vec<&QuarantinedItem>, Vec<&RedactedPayload>) = moved.unzip();
-        let streams: Vec<&str> = moved.iter().map(|item| item.stream.as_str()).collect();
-        let hashes: Vec<Uuid> = moved.iter().map(|item| item.hash).collect();
-        let new_hashes: Vec<Uuid> = payloads.iter().map(|payload| payload.hash).collect();
-        let texts: Vec<&str> = payloads
-            .iter()
-            .map(|payload| payload.text.as_str())
-            .collect();
+        let streams: Vec<&str> = items.iter().map(|it| it.item.stream.as_str()).collect();
+        let hashes: Vec<Uuid> = items.iter().map(|it| it.item.hash).collect();
+        let new_hashes: Vec<Uuid> = items.iter().map(|it| it.payload.hash).collect();
+        let texts: Vec<&str> = items.iter().map(|it| it.payload.text.as_str()).collect();
+        sqlx::query!(
+            r#"
+            UPDATE paysync.quarantine AS held
+            SET payload = redacted.payload
+            FROM UNNEST($2::text[], $3::uuid[], $4::text[]) AS redacted(stream, hash, payload)
+            WHERE held.account_id = $1 AND held.stream = redacted.stream AND held.payload_hash = redacted.hash
+            "#,
+            account_id,
+            &streams as &[&str],
+            &hashes,
+            &texts as &[&str],
+        )
+        .execute(&mut work)
+        .await?;
         sqlx::query!(
             r#"
             INSERT INTO paysync.quarantine AS held (
@@ -195,12 +189,13 @@ impl Store {
             )
             -- Items that differed only in what is redacted are one row.
             SELECT DISTINCT ON (old.stream, redacted.new_hash)
-                   $1, old.stream, redacted.new_hash, provider_transaction_id, reason, detail, redacted.payload, window_start,
-                   window_end, sum(times_seen) OVER same, min(first_seen_at) OVER same, max(last_seen_at) OVER same,
+                   $1, old.stream, redacted.new_hash, provider_transaction_id, reason, detail, payload, window_start, window_end,
+                   sum(times_seen) OVER same, min(first_seen_at) OVER same, max(last_seen_at) OVER same,
                    max(observed_at) OVER same
-            FROM UNNEST($2::text[], $3::uuid[], $4::uuid[], $5::text[]) AS redacted(stream, hash, new_hash, payload)
+            FROM UNNEST($2::text[], $3::uuid[], $4::uuid[]) AS redacted(stream, hash, new_hash)
             JOIN paysync.quarantine AS old
                 ON old.account_id = $1 AND old.stream = redacted.stream AND old.payload_hash = redacted.hash
+            WHERE redacted.new_hash <> redacted.hash
             WINDOW same AS (PARTITION BY old.stream, redacted.new_hash)
             ORDER BY old.stream, redacted.new_hash, last_seen_at DESC
             ON CONFLICT (account_id, stream, payload_hash) DO UPDATE SET
@@ -213,10 +208,11 @@ impl Store {
             &streams as &[&str],
             &hashes,
             &new_hashes,
-            &texts as &[&str],
         )
         .execute(&mut work)
         .await?;
+        let moved = items.iter().filter(|it| it.item.hash != it.payload.hash);
+        let moved: Vec<&QuarantinedItem> = moved.map(|it| it.item).collect();
         remove(&mut work, account_id, &moved).await?;
         work.commit().await?;
         session.return_to_pool();

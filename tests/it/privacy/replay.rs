@@ -193,6 +193,11 @@ async fn what_an_older_program_stored_is_redacted_everywhere(pool: PgPool) {
         engine.store.erase(&account.id, &[id]).await.unwrap();
     }
     execute(&pool, "UPDATE paysync.transactions SET error_message = 'x 4111111111111111' WHERE erased_at IS NOT NULL").await;
+    execute(
+        &pool,
+        "UPDATE paysync.transaction_history SET merchant_reference = '5555555555554444'",
+    )
+    .await;
     let mut expected = contents(&pool).await;
     for account in &engine.accounts {
         store_unredacted(&pool, &engine, account, &items[&account.id]).await;
@@ -227,6 +232,8 @@ async fn what_an_older_program_stored_is_redacted_everywhere(pool: PgPool) {
         assert_eq!(replayed, expected);
     }
     assert_eq!(replayed.len(), expected.len());
+    let exact = "SELECT count(*) FROM paysync.transaction_history WHERE merchant_reference <> '5555555555554444'";
+    assert_eq!(count(&pool, exact).await, 0, "references stay exact");
     let personal = "SELECT count(*) FROM paysync.transactions
         WHERE erased_at IS NOT NULL AND coalesce(description, customer_email, customer_id, card_bin) IS NOT NULL";
     assert_eq!(count(&pool, personal).await, 0, "erased rows stay erased");
