@@ -33,15 +33,24 @@ static ROWS_AFTER: LazyLock<String> = LazyLock::new(|| {
     let names = columns::names_of("held");
     format!(
         "
-        SELECT {names}, held.provider, held.payload_hash, held.columns_hash, raw.payload::text AS payload,
+        SELECT {names}, held.provider, held.payload_hash, held.columns_hash, raw.payload,
                held.erased_at IS NOT NULL OR coalesce(held.version_from < accounts.payloads_from, false) AS may_be_missing
-        FROM paysync.transactions AS held
-        JOIN paysync.accounts ON accounts.account_id = held.account_id
-        LEFT JOIN paysync.raw_transactions AS raw
-            ON raw.account_id = held.account_id AND raw.provider_transaction_id = held.provider_transaction_id
-        WHERE held.account_id = $1 AND held.provider_transaction_id > $2
+        FROM (
+            SELECT *
+            FROM paysync.transactions
+            WHERE account_id = $1 AND provider_transaction_id > $2
+            ORDER BY provider_transaction_id
+            -- A limit that the planner does not see: see the statement of replay.
+            LIMIT (SELECT $3)
+        ) AS held
+        CROSS JOIN (SELECT payloads_from FROM paysync.accounts WHERE account_id = $1) AS accounts
+        LEFT JOIN LATERAL (
+            SELECT payload::text AS payload
+            FROM paysync.raw_transactions AS raw
+            WHERE raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
+            OFFSET 0
+        ) AS raw ON true
         ORDER BY held.provider_transaction_id
-        LIMIT $3
         "
     )
 });

@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::finding::{Finding, are, failed, noted, proven};
 use crate::engine::account::Account;
-use crate::engine::replay::normalize;
+use crate::engine::replay::rows::normalize;
 use crate::store::inspect::stored_rows::{Deviations, Row};
 use crate::store::{Store, StoreError};
 use paysync_provider::model::differences;
