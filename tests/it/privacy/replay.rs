@@ -192,7 +192,7 @@ async fn what_an_older_program_stored_is_redacted_everywhere(pool: PgPool) {
             .unwrap();
         engine.store.erase(&account.id, &[id]).await.unwrap();
     }
-    execute(&pool, "UPDATE paysync.transactions SET error_message = 'x 4111111111111111' WHERE erased_at IS NOT NULL").await;
+    execute(&pool, "UPDATE paysync.transactions SET error_message = 'x 4111111111111111', columns_hash = NULL WHERE erased_at IS NOT NULL").await;
     execute(
         &pool,
         "UPDATE paysync.transaction_history SET merchant_reference = '5555555555554444'",
@@ -250,15 +250,14 @@ async fn what_an_older_program_stored_is_redacted_everywhere(pool: PgPool) {
         "a second replay writes nothing"
     );
     execute(&pool, "UPDATE paysync.accounts SET suspended_reason = NULL").await;
-    let quarantined = count(&pool, "SELECT count(*) FROM paysync.quarantine").await;
+    // Another stream may read the same item, too.
+    let kept = "SELECT count(DISTINCT (account_id, payload_hash)) FROM paysync.quarantine";
+    let quarantined = count(&pool, kept).await;
     send(&simulator, &items);
     forget_everything(&text).await;
     sync_covers(&text).await;
     assert_eq!(versions(&pool).await, right, "a re-scan writes nothing");
-    assert_eq!(
-        count(&pool, "SELECT count(*) FROM paysync.quarantine").await,
-        quarantined
-    );
+    assert_eq!(count(&pool, kept).await, quarantined);
     let verified = verification(&engine).await;
     assert!(verified.proven, "{verified:?}");
     engine.store.pool().close().await;
