@@ -56,9 +56,12 @@ COMMENT ON COLUMN paysync.rescans.within_seconds IS 'The tier: instants younger 
 COMMENT ON COLUMN paysync.rescans.started_at IS 'When the latest pass over the tier began.';
 COMMENT ON COLUMN paysync.rescans.remaining IS 'Instants that the latest pass has not read yet.';
 
+-- Replicas and restored tables bring no sequences with them: so the second stands before the number.
+CREATE SEQUENCE paysync.window_numbers AS integer MINVALUE 0 MAXVALUE 4194303 CYCLE;
+
 CREATE TABLE paysync.windows (
     account_id     text COLLATE "C" NOT NULL,
-    window_id      bigint GENERATED ALWAYS AS IDENTITY,
+    window_id      bigint NOT NULL DEFAULT extract(epoch FROM now())::bigint * 4194304 + nextval('paysync.window_numbers'),
     stream         text COLLATE "C" NOT NULL,
     lane           text NOT NULL CHECK (lane IN ('live', 'rescan', 'repoll', 'audit', 'backfill')),
     within_seconds bigint,
@@ -97,7 +100,7 @@ CREATE INDEX windows_audits ON paysync.windows (account_id, stream) WHERE lane =
 COMMENT ON TABLE paysync.windows IS
     'The ledger: every window opened, with what was found in it. Half-open: window_start is in it, window_end is not.';
 COMMENT ON COLUMN paysync.windows.account_id IS 'The account.';
-COMMENT ON COLUMN paysync.windows.window_id IS 'Number of the window.';
+COMMENT ON COLUMN paysync.windows.window_id IS 'Number of the window. Later windows have greater numbers.';
 COMMENT ON COLUMN paysync.windows.stream IS 'The stream.';
 COMMENT ON COLUMN paysync.windows.lane IS 'Why it is read: live (the newest day), backfill (older), rescan (read again), repoll (its open rows read by id), audit (counted).';
 COMMENT ON COLUMN paysync.windows.within_seconds IS 'The tier of a rescan, repoll or audit window.';

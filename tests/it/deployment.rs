@@ -6,5 +6,6 @@ mod http_port;
 mod kill;
 mod pooler;
 mod privileges;
+mod replica;
 mod tls;
 mod upgrades;

@@ -83,7 +83,7 @@ impl Fixture {
         let copies = TABLES.map(|table| {
             format!(
                 "DELETE FROM paysync.{table};
-                 INSERT INTO paysync.{table} OVERRIDING SYSTEM VALUE SELECT * FROM saved.{table};"
+                 INSERT INTO paysync.{table} SELECT * FROM saved.{table};"
             )
         });
         let sql = format!(
