@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::json;
-use tracing::{debug, info};
+use tracing::info;
 
 use super::interface::confirmation::Confirmation;
 use super::interface::output::{self, grouped, instant};
 use crate::app;
 use crate::config::Config;
 use crate::number::unsigned;
-use crate::store::retention::forget::{Begun, Forgetting, Forgotten, RowCounts};
+use crate::store::retention::forget::{Batch, Begun, Forgetting, Forgotten, RowCounts};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -57,6 +57,9 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
         }
         return Ok(true);
     }
+    if is_configured && !store.is_paused(account).await? {
+        return Err(not_paused(account));
+    }
     if !json {
         output::line(format!("{account}: {} to remove", words(&rows)));
     }
@@ -98,10 +101,7 @@ async fn begin(
         {
             Begun::Begun(forgetting) => return Ok(forgetting),
             Begun::Unknown => bail!("account {account} is not in the database"),
-            Begun::NotPaused => bail!(
-                "account {account} is configured and not paused: run paysync pause --account {account}, \
-                 or remove it from the configuration"
-            ),
+            Begun::NotPaused => return Err(not_paused(account)),
             Begun::Held { holder, until } if first_end.is_some_and(|first| until > first) => bail!(
                 "the process {holder} works on account {account}: remove the account from its configuration and \
                  send it SIGHUP, or stop it; then run this command again"
@@ -120,12 +120,17 @@ async fn begin(
     }
 }
 
+fn not_paused(account: &str) -> anyhow::Error {
+    anyhow!(
+        "account {account} is configured and not paused: run paysync pause --account {account}, \
+         or remove it from the configuration"
+    )
+}
+
 async fn forget(store: &Store, forgetting: &Forgetting, stays: bool) -> Result<(), StoreError> {
-    while store.forget_others(forgetting).await? {}
-    let mut after = Some(String::new());
-    while let Some(id) = after {
-        after = store.forget_transactions(forgetting, &id).await?;
-        debug!("a batch of rows was removed");
+    let mut batch = Batch::Others;
+    while batch != Batch::Nothing {
+        batch = store.forget_batch(forgetting, batch).await?;
     }
     store.end_forgetting(forgetting, stays).await
 }

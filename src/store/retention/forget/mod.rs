@@ -8,70 +8,19 @@
 //! quarantine is emptied before the rows. Maintenance and a recount write sums, so the last transaction waits
 //! for them and removes what they left.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+mod tables;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
 use crate::failpoint::failpoint;
-use crate::number::{milliseconds, signed};
+use crate::number::milliseconds;
 use crate::store::pool::DbWork;
 use crate::store::{Store, StoreError};
-
-/// Rows of a table removed by one transaction: some tens of milliseconds of work.
-const BATCH: i64 = 2000;
-
-/// Tables whose rows belong to a transaction; each batch removes the same ids from all of them. `transactions`
-/// comes first, as in all statements that lock rows.
-const ROWS: [&str; 3] = ["transactions", "raw_transactions", "transaction_history"];
-
-/// The other tables, with the rest of their key, in the order in which they are emptied, before the rows.
-const OTHERS: [(&str, &[&str]); 6] = [
-    ("daily_sums", &["entry_id"]),
-    ("quarantine", &["stream", "payload_hash"]),
-    ("windows", &["window_id"]),
-    ("window_totals", &["stream", "lane", "day"]),
-    ("rescans", &["stream", "lane", "within_seconds"]),
-    ("streams", &["stream"]),
-];
-
-/// Counts the rows of an account `$1` in each of [`tables`].
-static COUNT: LazyLock<String> = LazyLock::new(|| {
-    let counts = tables()
-        .map(|table| format!("(SELECT count(*) FROM paysync.{table} WHERE account_id = $1)"));
-    format!("SELECT ARRAY[{}]", counts.collect::<Vec<_>>().join(", "))
-});
-
-/// Removes the rows of an account `$1` from [`ROWS`]: first the statements for the ids after `$2` up to `$3`,
-/// then those for all after `$2`.
-static REMOVE_ROWS: LazyLock<[[String; 2]; 3]> = LazyLock::new(|| {
-    ROWS.map(|table| {
-        let all = format!(
-            "DELETE FROM paysync.{table} WHERE account_id = $1 AND provider_transaction_id > $2"
-        );
-        [format!("{all} AND provider_transaction_id <= $3"), all]
-    })
-});
-
-/// Removes a batch of rows of an account `$1` from each of [`OTHERS`]. They are found by their key, as a
-/// distributed table has no other address. The limit is no parameter: the planner must know it.
-static REMOVE_OTHERS: LazyLock<[String; 6]> = LazyLock::new(|| {
-    OTHERS.map(|(table, key)| {
-        let names = key.join(", ");
-        let same = key.iter().map(|name| format!("held.{name} = batch.{name}"));
-        let same = same.collect::<Vec<_>>().join(" AND ");
-        format!(
-            "DELETE FROM paysync.{table} AS held
-             USING (SELECT {names} FROM paysync.{table} WHERE account_id = $1 ORDER BY {names} LIMIT {BATCH}) AS batch
-             WHERE held.account_id = $1 AND {same}"
-        )
-    })
-});
-
-/// Rows by table.
-pub type RowCounts = BTreeMap<String, i64>;
+pub use tables::{Batch, RowCounts};
+use tables::{remove_others, remove_rows};
 
 /// A record of an account that was forgotten.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,15 +60,6 @@ pub enum Begun {
 }
 
 impl Store {
-    /// How many rows each table has of an account.
-    pub async fn rows_of_account(&self, account_id: &str) -> Result<RowCounts, StoreError> {
-        let counts: Vec<i64> = sqlx::query_scalar(COUNT.as_str())
-            .bind(account_id)
-            .fetch_one(self.one_shot())
-            .await?;
-        Ok(tables().map(str::to_owned).zip(counts).collect())
-    }
-
     /// The last record of an account.
     pub async fn last_forgotten(&self, account_id: &str) -> Result<Option<Forgotten>, StoreError> {
         let record = sqlx::query!(
@@ -186,72 +126,35 @@ impl Store {
         Ok(begun)
     }
 
-    /// Removes a batch of rows with all of their payloads and versions: those with the next ids after `after`.
-    /// Returns the id after which the next batch starts; none after the last batch.
+    /// Removes a batch; returns what the next one removes.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] if another process took the account over; the batch is rolled back.
-    pub async fn forget_transactions(
+    pub async fn forget_batch(
         &self,
         forgetting: &Forgetting,
-        after: &str,
-    ) -> Result<Option<String>, StoreError> {
+        batch: Batch,
+    ) -> Result<Batch, StoreError> {
         let mut session = self.session().await?;
         let mut work = session.begin().await?;
-        let last = sqlx::query_scalar!(
-            r#"
-            SELECT provider_transaction_id
-            FROM paysync.transactions
-            WHERE account_id = $1 AND provider_transaction_id > $2
-            ORDER BY provider_transaction_id
-            LIMIT 1 OFFSET $3
-            "#,
-            forgetting.account_id,
-            after,
-            BATCH - 1,
-        )
-        .fetch_optional(&mut work)
-        .await?;
-        let mut removed = RowCounts::new();
-        for (table, [up_to_last, all]) in ROWS.iter().zip(&*REMOVE_ROWS) {
-            let sql = if last.is_some() { up_to_last } else { all };
-            let mut delete = sqlx::query(sql.as_str())
-                .bind(&forgetting.account_id)
-                .bind(after);
-            if let Some(last) = &last {
-                delete = delete.bind(last);
-            }
-            let rows = delete.execute(&mut work).await?.rows_affected();
-            removed.insert((*table).to_owned(), signed(rows));
-        }
+        let account_id = &forgetting.account_id;
+        let (removed, next) = match batch {
+            Batch::Others => remove_others(&mut work, account_id).await?,
+            Batch::Transactions { after } => remove_rows(&mut work, account_id, &after).await?,
+            Batch::Nothing => (RowCounts::new(), Batch::Nothing),
+        };
         forgetting.record(&mut work, &removed).await?;
         failpoint("forget.batch.before");
         work.commit().await?;
         session.return_to_pool();
         failpoint("forget.batch.after");
-        Ok(last)
-    }
-
-    /// Removes a batch of what is no transaction: sums, quarantine, ledger and streams. Returns whether there was any.
-    ///
-    /// # Errors
-    /// As [`Store::forget_transactions`].
-    pub async fn forget_others(&self, forgetting: &Forgetting) -> Result<bool, StoreError> {
-        let mut session = self.session().await?;
-        let mut work = session.begin().await?;
-        let removed = forgetting.remove_others(&mut work).await?;
-        forgetting.record(&mut work, &removed).await?;
-        failpoint("forget.batch.before");
-        work.commit().await?;
-        session.return_to_pool();
-        failpoint("forget.batch.after");
-        Ok(!removed.is_empty())
+        Ok(next)
     }
 
     /// Removes what other processes left meanwhile, and the account itself unless it is to stay; ends the record.
     ///
     /// # Errors
-    /// As [`Store::forget_transactions`].
+    /// As [`Store::forget_batch`].
     pub async fn end_forgetting(
         &self,
         forgetting: &Forgetting,
@@ -264,12 +167,11 @@ impl Store {
         sqlx::query!("SELECT paysync.lock_payments($1)", account_id)
             .execute(&mut work)
             .await?;
-        loop {
-            let removed = forgetting.remove_others(&mut work).await?;
+        let mut next = Batch::Others;
+        while next == Batch::Others {
+            let removed;
+            (removed, next) = remove_others(&mut work, account_id).await?;
             forgetting.record(&mut work, &removed).await?;
-            if removed.is_empty() {
-                break;
-            }
         }
         sqlx::query!(
             r#"
@@ -316,18 +218,6 @@ impl Store {
 }
 
 impl Forgetting {
-    /// Removes a batch of rows from the first of [`OTHERS`] that is not empty; nothing if all of them are.
-    async fn remove_others(&self, work: &mut DbWork<'_>) -> Result<RowCounts, sqlx::Error> {
-        for ((table, _), sql) in OTHERS.iter().zip(&*REMOVE_OTHERS) {
-            let delete = sqlx::query(sql.as_str()).bind(&self.account_id);
-            let rows = delete.execute(&mut *work).await?.rows_affected();
-            if rows > 0 {
-                return Ok(RowCounts::from([((*table).to_owned(), signed(rows))]));
-            }
-        }
-        Ok(RowCounts::new())
-    }
-
     /// Adds what was removed to the record; proves the lease and renews it.
     async fn record(&self, work: &mut DbWork<'_>, removed: &RowCounts) -> Result<(), StoreError> {
         let updated = sqlx::query!(
@@ -413,9 +303,4 @@ async fn obstacle(
             until: account.until,
         },
     })
-}
-
-/// The tables that have rows of an account.
-fn tables() -> impl Iterator<Item = &'static str> {
-    ROWS.into_iter().chain(OTHERS.map(|(table, _)| table))
 }
