@@ -102,11 +102,15 @@ async fn begin(
             Begun::Begun(forgetting) => return Ok(forgetting),
             Begun::Unknown => bail!("account {account} is not in the database"),
             Begun::NotPaused => return Err(not_paused(account)),
-            Begun::Held { holder, until } if first_end.is_some_and(|first| until > first) => bail!(
-                "the process {holder} works on account {account}: remove the account from its configuration and \
+            Begun::OtherHolder { holder, until }
+                if first_end.is_some_and(|first| until > first) =>
+            {
+                bail!(
+                    "the process {holder} works on account {account}: remove the account from its configuration and \
                  send it SIGHUP, or stop it; then run this command again"
-            ),
-            Begun::Held { until, .. } => {
+                )
+            }
+            Begun::OtherHolder { until, .. } => {
                 if first_end.is_none() {
                     info!(
                         account.id = account,

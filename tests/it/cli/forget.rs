@@ -174,13 +174,13 @@ async fn an_account_is_forgotten_and_the_others_stay() {
         assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{ran:?}");
         assert!(one_line(&ran).contains(said), "{ran:?}");
     }
-    let nobody = fixture
-        .run(&["forget", "--account", "nobody", "--yes"])
+    let unknown = fixture
+        .run(&["forget", "--account", "unknown", "--yes"])
         .await;
-    assert_eq!(nobody.code, 2, "{nobody:?}");
+    assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(
-        one_line(&nobody).contains("account nobody is not in the database"),
-        "{nobody:?}"
+        one_line(&unknown).contains("account unknown is not in the database"),
+        "{unknown:?}"
     );
     assert_eq!(
         held(&fixture, ACCOUNT).await,
@@ -251,7 +251,7 @@ async fn a_killed_run_is_resumed_by_the_next() {
         "the coverage is gone first"
     );
     assert_eq!(fixture.ask(covered, ACCOUNT).await, 0);
-    // Its first pages are going to be removed: nobody may read it to its end.
+    // Its first pages are going to be removed: no process may read it to its end.
     assert_eq!(fixture.ask(open, ACCOUNT).await, 0);
     for place in [
         "forget.batch.before=return",

@@ -45,7 +45,7 @@ async fn only_the_holder_of_the_lease_forgets(pool: PgPool) {
             .await
             .unwrap()
     };
-    assert!(matches!(attempt(false).await, Begun::Held { holder, .. } if holder == "me"));
+    assert!(matches!(attempt(false).await, Begun::OtherHolder { holder, .. } if holder == "me"));
     assert!(matches!(attempt(true).await, Begun::NotPaused));
     store.release(std::slice::from_ref(&held)).await.unwrap();
     assert!(
@@ -54,12 +54,12 @@ async fn only_the_holder_of_the_lease_forgets(pool: PgPool) {
     );
     let forgetting = begin(&store).await;
     assert!(
-        matches!(attempt(true).await, Begun::Held { .. }),
+        matches!(attempt(true).await, Begun::OtherHolder { .. }),
         "it is paused now"
     );
-    assert_eq!(lease(&store, "me").await, None, "nobody reads it");
+    assert_eq!(lease(&store, "me").await, None, "no process reads it");
     let unknown = store
-        .begin_forgetting("nobody", false, "me", TTL)
+        .begin_forgetting("unknown", false, "me", TTL)
         .await
         .unwrap();
     assert!(matches!(unknown, Begun::Unknown));

@@ -49,7 +49,7 @@ pub enum Begun {
     /// The account must be paused first.
     NotPaused,
     /// Another process holds the lease.
-    Held {
+    OtherHolder {
         /// The process.
         holder: String,
         /// End of its lease.
@@ -298,7 +298,7 @@ async fn obstacle(
     Ok(match account {
         None => Begun::Unknown,
         Some(account) if is_configured && !account.paused => Begun::NotPaused,
-        Some(account) => Begun::Held {
+        Some(account) => Begun::OtherHolder {
             holder: account.holder,
             until: account.until,
         },
