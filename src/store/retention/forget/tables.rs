@@ -14,14 +14,15 @@ const BATCH: i64 = 2000;
 /// comes first, as in all statements that lock rows.
 const ROWS: [&str; 3] = ["transactions", "raw_transactions", "transaction_history"];
 
-/// The other tables, with the rest of their key, in the order in which they are emptied, before the rows.
+/// The other tables, in the order in which they are emptied, before the rows. Those that can be large have the
+/// rest of their key, the others are emptied at once.
 const OTHERS: [(&str, &[&str]); 6] = [
     ("daily_sums", &["entry_id"]),
     ("quarantine", &["stream", "payload_hash"]),
     ("windows", &["window_id"]),
-    ("window_totals", &["stream", "lane", "day"]),
-    ("rescans", &["stream", "lane", "within_seconds"]),
-    ("streams", &["stream"]),
+    ("window_totals", &[]),
+    ("rescans", &[]),
+    ("streams", &[]),
 ];
 
 /// Counts the rows of an account `$1` in each of [`tables`].
@@ -43,16 +44,21 @@ static REMOVE_ROWS: LazyLock<[[String; 2]; 3]> = LazyLock::new(|| {
 });
 
 /// Removes a batch of rows of an account `$1` from each of [`OTHERS`]. They are found by their key, as a
-/// distributed table has no other address. The limit is no parameter: the planner must know it.
+/// distributed table has no other address, and by arrays, as the planner may answer a join by reading all rows
+/// of the account. An item that several streams brought may exceed the batch.
 static REMOVE_OTHERS: LazyLock<[String; 6]> = LazyLock::new(|| {
     OTHERS.map(|(table, key)| {
+        let all = format!("DELETE FROM paysync.{table} WHERE account_id = $1");
+        if key.is_empty() {
+            return all;
+        }
         let names = key.join(", ");
-        let same = key.iter().map(|name| format!("held.{name} = batch.{name}"));
-        let same = same.collect::<Vec<_>>().join(" AND ");
+        let is_next = key.iter().map(|name| format!(" AND {name} = ANY(ARRAY(SELECT {name} FROM batch))"));
         format!(
-            "DELETE FROM paysync.{table} AS held
-             USING (SELECT {names} FROM paysync.{table} WHERE account_id = $1 ORDER BY {names} LIMIT {BATCH}) AS batch
-             WHERE held.account_id = $1 AND {same}"
+            "WITH batch AS MATERIALIZED (
+                SELECT {names} FROM paysync.{table} WHERE account_id = $1 ORDER BY {names} LIMIT {BATCH}
+            ) {all}{}",
+            is_next.collect::<String>()
         )
     })
 });
