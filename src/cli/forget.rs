@@ -36,19 +36,20 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
     }
     let is_configured = config.accounts.iter().any(|known| known.id == account);
     let rows = store.rows_of_account(account).await?;
-    let is_stored = store.account_ids().await?.iter().any(|id| id == account);
+    let unknown = app::stored_accounts(&store, Some(account)).await.err();
     let is_empty = rows.values().all(|rows| *rows == 0);
     let last = store.last_forgotten(account).await?;
     // After the end of a run, which may have been killed before it reported.
     if let Some(record) = last.filter(|record| record.ended_at.is_some())
         && is_empty
-        && (is_configured || !is_stored)
+        && (is_configured || unknown.is_some())
     {
         report(account, &record, json)?;
         return Ok(true);
     }
-    // Fails if the account is unknown.
-    app::stored_accounts(&store, Some(account)).await?;
+    if let Some(error) = unknown {
+        return Err(error);
+    }
     if dry_run {
         if json {
             output::json(&json!({"account": account, "forgotten": false, "rows": rows}))?;
