@@ -46,6 +46,7 @@ CREATE TABLE paysync.transactions (
     description             text,
     is_test                 boolean,
     payload_hash            uuid NOT NULL,
+    columns_hash            bigint,
     version                 bigint NOT NULL DEFAULT 1 CHECK (version > 0),
     version_from            timestamptz NOT NULL DEFAULT now(),
     first_seen_at           timestamptz NOT NULL DEFAULT now(),
@@ -126,6 +127,7 @@ COMMENT ON COLUMN paysync.transactions.gateway IS 'Gateway or terminal that hand
 COMMENT ON COLUMN paysync.transactions.description IS 'Free text. ECP payment_description, CG description, FK comment, the others description.';
 COMMENT ON COLUMN paysync.transactions.is_test IS 'Whether it moved no real money, where the API tells: BGR test, DWH test. Null elsewhere, where tests are told by project or host.';
 COMMENT ON COLUMN paysync.transactions.payload_hash IS 'XXH3-128 of the redacted payload: it detects changes and proves nothing.';
+COMMENT ON COLUMN paysync.transactions.columns_hash IS 'XXH3-64 of the columns that are read from the payload and name no person, as paysync wrote them: paysync verify finds rows that were changed by others. Null: written by hand.';
 COMMENT ON COLUMN paysync.transactions.version IS 'Number of the version, from 1: counts the changes at the provider. A new reading of the same payload makes none.';
 COMMENT ON COLUMN paysync.transactions.version_from IS 'When paysync stored this version.';
 COMMENT ON COLUMN paysync.transactions.first_seen_at IS 'When paysync first stored the row.';

@@ -6,7 +6,7 @@
 
 CREATE TABLE paysync.daily_sums (
     account_id      text COLLATE "C" NOT NULL,
-    day             date,
+    day             date NOT NULL,
     currency        text,
     kind            text NOT NULL,
     status          text NOT NULL,
@@ -15,17 +15,16 @@ CREATE TABLE paysync.daily_sums (
     unknown_amounts bigint NOT NULL,
     is_folded       boolean NOT NULL DEFAULT false,
     entry_id        uuid NOT NULL DEFAULT gen_random_uuid(),
-    PRIMARY KEY (account_id, entry_id)
+    PRIMARY KEY (account_id, day, entry_id)
 );
 
-CREATE INDEX daily_sums_day ON paysync.daily_sums (account_id, day);
 -- The days that are to be folded.
 CREATE INDEX daily_sums_new ON paysync.daily_sums (account_id, day) WHERE NOT is_folded;
 
 COMMENT ON TABLE paysync.daily_sums IS
     'The entries behind daily_totals: they add up, several of a key until they are folded. Query daily_totals instead.';
 COMMENT ON COLUMN paysync.daily_sums.account_id IS 'The account.';
-COMMENT ON COLUMN paysync.daily_sums.day IS 'Day of created_at in the account''s time zone; null: the provider tells no time.';
+COMMENT ON COLUMN paysync.daily_sums.day IS 'Day of created_at in the account''s time zone; infinity: the provider tells no time.';
 COMMENT ON COLUMN paysync.daily_sums.currency IS 'Currency of amount.';
 COMMENT ON COLUMN paysync.daily_sums.kind IS 'As in transactions.';
 COMMENT ON COLUMN paysync.daily_sums.status IS 'As in transactions.';
@@ -43,19 +42,13 @@ $$;
 
 COMMENT ON FUNCTION paysync.summed_amount(text, numeric, numeric) IS 'What a row adds to daily_totals.amount.';
 
-CREATE FUNCTION paysync.recount_daily_sums(account text, first_day date, last_day date) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    -- Entries that are folded meanwhile would be counted twice.
-    PERFORM paysync.lock_payments(account);
-    -- One statement, one snapshot: rows and their entries are seen together or not at all.
+CREATE FUNCTION paysync.counted_daily_sums(account text, first_day date, last_day date)
+RETURNS TABLE (day date, currency text, kind text, status text, transactions bigint, amount numeric, unknown_amounts bigint)
+LANGUAGE sql STABLE AS $$
     WITH zone AS (
         SELECT coalesce((SELECT time_zone FROM paysync.accounts WHERE account_id = account), 'UTC') AS name
-    ), gone AS (
-        DELETE FROM paysync.daily_sums
-        WHERE account_id = account AND (day BETWEEN first_day AND last_day OR (day IS NULL AND first_day = '-infinity'))
     )
-    INSERT INTO paysync.daily_sums (account_id, day, currency, kind, status, transactions, amount, unknown_amounts, is_folded)
-    SELECT account, day, currency, kind, status, count(*), coalesce(sum(amount), 0), count(*) FILTER (WHERE amount IS NULL), true
+    SELECT day, currency, kind, status, count(*), coalesce(sum(amount), 0), count(*) FILTER (WHERE amount IS NULL)
     FROM (
         SELECT (created_at AT TIME ZONE zone.name)::date AS day, currency, kind, status,
                paysync.summed_amount(status, paid_amount, amount) AS amount
@@ -64,17 +57,32 @@ BEGIN
           -- No zone is a whole day from UTC.
           AND created_at >= first_day - interval '1 day' AND created_at < last_day + interval '2 days'
         UNION ALL
-        SELECT NULL, currency, kind, status, paysync.summed_amount(status, paid_amount, amount)
+        SELECT 'infinity', currency, kind, status, paysync.summed_amount(status, paid_amount, amount)
         FROM paysync.transactions
-        WHERE account_id = account AND is_test IS NOT TRUE AND created_at IS NULL AND first_day = '-infinity'
+        WHERE account_id = account AND is_test IS NOT TRUE AND created_at IS NULL AND last_day = 'infinity'
     ) AS rows
-    WHERE day IS NULL OR day BETWEEN first_day AND last_day
-    GROUP BY day, currency, kind, status;
+    WHERE day BETWEEN first_day AND last_day
+    GROUP BY day, currency, kind, status
+$$;
+
+COMMENT ON FUNCTION paysync.counted_daily_sums(text, date, date) IS
+    'The sums of an account for a span of days, counted from its rows; rows that have no time are of the day infinity.';
+
+CREATE FUNCTION paysync.recount_daily_sums(account text, first_day date, last_day date) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- Entries that are folded meanwhile would be counted twice.
+    PERFORM paysync.lock_payments(account);
+    -- One statement, one snapshot: rows and their entries are seen together or not at all.
+    WITH gone AS (
+        DELETE FROM paysync.daily_sums WHERE account_id = account AND day BETWEEN first_day AND last_day
+    )
+    INSERT INTO paysync.daily_sums (account_id, day, currency, kind, status, transactions, amount, unknown_amounts, is_folded)
+    SELECT account, counted.*, true FROM paysync.counted_daily_sums(account, first_day, last_day) AS counted;
 END
 $$;
 
 COMMENT ON FUNCTION paysync.recount_daily_sums(text, date, date) IS
-    'Rebuilds the daily_sums of an account for a span of days, and for rows without a day if it begins at -infinity.';
+    'Rebuilds the daily_sums of an account for a span of days, as counted_daily_sums.';
 
 CREATE FUNCTION paysync.register_account(account text, code text, zone text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE

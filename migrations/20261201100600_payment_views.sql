@@ -487,7 +487,16 @@ SELECT
     sum(sums.transactions)::bigint AS transactions,
     CASE WHEN sum(sums.unknown_amounts) = 0 THEN sum(sums.amount) END AS amount,
     sum(sums.unknown_amounts)::bigint AS unknown_amounts
-FROM paysync.daily_sums AS sums
+FROM (
+    -- Two parts, so that a span of days is found by the primary key.
+    SELECT account_id, day, currency, kind, status, transactions, amount, unknown_amounts
+    FROM paysync.daily_sums
+    WHERE day <> 'infinity'
+    UNION ALL
+    SELECT account_id, NULL, currency, kind, status, transactions, amount, unknown_amounts
+    FROM paysync.daily_sums
+    WHERE day = 'infinity'
+) AS sums
 LEFT JOIN paysync.accounts USING (account_id)
 GROUP BY sums.account_id, accounts.provider, sums.day, sums.currency, sums.kind, sums.status
 HAVING sum(sums.transactions) <> 0;

@@ -61,7 +61,7 @@ enum Command {
     Why(why::Args),
     /// Forget that an interval was read, so that it is read again
     Resync(resync::Args),
-    /// Read stored payloads and the quarantine again with this version and the current options
+    /// Read stored payloads and the quarantine again, and redact all that is stored, by the current options
     Replay(replay::Args),
     /// Rebuild payment keys and daily sums from the rows, after changes by hand
     Recount(recount::Args),

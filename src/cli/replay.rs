@@ -1,5 +1,6 @@
 //! `paysync replay`: reads stored payloads and the quarantine again.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use indicatif::ProgressBar;
@@ -62,9 +63,10 @@ pub(crate) async fn run(config: &Config, args: &Args) -> anyhow::Result<bool> {
 
 fn progress(account: &Account, replayed: &Replayed) -> String {
     format!(
-        "{}: {} rows, {} items in quarantine",
+        "{}: {} rows, {} versions, {} items in quarantine",
         account.id,
         grouped(replayed.read),
+        grouped(replayed.versions),
         grouped(replayed.retried)
     )
 }
@@ -92,6 +94,7 @@ fn report(account: &Account, replayed: &Replayed) -> Value {
             "left": replayed.quarantine.remaining.values().sum::<u64>(),
             "left_by_reason": replayed.quarantine.remaining,
         },
+        "redacted": replayed.redacted.by_kind().into_iter().collect::<BTreeMap<_, _>>(),
         "changes": changes.collect::<Vec<_>>(),
         "unreadable": complaints.collect::<Vec<_>>(),
     })
@@ -131,7 +134,7 @@ fn cell(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), one_line)
 }
 
-/// `acme: 1 200 rows read, 3 corrected; 5 items in quarantine: 4 stored, 1 left (missing_id 1)`.
+/// `acme: 1 200 rows read, 3 corrected; 5 items in quarantine: 4 stored, 1 left (missing_id 1); redacted: payloads 2`.
 fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
     let would_be = if dry_run { "would be " } else { "" };
     let without_payload = "without a payload (deleted by retention, or erased)";
@@ -150,19 +153,31 @@ fn summary(account: &Account, replayed: &Replayed, dry_run: bool) -> String {
             text.extend([", ", &grouped(rows), " ", what]);
         }
     }
+    text.push_str(&quarantine(replayed, would_be));
+    let redacted = replayed.redacted.by_kind().into_iter();
+    let redacted = redacted.filter(|(_, texts)| *texts > 0);
+    let redacted: Vec<String> = redacted
+        .map(|(what, texts)| format!("{what} {}", grouped(texts)))
+        .collect();
+    if !redacted.is_empty() {
+        text.extend(["; ", would_be, "redacted: ", &redacted.join(", ")]);
+    }
+    text
+}
+
+fn quarantine(replayed: &Replayed, would_be: &str) -> String {
     if replayed.retried == 0 {
-        return text + "; nothing in quarantine";
+        return "; nothing in quarantine".to_owned();
     }
     let emptied = &replayed.quarantine;
     let left: u64 = emptied.remaining.values().sum();
-    let retried = format!(
+    let mut text = format!(
         "; {} items in quarantine: {} {would_be}stored, {} superseded by newer versions, {} left",
         grouped(replayed.retried),
         grouped(emptied.stored),
         grouped(emptied.superseded),
         grouped(left),
     );
-    text.push_str(&retried);
     if left > 0 {
         let remaining = emptied.remaining.iter();
         let reasons = remaining.map(|(reason, items)| format!("{reason} {}", grouped(*items)));

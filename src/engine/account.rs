@@ -122,8 +122,13 @@ impl Account {
     pub fn refusal(&self, response: &Response) -> Refusal {
         let mut response = response.clone();
         // First, as a long message is truncated, maybe in the middle of a secret.
-        response.body = redact_text(&self.client.mask(&response.body));
+        response.body = self.redact_message(&response.body);
         self.provider.refusal(&response)
+    }
+
+    /// A text that may quote the provider, with card numbers cut and the account's secrets masked.
+    pub(crate) fn redact_message(&self, text: &str) -> String {
+        redact_text(&self.client.mask(text))
     }
 
     /// What reading an item of a page takes; `axis` is the time that the page's window filters.

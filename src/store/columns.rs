@@ -39,6 +39,14 @@ pub(super) fn assignments(value: impl Fn(&Column) -> String) -> String {
     list(|column| (column.name != KEY).then(|| format!("{} = {}", column.name, value(column))))
 }
 
+/// Sets all text columns but the key, as [`assignments`].
+pub(super) fn text_assignments(value: impl Fn(&Column) -> String) -> String {
+    list(|column| {
+        let is_text = matches!(column.field, Field::Text { .. }) && column.name != KEY;
+        is_text.then(|| format!("{} = {}", column.name, value(column)))
+    })
+}
+
 /// Empties the columns that may name a person: `a = NULL, b = NULL`.
 pub(super) fn emptied_personal() -> String {
     list(|column| {

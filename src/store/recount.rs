@@ -61,7 +61,7 @@ impl Store {
     }
 
     /// Rebuilds the daily sums of an account, from the first to the last day; without a first day also those
-    /// of all days before, and of rows without a day.
+    /// of all days before, without a last day those of all days after and of rows that have no time.
     pub async fn recount_daily_sums(
         &self,
         account_id: &str,

@@ -3,6 +3,7 @@
 
 mod keys;
 mod planted_numbers;
+mod replay;
 
 use std::io;
 use std::net::SocketAddr;

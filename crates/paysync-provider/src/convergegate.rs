@@ -243,6 +243,15 @@ const REDACTION: Redaction = Redaction {
     cards: &["customerAccountNumber"],
     // Tokens with which a card can be charged.
     dropped: &["cardToken", "recurringToken"],
+    exact_columns: &[
+        "provider_transaction_id",
+        "parent_transaction_id",
+        "payment_group_id",
+        "merchant_reference",
+        "customer_id",
+        "provider_reference",
+        "gateway",
+    ],
 };
 
 #[derive(Deserialize, Default)]

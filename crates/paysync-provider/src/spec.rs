@@ -196,4 +196,6 @@ pub struct Redaction {
     pub cards: &'static [&'static str],
     /// Keys dropped with their value, in addition to those dropped for every provider.
     pub dropped: &'static [&'static str],
+    /// Columns of a transaction that are made of `exact` keys.
+    pub exact_columns: &'static [&'static str],
 }

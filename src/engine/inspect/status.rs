@@ -18,7 +18,7 @@ const PACE_SECONDS: i64 = 600;
 const MAX_MISSED_POLLS: i32 = 5;
 
 /// A stream with nothing else to do that is this much later than expected is failing: no process reads it.
-const STALE_SECONDS: i64 = 15 * 60;
+pub(super) const STALE_SECONDS: i64 = 15 * 60;
 
 /// The answer of `status --json` and `/status.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

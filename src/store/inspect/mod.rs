@@ -3,4 +3,5 @@
 pub mod health;
 pub mod report;
 pub mod row_history;
+pub mod stored_rows;
 pub mod verify;

@@ -1,8 +1,6 @@
 //! The evidence for `paysync verify`: the ledger beside the rows. Reads only.
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt as _;
-use uuid::Uuid;
 
 use crate::store::pool::DbWork;
 use crate::store::{Store, StoreError};
@@ -41,6 +39,10 @@ pub struct StreamEvidence {
     pub gaps: Extent,
     /// Whether there is history to read and no attempt has been made yet.
     pub untried: bool,
+    /// The instant up to which it was wanted when a window was last opened.
+    pub wanted_until: Option<DateTime<Utc>>,
+    /// Seconds by which that is longer ago than it may rightly be.
+    pub overdue_seconds: i64,
     /// Open windows.
     pub open: i64,
 }
@@ -83,19 +85,6 @@ pub struct Doubt {
     pub counted: i64,
 }
 
-/// A row and its payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Payload<'a> {
-    /// The provider's id.
-    pub id: &'a str,
-    /// The hash that the row has.
-    pub hash: Uuid,
-    /// The payload; none if there is none.
-    pub text: Option<&'a str>,
-    /// Whether it may be missing because it expired or was erased.
-    pub may_be_missing: bool,
-}
-
 impl Store {
     /// The evidence about an account; none if it is unknown.
     pub async fn evidence(&self, account_id: &str) -> Result<Option<Evidence>, StoreError> {
@@ -107,52 +96,6 @@ impl Store {
         snapshot.rollback().await?;
         session.return_to_pool();
         Ok(evidence)
-    }
-
-    /// Passes the payloads of at most `limit` rows after the id `after` to `see`, in the order of ids, one in
-    /// memory at a time; returns the last id if there may be more.
-    pub async fn each_payload(
-        &self,
-        account_id: &str,
-        after: &str,
-        limit: u32,
-        mut see: impl FnMut(Payload<'_>),
-    ) -> Result<Option<String>, StoreError> {
-        let mut session = self.session().await?;
-        let mut work = session.autocommit().await?;
-        let mut rows = sqlx::query!(
-            r#"
-            SELECT held.provider_transaction_id AS id, held.payload_hash AS hash, raw.payload::text AS text,
-                   held.erased_at IS NOT NULL OR coalesce(held.version_from < accounts.payloads_from, false) AS "may_be_missing!"
-            FROM paysync.transactions AS held
-            JOIN paysync.accounts ON accounts.account_id = held.account_id
-            LEFT JOIN paysync.raw_transactions AS raw
-                ON raw.account_id = held.account_id AND raw.provider_transaction_id = held.provider_transaction_id
-            WHERE held.account_id = $1 AND held.provider_transaction_id > $2
-            ORDER BY held.provider_transaction_id
-            LIMIT $3
-            "#,
-            account_id,
-            after,
-            i64::from(limit),
-        )
-        .fetch(&mut work);
-        let mut seen = 0;
-        let mut last = None;
-        while let Some(row) = rows.try_next().await? {
-            see(Payload {
-                id: &row.id,
-                hash: row.hash,
-                text: row.text.as_deref(),
-                may_be_missing: row.may_be_missing,
-            });
-            seen += 1;
-            last = Some(row.id);
-        }
-        drop(rows);
-        work.commit().await?;
-        session.return_to_pool();
-        Ok(last.filter(|_| seen == limit))
     }
 }
 
@@ -227,6 +170,8 @@ async fn streams(
         r#"
         SELECT streams.stream,
                role = 'history' AND wanted_until IS NULL AND wanted_from < now() AS "untried!",
+               wanted_until,
+               coalesce(extract(epoch FROM now() - wanted_until)::bigint - expected_lag_seconds, 0) AS "overdue_seconds!",
                (SELECT count(*) FROM unnest(coverage)) AS "covered!", lower(coverage) AS covered_from, upper(coverage) AS covered_to,
                unread.intervals AS "unread!", unread.since AS unread_from, unread.until AS unread_to,
                gaps.intervals AS "gaps!", gaps.since AS gaps_from, gaps.until AS gaps_to,
@@ -267,6 +212,8 @@ async fn streams(
         unread: extent(row.unread, row.unread_from, row.unread_to),
         gaps: extent(row.gaps, row.gaps_from, row.gaps_to),
         untried: row.untried,
+        wanted_until: row.wanted_until,
+        overdue_seconds: row.overdue_seconds,
         open: row.open,
     });
     Ok(streams.collect())

@@ -4,6 +4,7 @@
 use super::upsert::{Observed, Written, upsert};
 use crate::store::error::refused_data;
 use crate::store::pool::DbWork;
+use paysync_provider::Spec;
 
 /// The parts of a bulk write that are still to be tried.
 pub(crate) struct Bisection<'p, T>(Vec<&'p [T]>);
@@ -44,7 +45,7 @@ pub(crate) struct RejectedRow<'p, 'a> {
 pub(crate) async fn upsert_accepted<'p, 'a>(
     connection: &mut DbWork<'_>,
     account_id: &str,
-    provider: &str,
+    spec: &Spec,
     rows: &[Observed<'p, 'a>],
 ) -> Result<(Written, Vec<RejectedRow<'p, 'a>>), sqlx::Error> {
     let mut total = Written::default();
@@ -52,7 +53,7 @@ pub(crate) async fn upsert_accepted<'p, 'a>(
     let mut parts = Bisection::new(rows);
     while let Some(part) = parts.next() {
         let mut savepoint = connection.begin().await?;
-        match upsert(&mut savepoint, account_id, provider, part).await {
+        match upsert(&mut savepoint, account_id, spec, part).await {
             Ok(written) => {
                 savepoint.commit().await?;
                 total += written;

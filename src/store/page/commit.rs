@@ -159,9 +159,8 @@ impl<'p> PageWrite<'p> {
     async fn copy(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let origin = RowOrigin {
             account_id: &self.lease.account_id,
-            provider: self.page.context.provider_code,
+            spec: &self.page.provider.spec(),
             observed_at: self.page.context.requested_at,
-            links: self.page.provider.spec().payment_links,
         };
         let mut records = self.records();
         let written = copy(work, origin, &mut records).await?;
@@ -171,8 +170,8 @@ impl<'p> PageWrite<'p> {
     async fn upsert(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let mut records = self.records();
         let read: Vec<Record<'_>> = records.by_ref().collect();
-        let (account_id, provider) = (&self.lease.account_id, self.page.context.provider_code);
-        let written = upsert(work, account_id, provider, &self.observed(&read)).await?;
+        let (account_id, spec) = (&self.lease.account_id, &self.page.provider.spec());
+        let written = upsert(work, account_id, spec, &self.observed(&read)).await?;
         Ok(Attempt::new(written, records))
     }
 
@@ -180,9 +179,9 @@ impl<'p> PageWrite<'p> {
     async fn write_accepted(&self, work: &mut DbWork<'_>) -> Result<Attempt<'_>, sqlx::Error> {
         let mut records = self.records();
         let read: Vec<Record<'_>> = records.by_ref().collect();
-        let (account_id, provider) = (&self.lease.account_id, self.page.context.provider_code);
+        let (account_id, spec) = (&self.lease.account_id, &self.page.provider.spec());
         let rows = self.observed(&read);
-        let (written, refused) = upsert_accepted(work, account_id, provider, &rows).await?;
+        let (written, refused) = upsert_accepted(work, account_id, spec, &rows).await?;
         let mut attempt = Attempt::new(written, records);
         let rejected = refused.into_iter().map(|refused| {
             let record = refused.row.record;

@@ -16,8 +16,9 @@ use super::daily_sums::NewRows;
 use super::upsert::Written;
 use crate::store::columns;
 use crate::store::pool::DbWork;
+use paysync_provider::Spec;
 use paysync_provider::item::Record;
-use paysync_provider::model::{Field, PaymentLinks, Transaction};
+use paysync_provider::model::{Field, Transaction};
 
 /// Fewer rows are quicker by the upsert: it takes one round trip, a copy of two tables takes four.
 pub(super) const MIN_COPY_ROWS: usize = 50;
@@ -26,11 +27,12 @@ pub(super) const MIN_COPY_ROWS: usize = 50;
 const CHUNK: usize = 64 << 10;
 
 /// Columns that come before those of the transaction.
-const OWN_COLUMNS: [&str; 5] = [
+const OWN_COLUMNS: [&str; 6] = [
     "account_id",
     "provider",
     "observed_at",
     "payload_hash",
+    "columns_hash",
     "payment_key",
 ];
 
@@ -50,9 +52,8 @@ const NULL: [u8; 4] = (-1_i32).to_be_bytes();
 #[derive(Clone, Copy)]
 pub(super) struct RowOrigin<'p> {
     pub(super) account_id: &'p str,
-    pub(super) provider: &'p str,
+    pub(super) spec: &'p Spec,
     pub(super) observed_at: DateTime<Utc>,
-    pub(super) links: PaymentLinks,
 }
 
 /// Copies new rows, and adds them to the daily sums. Only the payloads and what the sums need stay in
@@ -72,9 +73,9 @@ pub(super) async fn copy<'a>(
     let (mut new, mut payloads) = (NewRows::default(), Vec::new());
     for mut record in records {
         let encoded = rows.transaction(origin, &record.transaction, record.hash);
-        let may_join = record.transaction.may_join(origin.links);
+        let links = origin.spec.payment_links;
+        written.unjoined.push(&record.transaction, links);
         let id = std::mem::take(&mut record.transaction.provider_transaction_id);
-        written.unjoined.ids.extend(may_join.then(|| id.clone()));
         payloads.push((id, record.payload));
         new.push(record.transaction);
         if let Err(error) = encoded {
@@ -153,10 +154,11 @@ impl Rows {
     ) -> Result<(), BoxDynError> {
         self.start(OWN_COLUMNS.len() + Transaction::COLUMNS.len())?;
         self.put(Some(origin.account_id))?;
-        self.put(Some(origin.provider))?;
+        self.put(Some(origin.spec.code))?;
         self.put(Some(origin.observed_at))?;
         self.put(Some(hash))?;
-        self.put(Some(t.own_payment_key(origin.links)))?;
+        self.put(Some(t.columns_hash()))?;
+        self.put(Some(t.own_payment_key(origin.spec.payment_links)))?;
         for column in Transaction::COLUMNS {
             match column.field {
                 Field::Text { get, .. } => self.put(get(t))?,

@@ -20,7 +20,8 @@ pub(crate) fn insert(rows: &str) -> String {
         SELECT $1, day, currency, kind, status,
                sum(sign), coalesce(sum(sign * amount), 0), coalesce(sum(sign) FILTER (WHERE amount IS NULL), 0)
         FROM (
-            SELECT sign, (created_at AT TIME ZONE coalesce(account.time_zone, 'UTC'))::date AS day, currency, kind, status,
+            SELECT sign, coalesce((created_at AT TIME ZONE coalesce(account.time_zone, 'UTC'))::date, 'infinity') AS day,
+                   currency, kind, status,
                    paysync.summed_amount(status, paid_amount, amount) AS amount
             FROM ({rows}) AS summed
             LEFT JOIN (

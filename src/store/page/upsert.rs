@@ -1,19 +1,21 @@
 //! The bulk write path of transactions that are new or different.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
-use sqlx::FromRow;
+use futures_util::TryStreamExt as _;
+use sqlx::Row as _;
 use sqlx::postgres::PgBindIterExt as _;
 use uuid::Uuid;
 
 use super::daily_sums;
 use super::diff::RowKey;
-use super::payments::{LEFT_KEY, MAY_JOIN, OWN_KEY, Unjoined};
+use super::payments::{LEFT_KEY, OWN_KEY, Unjoined};
 use crate::store::columns;
 use crate::store::pool::DbWork;
+use paysync_provider::Spec;
 use paysync_provider::item::Record;
 use paysync_provider::model::Transaction;
 
@@ -56,9 +58,10 @@ impl AddAssign for Written {
 }
 
 /// Writes transactions, the versions that they replace, their payloads, and what they change in the daily
-/// sums: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes, `$5` payloads, then the columns.
+/// sums: `$1` account, `$2` provider, `$3` times of the requests, `$4` hashes, `$5` payloads, `$6` checksums, then
+/// the columns.
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
-    let (names, arrays) = (columns::names(), columns::arrays(6));
+    let (names, arrays) = (columns::names(), columns::arrays(7));
     let replaced = columns::assignments(|column| {
         let new = format!("incoming.{}", column.name);
         if column.is_personal {
@@ -78,8 +81,8 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
                 SELECT true FROM paysync.transactions AS held
                 WHERE held.account_id = $1 AND held.provider_transaction_id = incoming.provider_transaction_id
             ) IS TRUE AS is_stored
-            FROM UNNEST({arrays}, $4::uuid[], $5::text[], $3::timestamptz[])
-                AS incoming({names}, payload_hash, payload, observed_at)
+            FROM UNNEST({arrays}, $4::uuid[], $5::text[], $6::bigint[], $3::timestamptz[])
+                AS incoming({names}, payload_hash, payload, columns_hash, observed_at)
         ), old AS MATERIALIZED (
             -- The lock returns the newest version, also of a row that another lane has written since this statement began.
             SELECT held.*
@@ -106,14 +109,15 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
                 changed_at = now(),
                 -- Of an erased row, the personal columns stay empty.
                 {replaced},
-                payload_hash = incoming.payload_hash
+                payload_hash = incoming.payload_hash,
+                columns_hash = incoming.columns_hash
             FROM old
             JOIN incoming USING (provider_transaction_id)
             WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
             RETURNING held.*
         ), inserted AS (
-            INSERT INTO paysync.transactions (account_id, provider, observed_at, {names}, payload_hash, payment_key)
-            SELECT $1, $2, observed_at, {names}, payload_hash, {OWN_KEY}
+            INSERT INTO paysync.transactions (account_id, provider, observed_at, {names}, payload_hash, columns_hash, payment_key)
+            SELECT $1, $2, observed_at, {names}, payload_hash, columns_hash, {OWN_KEY}
             FROM incoming
             -- Rows that are stored would be waited for here, in another order than above.
             WHERE NOT is_stored
@@ -131,8 +135,7 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
         ), sums AS (
             {sums}
         )
-        SELECT new.provider_transaction_id, new.version = 1, {MAY_JOIN},
-               CASE WHEN new.version > 1 THEN {LEFT_KEY} END
+        SELECT new.provider_transaction_id, new.version = 1, CASE WHEN new.version > 1 THEN {LEFT_KEY} END
         FROM written AS new
         LEFT JOIN old USING (provider_transaction_id)
         "
@@ -144,38 +147,41 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
 pub(crate) async fn upsert(
     connection: &mut DbWork<'_>,
     account_id: &str,
-    provider: &str,
+    spec: &Spec,
     records: &[Observed<'_, '_>],
 ) -> Result<Written, sqlx::Error> {
     let mut written = Written::default();
     let mut left = records.to_vec();
     while !left.is_empty() {
-        let rows = write(connection, account_id, provider, &left).await?;
-        let known: BTreeSet<&str> = rows.iter().map(|row| row.0.as_str()).collect();
-        left.retain(|record| !known.contains(record.key().id));
-        for (id, is_new, may_join, left_key) in rows {
+        let mut rows = write(connection, account_id, spec.code, &left).await?;
+        left.retain(|row| {
+            let Some((is_new, left_key)) = rows.remove(row.key().id) else {
+                return true;
+            };
             if is_new {
                 written.inserted += 1;
-                written.unjoined.ids.extend(may_join.then_some(id));
+                let row = &row.record.transaction;
+                written.unjoined.push(row, spec.payment_links);
             } else {
                 written.updated += 1;
                 written.unjoined.left_keys.extend(left_key);
             }
-        }
+            false
+        });
         // Another lane was quicker with the others.
         left = remove_overtaken(connection, account_id, left, &mut written).await?;
     }
     Ok(written)
 }
 
-/// Writes the rows that are new, and those that replace an older version. Returns the id of each, whether it
-/// is new, whether it may join a payment, and the payment that it may have left.
+/// Writes the rows that are new, and those that replace an older version. Returns of each, by its id, whether
+/// it is new, and the payment that it may have left.
 async fn write(
     connection: &mut DbWork<'_>,
     account_id: &str,
     provider: &str,
     records: &[Observed<'_, '_>],
-) -> Result<Vec<(String, bool, bool, Option<String>)>, sqlx::Error> {
+) -> Result<BTreeMap<String, (bool, Option<String>)>, sqlx::Error> {
     let transactions: Vec<&Transaction> = records.iter().map(|r| &r.record.transaction).collect();
     let payloads = records.iter().map(|r| r.record.payload.as_ref());
     let query = sqlx::query(UPSERT.as_str())
@@ -183,10 +189,12 @@ async fn write(
         .bind(provider)
         .bind(records.iter().map(|r| r.at).bind_iter())
         .bind(records.iter().map(|r| r.record.hash).bind_iter())
-        .bind(payloads.bind_iter());
+        .bind(payloads.bind_iter())
+        .bind(transactions.iter().map(|t| t.columns_hash()).bind_iter());
     columns::bind(query, &transactions)
-        .try_map(|row| FromRow::from_row(&row))
-        .fetch_all(connection)
+        .try_map(|row| Ok((row.try_get(0)?, (row.try_get(1)?, row.try_get(2)?))))
+        .fetch(connection)
+        .try_collect()
         .await
 }
 

@@ -1,24 +1,25 @@
-//! Replay: stored payloads are read, and rows that come out differently are corrected.
+//! Replay: stored rows are read, and those that today's code reads or redacts differently are corrected.
 //!
 //! It works beside the daemon without a lease: it moves no checkpoint, and corrects a row only if it is
 //! still the version that was read.
 
 pub mod quarantine;
+pub mod redaction;
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use sqlx::Row as _;
 use sqlx::postgres::{PgBindIterExt as _, PgRow};
 use uuid::Uuid;
 
-use crate::number::{count, unsigned};
 use crate::store::error::refused_data;
 use crate::store::page::bisect::Bisection;
 use crate::store::page::daily_sums;
 use crate::store::page::payments::{self, LEFT_KEY, Unjoined};
 use crate::store::pool::DbWork;
 use crate::store::{Store, StoreError, columns};
-use paysync_provider::model::Transaction;
+use paysync_provider::model::{Column, Transaction};
 
 /// Rows read at once, at most.
 pub(super) const BATCH_ROWS: i64 = 1000;
@@ -26,17 +27,32 @@ pub(super) const BATCH_ROWS: i64 = 1000;
 /// Bytes of payload after which a batch ends; its last payload may exceed them.
 pub(super) const BATCH_BYTES: i64 = 16 << 20;
 
-/// A row with its payload.
+/// A stored row.
 #[derive(Debug, Clone)]
 pub struct StoredRow {
     /// The row.
     pub transaction: Transaction,
-    /// The item that the row was made from, redacted.
-    pub payload: String,
-    /// XXH3-128 of `payload`.
+    /// Code of the provider whose item it was made from.
+    pub provider: String,
+    /// The item, as it was redacted when it was stored; none if it expired or the row was erased.
+    pub payload: Option<String>,
+    /// XXH3-128 of the version's payload.
     pub hash: Uuid,
+    /// The checksum of its columns; none if it was written by hand.
+    pub columns_hash: Option<i64>,
     /// Number of the version.
     pub version: i64,
+    /// Whether a person was erased from the row.
+    pub is_erased: bool,
+}
+
+/// A payload as today's rules redact it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedactedPayload {
+    /// The item.
+    pub text: String,
+    /// Its hash, by which a re-scan compares it with what the provider sends.
+    pub hash: Uuid,
 }
 
 /// A row as it should be, and the version it was read from.
@@ -44,52 +60,92 @@ pub struct StoredRow {
 pub struct Correction {
     /// The row.
     pub transaction: Transaction,
-    /// The version's payload.
+    /// The payload; none if it stays.
+    pub payload: Option<RedactedPayload>,
+    /// Hash of the version's payload.
     pub hash: Uuid,
+    /// The checksum that the row gets.
+    pub columns_hash: Option<i64>,
     /// Number of the version.
     pub version: i64,
+    /// Whether a person was erased from the row.
+    pub is_erased: bool,
+}
+
+impl Correction {
+    /// Another version of a row's columns, and another payload if it does not stay. A row that somebody changed
+    /// keeps its checksum, which says so.
+    pub fn of(
+        stored: &StoredRow,
+        transaction: Transaction,
+        payload: Option<RedactedPayload>,
+    ) -> Self {
+        let is_intact = stored.columns_hash == Some(stored.transaction.columns_hash());
+        let columns_hash = is_intact.then(|| transaction.columns_hash());
+        Self {
+            transaction,
+            payload,
+            hash: stored.hash,
+            columns_hash: columns_hash.or(stored.columns_hash),
+            version: stored.version,
+            is_erased: stored.is_erased,
+        }
+    }
 }
 
 /// What correcting rows did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Corrected {
-    /// Rows written.
-    pub written: u64,
+    /// Ids of the rows written.
+    pub written: BTreeSet<String>,
     /// Ids of rows that PostgreSQL refused, with its SQLSTATE.
     pub refused: Vec<(String, String)>,
 }
 
-/// Reads the next rows with their payloads: `$1` account, `$2` provider, `$3` the last id that was read, at
-/// most `$4` rows and `$5` bytes.
+/// Reads the next rows with their payloads: `$1` account, `$2` the last id that was read, at most `$3` rows
+/// and `$4` bytes.
 static STORED_AFTER: LazyLock<String> = LazyLock::new(|| {
     let names = columns::names();
     format!(
         "
-        SELECT {names}, payload_hash, version, payload
+        SELECT {names}, provider, payload, payload_hash, columns_hash, version, erased_at IS NOT NULL AS is_erased
         FROM (
-            SELECT *, sum(octet_length(payload)) OVER (ORDER BY provider_transaction_id) - octet_length(payload) AS before
+            SELECT *, sum(bytes) OVER (ORDER BY provider_transaction_id) - bytes AS before
             FROM (
-                SELECT held.*, raw.payload::text AS payload
-                FROM paysync.transactions AS held
-                JOIN paysync.raw_transactions AS raw USING (account_id, provider_transaction_id)
-                WHERE account_id = $1 AND held.provider = $2
-                  -- On both tables, or a merge join would start over with each batch.
-                  AND held.provider_transaction_id > $3 AND raw.provider_transaction_id > $3
-                ORDER BY provider_transaction_id
-                LIMIT $4
+                SELECT held.*, raw.payload, coalesce(octet_length(raw.payload), 0) AS bytes
+                FROM (
+                    SELECT *
+                    FROM paysync.transactions
+                    WHERE account_id = $1 AND provider_transaction_id > $2
+                    ORDER BY provider_transaction_id
+                    -- A limit that the planner does not see: however few rows it expects of the account, it reads them in
+                    -- the order of the index, and not all of them for each batch.
+                    LIMIT (SELECT $3)
+                ) AS held
+                LEFT JOIN LATERAL (
+                    -- OFFSET 0 for the same reason: one index lookup per row.
+                    SELECT payload::text AS payload
+                    FROM paysync.raw_transactions AS raw
+                    WHERE raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
+                    OFFSET 0
+                ) AS raw ON true
             ) AS next
         ) AS batch
-        WHERE before < $5
+        WHERE before < $4
         ORDER BY provider_transaction_id
         "
     )
 });
 
 /// Corrects rows that are still the version that was read: `$1` account, `$2` hashes and `$3` numbers of the
-/// versions, then the columns. Returns the payments that a row may have left.
+/// versions, `$4` whether they are erased, `$5` hashes and `$6` checksums that they get, `$7` payloads, null if
+/// they stay, then the columns. Returns the ids, and the payments that a row may have left.
 static CORRECT: LazyLock<String> = LazyLock::new(|| {
-    let (names, arrays) = (columns::names(), columns::arrays(4));
-    let corrected = columns::assignments(|column| format!("correct.{}", column.name));
+    let (names, arrays) = (columns::names(), columns::arrays(8));
+    let corrected = columns::assignments(|Column { name, .. }| {
+        // An equal amount keeps its trailing zeros.
+        format!("CASE WHEN held.{name} = correct.{name} THEN held.{name} ELSE correct.{name} END")
+    });
     let (stored, wanted) = (columns::names_of("held"), columns::names_of("correct"));
     let summed = daily_sums::COLUMNS;
     let sums = daily_sums::insert(&format!(
@@ -98,7 +154,8 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "
         WITH correct AS MATERIALIZED (
-            SELECT * FROM UNNEST({arrays}, $2::uuid[], $3::bigint[]) AS correct({names}, payload_hash, version)
+            SELECT * FROM UNNEST({arrays}, $2::uuid[], $3::bigint[], $4::boolean[], $5::uuid[], $6::bigint[], $7::text[])
+                AS correct({names}, payload_hash, version, is_erased, redacted_hash, columns_hash, payload)
         ), old AS MATERIALIZED (
             SELECT held.*
             FROM correct
@@ -109,21 +166,30 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
                   -- Still the version that was read: a newer one wins.
                   AND (held.payload_hash, held.version) = (correct.payload_hash, correct.version)
                   -- A person who was erased since then stays erased.
-                  AND held.erased_at IS NULL
+                  AND (held.erased_at IS NOT NULL) = correct.is_erased
                   -- Another replay may have been here.
-                  AND ({stored}) IS DISTINCT FROM ({wanted})
+                  AND (correct.payload IS NOT NULL OR ({stored}) IS DISTINCT FROM ({wanted}))
                 FOR NO KEY UPDATE
             ) AS held
         ), new AS (
-            UPDATE paysync.transactions AS held SET changed_at = now(), {corrected}
+            UPDATE paysync.transactions AS held
+            SET changed_at = now(), payload_hash = correct.redacted_hash, columns_hash = correct.columns_hash, {corrected}
             FROM old
             JOIN correct USING (provider_transaction_id)
             WHERE held.account_id = $1 AND held.provider_transaction_id = old.provider_transaction_id
             RETURNING held.*
+        ), payloads AS (
+            -- Only where there still is one: an expired payload does not come back.
+            UPDATE paysync.raw_transactions AS raw
+            SET payload = correct.payload::json
+            FROM new
+            JOIN correct USING (provider_transaction_id)
+            WHERE raw.account_id = $1 AND raw.provider_transaction_id = new.provider_transaction_id
+              AND correct.payload IS NOT NULL
         ), sums AS (
             {sums}
         )
-        SELECT {LEFT_KEY}
+        SELECT new.provider_transaction_id, {LEFT_KEY}
         FROM new
         JOIN old USING (provider_transaction_id)
         "
@@ -131,42 +197,17 @@ static CORRECT: LazyLock<String> = LazyLock::new(|| {
 });
 
 impl Store {
-    /// The number of a provider's rows whose payload is gone.
-    pub async fn rows_without_payload(
-        &self,
-        account_id: &str,
-        provider: &str,
-    ) -> Result<u64, StoreError> {
-        let rows = sqlx::query_scalar!(
-            r#"
-            SELECT count(*) AS "count!"
-            FROM paysync.transactions AS held
-            WHERE account_id = $1 AND provider = $2 AND NOT EXISTS (
-                SELECT FROM paysync.raw_transactions AS raw
-                WHERE raw.account_id = $1 AND raw.provider_transaction_id = held.provider_transaction_id
-            )
-            "#,
-            account_id,
-            provider,
-        )
-        .fetch_one(self.one_shot())
-        .await?;
-        Ok(unsigned(rows))
-    }
-
-    /// The next rows made from a provider's items, in the order of their ids; empty after the last.
+    /// The next rows of an account, in the order of their ids; empty after the last.
     ///
     /// # Errors
     /// Also if a newer version of paysync wrote a word that this one does not know.
     pub async fn stored_after(
         &self,
         account_id: &str,
-        provider: &str,
         after: &str,
     ) -> Result<Vec<StoredRow>, StoreError> {
         let rows = sqlx::query(STORED_AFTER.as_str())
             .bind(account_id)
-            .bind(provider)
             .bind(after)
             .bind(BATCH_ROWS)
             .bind(BATCH_BYTES)
@@ -175,9 +216,12 @@ impl Store {
         let stored = |row: PgRow| {
             Ok(StoredRow {
                 transaction: columns::read(&row)?,
+                provider: row.try_get("provider")?,
                 payload: row.try_get("payload")?,
                 hash: row.try_get("payload_hash")?,
+                columns_hash: row.try_get("columns_hash")?,
                 version: row.try_get("version")?,
+                is_erased: row.try_get("is_erased")?,
             })
         };
         rows.into_iter().map(stored).collect()
@@ -194,15 +238,17 @@ impl Store {
         corrections.sort_by_key(|c| &c.transaction.provider_transaction_id);
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
-        let (mut corrected, mut left_keys) = (Corrected::default(), Vec::new());
+        let (mut corrected, mut unjoined) = (Corrected::default(), Unjoined::default());
         let mut parts = Bisection::new(&corrections);
         while let Some(part) = parts.next() {
             let mut savepoint = transaction.begin().await?;
             match update(&mut savepoint, account_id, part).await {
-                Ok(left) => {
+                Ok(rows) => {
                     savepoint.commit().await?;
-                    corrected.written += count(left.len());
-                    left_keys.extend(left.into_iter().flatten());
+                    for (id, left_key) in rows {
+                        corrected.written.insert(id);
+                        unjoined.left_keys.extend(left_key);
+                    }
                 }
                 Err(error) => {
                     savepoint.rollback().await?;
@@ -216,10 +262,6 @@ impl Store {
                 }
             }
         }
-        let unjoined = Unjoined {
-            left_keys,
-            ..Unjoined::default()
-        };
         payments::join(&mut transaction, account_id, &unjoined).await?;
         transaction.commit().await?;
         connection.return_to_pool();
@@ -227,19 +269,26 @@ impl Store {
     }
 }
 
-/// Returns for each row that was corrected the payment that it may have left.
+/// Returns for each row that was corrected its id and the payment that it may have left.
 async fn update(
     connection: &mut DbWork<'_>,
     account_id: &str,
     corrections: &[&Correction],
-) -> Result<Vec<Option<String>>, sqlx::Error> {
+) -> Result<Vec<(String, Option<String>)>, sqlx::Error> {
     let transactions: Vec<&Transaction> = corrections.iter().map(|c| &c.transaction).collect();
+    let hash = |c: &&Correction| c.payload.as_ref().map_or(c.hash, |payload| payload.hash);
+    let payloads = corrections.iter().map(|c| c.payload.as_ref());
+    let texts = payloads.map(|payload| payload.map(|it| it.text.as_str()));
     let query = sqlx::query(CORRECT.as_str())
         .bind(account_id)
         .bind(corrections.iter().map(|c| c.hash).bind_iter())
-        .bind(corrections.iter().map(|c| c.version).bind_iter());
+        .bind(corrections.iter().map(|c| c.version).bind_iter())
+        .bind(corrections.iter().map(|c| c.is_erased).bind_iter())
+        .bind(corrections.iter().map(hash).bind_iter())
+        .bind(corrections.iter().map(|c| c.columns_hash).bind_iter())
+        .bind(texts.bind_iter());
     columns::bind(query, &transactions)
-        .try_map(|row| row.try_get(0))
+        .try_map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .fetch_all(connection)
         .await
 }

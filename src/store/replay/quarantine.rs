@@ -17,6 +17,7 @@ use crate::store::quarantine::{
     QuarantinedItem, REFUSED, StillInvalid, keys, lock, relabel, remove, superseded,
 };
 use crate::store::{Store, StoreError};
+use paysync_provider::Spec;
 use paysync_provider::item::{Record, Rejected};
 
 /// An item in quarantine, read again.
@@ -141,7 +142,7 @@ impl Store {
     pub async fn retry_quarantine(
         &self,
         account_id: &str,
-        provider: &str,
+        spec: &Spec,
         items: &[Retried<'_>],
     ) -> Result<RetryOutcome, StoreError> {
         let mut outcome = RetryOutcome::default();
@@ -157,7 +158,7 @@ impl Store {
         for round in rounds(items) {
             let observed: Vec<Observed<'_, '_>> = round.values().map(|(_, row)| *row).collect();
             let (written, rejected) =
-                upsert_accepted(&mut transaction, account_id, provider, &observed).await?;
+                upsert_accepted(&mut transaction, account_id, spec, &observed).await?;
             total += written;
             let mut rejected: BTreeMap<&str, String> = rejected
                 .into_iter()

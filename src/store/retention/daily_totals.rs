@@ -20,10 +20,9 @@ impl Store {
         let folded = sqlx::query_scalar!(
             r#"
             WITH fresh AS (
-                -- Entries without a day are few and stay as they are.
                 SELECT account_id, day, count(*) AS entries
                 FROM paysync.daily_sums
-                WHERE NOT is_folded AND day IS NOT NULL
+                WHERE NOT is_folded
                 GROUP BY account_id, day
             ), due AS (
                 SELECT account_id, day
@@ -41,7 +40,7 @@ impl Store {
                 WHERE account_id IN (SELECT account_id FROM due)
                 FOR UPDATE SKIP LOCKED
             ), taken AS (
-                SELECT account_id, entry.entry_id
+                SELECT account_id, day, entry.entry_id
                 FROM free
                 JOIN due USING (account_id)
                 JOIN paysync.daily_sums AS entry USING (account_id, day)
@@ -49,7 +48,7 @@ impl Store {
             ), gone AS (
                 DELETE FROM paysync.daily_sums AS entry
                 USING taken
-                WHERE entry.account_id = taken.account_id AND entry.entry_id = taken.entry_id
+                WHERE entry.account_id = taken.account_id AND entry.day = taken.day AND entry.entry_id = taken.entry_id
                 RETURNING entry.*
             ), kept AS (
                 INSERT INTO paysync.daily_sums

@@ -36,10 +36,16 @@ const MISUNDERSTOOD: &str = r#"
         SELECT account_id, 'created', payload_hash, 'x', 'x', payload::text, observed_at - interval '1 h', observed_at, observed_at
         FROM gone JOIN paysync.raw_transactions USING (account_id, provider_transaction_id)
         UNION ALL
-        SELECT account_id, 'created', gen_random_uuid(), 'x', 'x', '{"amount":1}', now() - interval '1 h', now(), now()
+        SELECT account_id, 'created', gen_random_uuid(), 'x', 'x', '{"amount":1,"card":"4111111111111111"}', now() - interval '1 h', now(), now()
         FROM gone
         RETURNING 1
     ) SELECT count(*) FROM aside"#;
+
+/// As if an older program had stored what a provider said.
+const UNREDACTED: &str = "
+    WITH failed AS (
+        UPDATE paysync.streams SET last_error = 'no such card: 4111111111111111' WHERE account_id = $1 RETURNING 1
+    ) SELECT count(*) FROM failed";
 
 const UNKNOWN: &str =
     "SELECT count(*) FROM paysync.transactions WHERE account_id = $1 AND status = 'unknown'";
@@ -55,6 +61,7 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
     assert_eq!(fixture.run(&["sync"]).await.code, 0);
     assert_eq!(fixture.ask(MISREAD, ACCOUNT).await, 1);
     assert_eq!(fixture.ask(MISUNDERSTOOD, ACCOUNT).await, 2);
+    let errors = fixture.ask(UNREDACTED, ACCOUNT).await;
 
     let dry = fixture.run(&["replay", "--dry-run"]).await;
     assert_eq!((dry.code, dry.err.as_str()), (0, ""), "{dry:?}");
@@ -66,7 +73,7 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
         *summary,
         format!(
             "{ACCOUNT}: 299 rows read, 1 would be corrected; 2 items in quarantine: 1 would be stored, \
-             0 superseded by newer versions, 1 left (missing_id 1)"
+             0 superseded by newer versions, 1 left (missing_id 1); would be redacted: quarantine 1, errors {errors}"
         )
     );
     assert_eq!(
@@ -108,6 +115,10 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
         account["quarantine"],
         json!({"read": 2, "fit": 1, "superseded": 0, "left": 1, "left_by_reason": {"missing_id": 1}})
     );
+    assert_eq!(
+        account["redacted"],
+        json!({"payloads": 0, "rows": 0, "versions": 0, "quarantine": 1, "errors": errors})
+    );
     let columns = account["changes"][0]["columns"].as_array().unwrap();
     assert_eq!(columns[1]["column"], "amount");
     assert_eq!(columns[1]["old"], "0.01");
@@ -121,7 +132,9 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{ran:?}");
     assert_eq!(ran.out.lines().count(), 1, "{ran:?}");
     assert!(
-        ran.out.contains(" 1 corrected; ") && ran.out.contains(": 1 stored, "),
+        ran.out.contains(" 1 corrected; ")
+            && ran.out.contains(": 1 stored, ")
+            && ran.out.contains("; redacted: quarantine 1, errors "),
         "{ran:?}"
     );
     assert_eq!(fixture.ask(UNKNOWN, ACCOUNT).await, 0);
@@ -131,6 +144,7 @@ async fn replay_shows_what_it_would_do_and_then_does_it() {
         assert_eq!(account["rows"]["read"], 300, "{account}");
         assert_eq!(account["rows"]["unchanged"], 300, "{account}");
         assert_eq!(account["quarantine"]["fit"], 0, "{account}");
+        assert_eq!(account["redacted"]["errors"], 0, "{account}");
     }
     fixture.end().await;
 }

@@ -5,13 +5,17 @@ use serde_json::Value;
 use super::fixture::{ACCOUNTS, Fixture};
 use super::{keys, one_line};
 
-const CHECKS: [&str; 8] = [
+const CHECKS: [&str; 12] = [
     "coverage",
     "gaps",
     "ledger",
     "rows",
     "payloads",
+    "columns",
+    "payments",
+    "totals",
     "counts",
+    "freshness",
     "open",
     "quarantine",
 ];
@@ -73,7 +77,7 @@ async fn verify_proves_and_finds_what_is_lost() {
         for (check, name) in checks.iter().zip(CHECKS) {
             assert_eq!(keys(check), ["check", "state", "detail", "hint"]);
             assert_eq!(check["check"], name);
-            let failed = damaged && name == "rows";
+            let failed = damaged && ["rows", "totals"].contains(&name);
             assert_eq!(check["state"], if failed { "unproven" } else { "proven" });
             assert_eq!(check["hint"].is_string(), failed);
         }

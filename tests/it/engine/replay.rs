@@ -265,3 +265,83 @@ async fn a_replay_beside_a_daemon_loses_to_newer_versions(pool: PgPool) {
     assert_recounted(&pool).await;
     simulator.stop().await;
 }
+
+/// Whatever keeps a row from being read again, what it holds is redacted: a reading that PostgreSQL refuses,
+/// another provider, a payload that was edited by hand.
+#[sqlx::test(migrations = "./migrations")]
+async fn rows_that_are_not_read_again_are_redacted(pool: PgPool) {
+    const CARD: &str = "4111111111111111";
+    const CUT: &str = "411111******1111";
+    let simulator = start(history(60, 2)).await;
+    let provider = Provider::Convergegate;
+    let text = config_text(&simulator, &pool, &[provider], SMALL);
+    sync_covers(&text).await;
+    // The longest key of an index is a third of a page.
+    let long: String = (0..100_000).map(|_| fastrand::alphanumeric()).collect();
+    let ids: Vec<String> = stored(&pool, &account_of(provider))
+        .await
+        .into_keys()
+        .collect();
+    let items = [
+        format!(
+            r#"{{"id":"{}","referenceId":"{long}","description":"{CARD}"}}"#,
+            ids[0]
+        ),
+        format!(
+            r#"{{"id":"{0}","order_id":"{CARD}","referenceId":"{CARD}","comment":"{CARD}"}}"#,
+            ids[1]
+        ),
+        format!(r#"{{"id":"{}","description":"{CARD}"}}"#, ids[2]),
+    ];
+    for (id, item) in ids.iter().zip(&items) {
+        sqlx::query(
+            "WITH edited AS (UPDATE paysync.raw_transactions SET payload = $2::json WHERE provider_transaction_id = $1)
+             UPDATE paysync.transactions SET description = $3, gateway = $3, merchant_reference = $3, amount = 1.500,
+                 provider = CASE WHEN $4 THEN 'firekassa' ELSE provider END
+             WHERE provider_transaction_id = $1",
+        )
+        .bind(id)
+        .bind(item)
+        .bind(CARD)
+        .bind(*id == ids[1])
+        .execute(&pool)
+        .await
+        .unwrap();
+    }
+    let hashes = "SELECT string_agg(payload_hash::text, ' ' ORDER BY provider_transaction_id) FROM paysync.transactions";
+    let before: String = sqlx::query_scalar(hashes).fetch_one(&pool).await.unwrap();
+
+    let replayed = replay_all(&text, false).await.pop_first().unwrap().1;
+    let complaint = &replayed.complaints[0];
+    assert_eq!(
+        (complaint.reason, replayed.unreadable),
+        ("refused_by_database", 1)
+    );
+    assert_eq!((replayed.redacted.payloads, replayed.redacted.rows), (3, 2));
+    assert_eq!(replayed.read, u64::try_from(ids.len()).unwrap() - 1);
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT payload::text, concat_ws(' ', version, amount, description, gateway, merchant_reference)
+         FROM paysync.transactions JOIN paysync.raw_transactions USING (account_id, provider_transaction_id)
+         ORDER BY provider_transaction_id LIMIT 3",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    // ConvergeGate's gateway is made of an exact key, FireKassa's is not; a merchant's reference is in both.
+    let foreign = items[1].replace(
+        &format!(r#""referenceId":"{CARD}","comment":"{CARD}""#),
+        &format!(r#""referenceId":"{CUT}","comment":"{CUT}""#),
+    );
+    let expected = [
+        (
+            items[0].replace(CARD, CUT),
+            format!("1 1.500 {CUT} {CARD} {CARD}"),
+        ),
+        (foreign, format!("1 1.500 {CUT} {CUT} {CARD}")),
+        (items[2].replace(CARD, CUT), format!("1 {CUT}")),
+    ];
+    assert_eq!(rows, expected);
+    let after: String = sqlx::query_scalar(hashes).fetch_one(&pool).await.unwrap();
+    assert_eq!(after, before, "an edit by hand is still found");
+    simulator.stop().await;
+}

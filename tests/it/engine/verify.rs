@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use paysync::engine::inspect::verify::Verdict;
 use paysync::engine::maintenance::{Budget, run_round};
+use paysync::engine::replay::replay;
+use paysync::store::inspect::stored_rows::Row;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
@@ -37,19 +39,21 @@ async fn a_recorded_removal_completes_the_proof(pool: PgPool) {
     let account = format!("account_id = '{}'", account_of(DAMAGED));
     let lost = fixture.execute(lost.replace("{account}", &account)).await;
     assert!(lost > 0);
-    assert_eq!(fixture.failing().await, BTreeSet::from(["rows"]));
+    assert_eq!(fixture.failing().await, BTreeSet::from(["rows", "totals"]));
     sync_covers(&fixture.text).await;
     let found = "SELECT count(*) FROM paysync.windows WHERE lane = 'audit' AND provider_count > items + outside";
     assert!(count(&fixture.pool, found).await > 0);
     assert_exact(&fixture.pool, &fixture.simulator, &BOTH).await;
     // The counts were answered; that rows were inserted twice is not forgotten.
-    assert_eq!(fixture.failing().await, BTreeSet::from(["rows"]));
+    assert_eq!(fixture.failing().await, BTreeSet::from(["rows", "totals"]));
     let entry = format!(
         "INSERT INTO paysync.window_totals (account_id, stream, lane, day, items, inserted)
          VALUES ('{}', '', 'removed', current_date, -{lost}, -{lost})",
         account_of(DAMAGED)
     );
     fixture.execute(entry).await;
+    let recounted = format!("SELECT paysync.recount_account('{}')", account_of(DAMAGED));
+    fixture.execute(recounted).await;
     assert_eq!(fixture.failing().await, BTreeSet::new());
     fixture.simulator.stop().await;
 }
@@ -142,6 +146,71 @@ async fn unfinished_work_is_noted(pool: PgPool) {
         assert_eq!(account.checks.len(), 1);
         assert_eq!(account.checks[0].detail, "the account has never been read");
     }
+    fixture.simulator.stop().await;
+}
+
+/// It is no loss if an older version of paysync read a row otherwise, or if no process reads a history on.
+#[sqlx::test(migrations = "./migrations")]
+async fn older_readings_and_stopped_reading_are_noted(pool: PgPool) {
+    let fixture = Fixture::new(pool, "").await;
+    let engine = engine_of(&fixture.text).await;
+    let id = account_of(DAMAGED);
+    // As an older version wrote it: with the checksum of what it wrote.
+    let mut older = None;
+    let see = |row: Row| {
+        let mut columns = row.transaction;
+        columns.merchant_reference = Some("as read before".to_owned());
+        older.get_or_insert((
+            columns.provider_transaction_id.clone(),
+            columns.columns_hash(),
+        ));
+    };
+    engine.store.each_row(&id, "", 1, see).await.unwrap();
+    let (row, hash) = older.unwrap();
+    fixture
+        .execute(format!(
+            "UPDATE paysync.transactions SET merchant_reference = 'as read before', columns_hash = {hash}
+             WHERE account_id = '{id}' AND provider_transaction_id = '{row}';
+             UPDATE paysync.transactions SET customer_email = 'erased without paysync'
+             WHERE account_id = '{id}' AND provider_transaction_id = '{row}';
+             UPDATE paysync.streams SET coverage = '{{}}', wanted_until = wanted_from WHERE account_id = '{id}'"
+        ))
+        .await;
+    let proofs = fixture.proofs().await;
+    let proof = proofs.iter().find(|proof| proof.id == id).unwrap();
+    assert!(proof.proven, "{proof:?}");
+    let noted = proof.checks.iter().filter(|c| c.state == Verdict::Noted);
+    let noted: Vec<_> = noted
+        .map(|c| (c.check, c.detail.as_str(), c.hint.as_deref()))
+        .collect();
+    let [columns, freshness] = noted[..] else {
+        panic!("{noted:?}")
+    };
+    assert_eq!((columns.0, freshness.0), ("columns", "freshness"));
+    let detail = format!(
+        "1 row was read by another version of paysync or by other options, as {row} (merchant_reference, customer_email)"
+    );
+    assert_eq!(columns.1, detail);
+    let hint = format!("paysync replay --account {id} reads them again");
+    assert_eq!(columns.2, Some(&*hint));
+    assert!(
+        freshness.1.contains(": nothing was read since 20"),
+        "{freshness:?}"
+    );
+    let corrected = replay(
+        &engine.store,
+        engine.accounts.iter().find(|a| a.id == id).unwrap(),
+        false,
+        |_| (),
+    )
+    .await
+    .unwrap();
+    assert_eq!((corrected.read > 1, corrected.changed), (true, 1));
+    let proofs = fixture.proofs().await;
+    let proof = proofs.iter().find(|proof| proof.id == id).unwrap();
+    let columns = proof.checks.iter().find(|c| c.check == "columns").unwrap();
+    assert_eq!(columns.state, Verdict::Proven, "{columns:?}");
+    engine.store.pool().close().await;
     fixture.simulator.stop().await;
 }
 

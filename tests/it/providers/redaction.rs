@@ -1,12 +1,13 @@
 //! The rules of redaction in their plainest form, to prove that transactions do not depend on what
 //! it removes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use paysync_provider::redact::{Rules, redact, redact_and_extract};
-use paysync_provider::{Axis, Redaction, wire};
-use serde_json::json;
+use paysync_provider::model::{Field, Transaction};
+use paysync_provider::redact::{Rules, redact, redact_and_extract, redact_row};
+use paysync_provider::{Axis, PROVIDERS, Redaction, wire};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{build, checkpoint_of, pages, position};
 
@@ -120,6 +121,80 @@ fn redaction_changes_no_transaction() {
             }
         }
     }
+}
+
+/// All items of the fixtures that are pages.
+fn items() -> Vec<(&'static str, String)> {
+    let mut items = Vec::new();
+    for fixture in pages() {
+        let provider = build(fixture.code, json!({}));
+        let stream = provider.spec().streams[0].name.clone();
+        let checkpoint = checkpoint_of(provider.as_ref(), &fixture);
+        let response = fixture.response();
+        let at = position(&stream, checkpoint.as_ref());
+        let page = provider.page(&at, &response).unwrap();
+        items.extend(
+            page.items
+                .iter()
+                .map(|it| (fixture.code, it.get().to_owned())),
+        );
+    }
+    items
+}
+
+/// The pointers of an item's values that hold no others.
+fn leaves(value: &Value, pointer: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .for_each(|(key, it)| leaves(it, &format!("{pointer}/{key}"), found)),
+        Value::Array(elements) => (0..)
+            .zip(elements)
+            .for_each(|(at, it): (usize, _)| leaves(it, &format!("{pointer}/{at}"), found)),
+        _ => found.push(pointer.to_owned()),
+    }
+}
+
+/// A column keeps the digits of a card number if its provider declares so, and only then.
+#[test]
+fn exact_columns_are_those_made_of_exact_keys() {
+    const CARD: &str = "4111111111111111";
+    let (mut kept, mut masked) = (BTreeSet::new(), BTreeSet::new());
+    for (code, item) in items() {
+        let provider = build(code, json!({}));
+        let redaction = provider.spec().redaction;
+        let item: Value = serde_json::from_str(&item).unwrap();
+        let mut pointers = Vec::new();
+        leaves(&item, "", &mut pointers);
+        for pointer in pointers {
+            let mut planted = item.clone();
+            *planted.pointer_mut(&pointer).unwrap() = format!("x{CARD}").into();
+            let planted = planted.to_string();
+            let redacted = redact(&planted, &redaction).text;
+            let Ok(row) = provider.normalize(&redacted) else {
+                continue;
+            };
+            for column in Transaction::COLUMNS {
+                let Field::Text { get, .. } = column.field else {
+                    continue;
+                };
+                match get(&row) {
+                    Some(text) if text.contains(CARD) => kept.insert((code, column.name)),
+                    Some(text) if text.contains("411111******1111") => {
+                        masked.insert((code, column.name))
+                    }
+                    _ => false,
+                };
+            }
+            assert_eq!(redact_row(&row, &redaction), None, "{code}: {planted}");
+        }
+    }
+    let declared = PROVIDERS.iter().flat_map(|entry| {
+        let columns = build(entry.code, json!({})).spec().redaction.exact_columns;
+        columns.iter().map(|column| (entry.code, *column))
+    });
+    assert_eq!(kept, declared.collect());
+    assert!(masked.is_disjoint(&kept) && masked.len() > 20, "{masked:?}");
 }
 
 /// A row's name and time are found without reading its item.

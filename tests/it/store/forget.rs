@@ -109,8 +109,8 @@ async fn sums_that_are_written_meanwhile_are_removed(pool: PgPool) {
     let mut recount = pool.begin().await.unwrap();
     for statement in [
         "SELECT paysync.lock_payments('acme')",
-        "INSERT INTO paysync.daily_sums (account_id, kind, status, transactions, amount, unknown_amounts)
-         VALUES ('acme', 'payment', 'succeeded', 1, 1, 0)",
+        "INSERT INTO paysync.daily_sums (account_id, day, kind, status, transactions, amount, unknown_amounts)
+         VALUES ('acme', '2026-01-01', 'payment', 'succeeded', 1, 1, 0)",
     ] {
         sqlx::query(statement).execute(&mut *recount).await.unwrap();
     }

@@ -2,6 +2,7 @@
 
 mod corrections;
 mod quarantine;
+mod redaction;
 
 use paysync::store::Store;
 use paysync::store::account::Lease;

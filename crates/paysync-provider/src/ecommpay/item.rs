@@ -36,6 +36,17 @@ pub(super) const REDACTION: Redaction = Redaction {
     cards: &["account_number"],
     // Tokens with which a card can be charged.
     dropped: &["card_token"],
+    exact_columns: &[
+        "provider_transaction_id",
+        "payment_group_id",
+        "merchant_reference",
+        "shop_id",
+        "customer_id",
+        "rrn",
+        "arn",
+        "auth_code",
+        "provider_reference",
+    ],
 };
 
 /// Reads an operation; `zone` applies to times without an offset. Only the id is required: the

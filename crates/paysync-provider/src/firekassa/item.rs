@@ -25,6 +25,11 @@ pub(super) const REDACTION: Redaction = Redaction {
     ],
     cards: &["card_number", "wallet_number"],
     dropped: &[],
+    exact_columns: &[
+        "provider_transaction_id",
+        "merchant_reference",
+        "provider_reference",
+    ],
 };
 
 /// Reads an item; `zone` applies to times without an offset.

@@ -1,5 +1,6 @@
 //! Data types common to all providers: amounts, transactions, windows of time.
 
+pub mod checksum;
 pub mod difference;
 pub mod format;
 pub mod money;

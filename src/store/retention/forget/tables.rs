@@ -17,7 +17,7 @@ const ROWS: [&str; 3] = ["transactions", "raw_transactions", "transaction_histor
 /// The other tables, in the order in which they are emptied, before the rows. Those that can be large have the
 /// rest of their key, the others are emptied at once.
 const OTHERS: [(&str, &[&str]); 6] = [
-    ("daily_sums", &["entry_id"]),
+    ("daily_sums", &["day", "entry_id"]),
     ("quarantine", &["stream", "payload_hash"]),
     ("windows", &["window_id"]),
     ("window_totals", &[]),

@@ -18,12 +18,13 @@ pub(super) const DAMAGED: Provider = Provider::BegatewayDwh;
 pub(super) const BOTH: [Provider; 2] = [DAMAGED, Provider::Convergegate];
 
 /// Tables that are damaged, and restored afterwards.
-const TABLES: [&str; 5] = [
+const TABLES: [&str; 6] = [
     "streams",
     "windows",
     "window_totals",
     "transactions",
     "raw_transactions",
+    "daily_sums",
 ];
 
 /// A history read to its end, counted, and found to be right.
@@ -86,7 +87,7 @@ impl Fixture {
             )
         });
         let sql = format!(
-            "BEGIN; SET LOCAL session_replication_role = replica; {} COMMIT",
+            "BEGIN; SET LOCAL session_replication_role = replica; UPDATE paysync.accounts SET payloads_from = NULL; {} COMMIT",
             copies.concat()
         );
         self.execute(sql).await;

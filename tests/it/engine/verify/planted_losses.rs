@@ -15,12 +15,12 @@ async fn every_planted_loss_is_found(pool: PgPool) {
             "a row is deleted with its payload",
             "WITH lost AS (DELETE FROM paysync.transactions WHERE {account} AND provider_transaction_id = {row})
              DELETE FROM paysync.raw_transactions WHERE {account} AND provider_transaction_id = {row}",
-            &["rows"][..],
+            &["rows", "totals"][..],
         ),
         (
             "a row is deleted",
             "DELETE FROM paysync.transactions WHERE {account} AND provider_transaction_id = {row}",
-            &["rows"],
+            &["rows", "totals"],
         ),
         (
             "a row is doubled under another id, with its payload",
@@ -32,13 +32,64 @@ async fn every_planted_loss_is_found(pool: PgPool) {
              INSERT INTO paysync.raw_transactions
              SELECT account_id, provider_transaction_id || '-', payload
              FROM paysync.raw_transactions WHERE {account} AND provider_transaction_id = {row}",
-            &["rows"],
+            &["payments", "rows", "totals"],
         ),
         (
             "a row gets another id",
             "UPDATE paysync.transactions SET provider_transaction_id = 'another'
              WHERE {account} AND provider_transaction_id = {row}",
-            &["payloads", "rows"],
+            &["columns", "payloads", "payments", "rows"],
+        ),
+        (
+            "an amount is changed",
+            "UPDATE paysync.transactions SET amount = amount + 0.01 WHERE {account} AND provider_transaction_id = {row}",
+            &["columns", "totals"],
+        ),
+        (
+            "a status is changed",
+            "UPDATE paysync.transactions SET status = CASE status WHEN 'failed' THEN 'pending' ELSE 'failed' END
+             WHERE {account} AND provider_transaction_id = {row}",
+            &["columns", "totals"],
+        ),
+        (
+            "a reference is changed",
+            "UPDATE paysync.transactions SET merchant_reference = 'another' WHERE {account} AND provider_transaction_id = {row}",
+            &["columns"],
+        ),
+        (
+            "the columns of a row without a payload are changed",
+            "UPDATE paysync.accounts SET payloads_from = now() WHERE {account};
+             DELETE FROM paysync.raw_transactions WHERE {account};
+             UPDATE paysync.transactions SET rrn = 'another' WHERE {account} AND provider_transaction_id = {row}",
+            &["columns"],
+        ),
+        (
+            "a row is moved to another payment",
+            "UPDATE paysync.transactions SET payment_key = 't:another' WHERE {account} AND provider_transaction_id = {row}",
+            &["payments"],
+        ),
+        (
+            "a row is in no payment",
+            "UPDATE paysync.transactions SET payment_key = '' WHERE {account} AND provider_transaction_id = {row}",
+            &["payments"],
+        ),
+        (
+            "the totals are doubled",
+            "INSERT INTO paysync.daily_sums (account_id, day, currency, kind, status, transactions, amount, unknown_amounts)
+             SELECT account_id, day, currency, kind, status, transactions, amount, unknown_amounts
+             FROM paysync.daily_sums WHERE {account}",
+            &["totals"],
+        ),
+        (
+            "the totals are emptied",
+            "DELETE FROM paysync.daily_sums WHERE {account}",
+            &["totals"],
+        ),
+        (
+            "a sum is stale by a cent",
+            "UPDATE paysync.daily_sums SET amount = amount - 0.01
+             WHERE {account} AND entry_id = (SELECT min(entry_id::text)::uuid FROM paysync.daily_sums WHERE {account})",
+            &["totals"],
         ),
         (
             "a payload is deleted",
@@ -163,7 +214,7 @@ async fn every_planted_loss_is_found_among_folded_windows(pool: PgPool) {
             (
                 "a row is deleted",
                 "DELETE FROM paysync.transactions WHERE {account} AND provider_transaction_id = {row}",
-                &["rows"],
+                &["rows", "totals"],
             ),
             (
                 "the sums of a day are lost",

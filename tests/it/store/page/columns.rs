@@ -6,11 +6,12 @@ use paysync_provider::model::{Field, Transaction};
 use sqlx::PgPool;
 
 /// Columns that the store fills itself.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "account_id",
     "provider",
     "payment_key",
     "payload_hash",
+    "columns_hash",
     "version",
     "version_from",
     "first_seen_at",

@@ -258,7 +258,7 @@ async fn pages_that_are_written_side_by_side_join_their_rows(pool: PgPool) {
     .execute(&mut *capture)
     .await
     .unwrap();
-    sqlx::query("SELECT paysync.join_payments($1, '{capture}', '{}')")
+    sqlx::query("SELECT paysync.join_payments($1, '{capture}', '{payment}', NULL, '{}')")
         .bind(ACCOUNT)
         .execute(&mut *capture)
         .await
@@ -314,8 +314,8 @@ async fn the_rule_is_the_same_in_sql(pool: PgPool) {
                 payment_group_id: group.map(str::to_owned),
                 ..Transaction::default()
             };
-            let (key, may_join): (String, bool) = sqlx::query_as(
-                "SELECT paysync.own_payment_key($1, $2, 'id', $3, $4), paysync.may_join($1, $2, 'id', $3)",
+            let (key, followed, named): (String, Option<String>, Option<String>) = sqlx::query_as(
+                "SELECT paysync.own_payment_key($1, $2, 'id', $3, $4), paysync.followed_id($2, 'id', $3), paysync.named_group($1, $4)",
             )
             .bind(provider)
             .bind(kind.as_str())
@@ -324,8 +324,13 @@ async fn the_rule_is_the_same_in_sql(pool: PgPool) {
             .fetch_one(&pool)
             .await
             .unwrap();
-            let ours = (row.own_payment_key(links), row.may_join(links));
-            assert_eq!((key, may_join), ours, "{provider} {row:?}");
+            assert_eq!(key, row.own_payment_key(links), "{provider} {row:?}");
+            assert_eq!(followed.as_deref(), row.followed_id(), "{row:?}");
+            assert_eq!(
+                named.as_deref(),
+                group.filter(|_| links.group),
+                "{provider}"
+            );
         }
     }
 }

@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::store::replay::{PROVIDER, amounts, commit, named};
-use crate::store::{ACCOUNT, hour, leased_store, record, stamped};
+use crate::store::{ACCOUNT, hour, leased_store, real_provider, record, stamped};
 use crate::support::{count, versions};
 
 /// A bad item of a row, with the payload of a version of it.
@@ -105,7 +105,7 @@ async fn an_older_item_never_replaces_a_newer_row(pool: PgPool) {
     assert_eq!(kept(&store).await.len(), 7);
     assert_eq!(
         store
-            .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+            .retry_quarantine(ACCOUNT, &real_provider(PROVIDER).spec(), &retried)
             .await
             .unwrap(),
         expected
@@ -161,7 +161,7 @@ async fn without_stamps_the_request_decides(pool: PgPool) {
     };
     let retried: Vec<Retried<'_>> = items.iter().map(read).collect();
     let done = store
-        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, &real_provider(PROVIDER).spec(), &retried)
         .await
         .unwrap();
     assert_eq!(done, outcome(1, 1, &[]));
@@ -179,7 +179,7 @@ async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
     commit(&store, &lease, 2, vec![], vec![quarantined("b", 1, "x")]).await;
     let retried = retry(&items, "none");
     let done = store
-        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, &real_provider(PROVIDER).spec(), &retried)
         .await
         .unwrap();
     assert_eq!(done, outcome(1, 0, &[("x", 1)]));
@@ -188,7 +188,7 @@ async fn an_item_that_is_seen_again_meanwhile_stays(pool: PgPool) {
     assert_eq!(items[0].observed_at, hour(2));
     let retried = retry(&items, "none");
     let done = store
-        .retry_quarantine(ACCOUNT, PROVIDER, &retried)
+        .retry_quarantine(ACCOUNT, &real_provider(PROVIDER).spec(), &retried)
         .await
         .unwrap();
     assert_eq!(done, outcome(1, 0, &[]));
@@ -234,7 +234,11 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
     commit(&store, &lease, 1, vec![], bad).await;
     let items = kept(&store).await;
     let done = store
-        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&items))
+        .retry_quarantine(
+            ACCOUNT,
+            &real_provider(PROVIDER).spec(),
+            &retry_with_long_ago(&items),
+        )
         .await
         .unwrap();
     let expected = outcome(3, 0, &[("refused_by_database", 1)]);
@@ -252,7 +256,11 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
         .unwrap();
     assert_eq!(preview, expected);
     let done = store
-        .retry_quarantine(ACCOUNT, PROVIDER, &retry_with_long_ago(&left))
+        .retry_quarantine(
+            ACCOUNT,
+            &real_provider(PROVIDER).spec(),
+            &retry_with_long_ago(&left),
+        )
         .await
         .unwrap();
     assert_eq!(done, expected);
@@ -269,7 +277,8 @@ async fn a_replay_brings_back_no_row_that_was_forgotten(pool: PgPool) {
     store.release(&[lease]).await.unwrap();
     let forgetting = crate::store::forget::begin(&store).await;
     let left = async || {
-        let done = store.retry_quarantine(ACCOUNT, PROVIDER, &retried);
+        let spec = real_provider(PROVIDER).spec();
+        let done = store.retry_quarantine(ACCOUNT, &spec, &retried);
         assert_eq!(done.await.unwrap(), outcome(0, 0, &[]));
         count(&pool, "SELECT count(*) FROM paysync.transactions").await
     };

@@ -151,9 +151,9 @@ async fn old_payloads_expire_and_return_with_a_change(pool: PgPool) {
     sqlx::query(lost).execute(&pool).await.unwrap();
     let mut missing = Vec::new();
     store
-        .each_payload(ACCOUNT, "", 9, |payload| {
-            if payload.text.is_none() {
-                missing.push((payload.id.to_owned(), payload.may_be_missing));
+        .each_row(ACCOUNT, "", 9, |row| {
+            if row.payload.is_none() {
+                missing.push((row.transaction.provider_transaction_id, row.may_be_missing));
             }
         })
         .await

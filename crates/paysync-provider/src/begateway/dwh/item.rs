@@ -41,6 +41,18 @@ pub(super) const REDACTION: Redaction = Redaction {
     cards: &[],
     // Tokens with which a card can be charged.
     dropped: &["token"],
+    exact_columns: &[
+        "provider_transaction_id",
+        "parent_transaction_id",
+        "payment_group_id",
+        "merchant_reference",
+        "shop_id",
+        "customer_id",
+        "rrn",
+        "auth_code",
+        "provider_reference",
+        "gateway",
+    ],
 };
 
 pub(super) fn normalize(item: &str) -> Result<Transaction, RecordError> {

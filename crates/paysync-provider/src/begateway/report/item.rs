@@ -34,6 +34,17 @@ pub(super) const REDACTION: Redaction = Redaction {
     cards: &[],
     // Tokens with which a card can be charged.
     dropped: &["token"],
+    exact_columns: &[
+        "provider_transaction_id",
+        "parent_transaction_id",
+        "payment_group_id",
+        "merchant_reference",
+        "shop_id",
+        "rrn",
+        "auth_code",
+        "provider_reference",
+        "gateway",
+    ],
 };
 
 /// Reads an item; calendar days are in `zone`.

@@ -1,20 +1,21 @@
 //! `paysync verify`: proves of each account, from the database alone, that the ledger, the coverage and the
 //! rows agree. A loss that paysync did not cause makes a check fail.
 
+mod finding;
+mod stored_rows;
+
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_128;
 
+use super::status::STALE_SECONDS;
 use crate::engine::account::Account;
 use crate::number::count;
-use crate::store::inspect::verify::{Evidence, Payload, StreamEvidence};
+use crate::store::inspect::verify::{Evidence, StreamEvidence};
 use crate::store::{Store, StoreError};
-
-/// Payloads of one statement; one is in memory at a time.
-const BATCH: u32 = 1000;
+pub use finding::Verdict;
+use finding::{Finding, are, failed, instant, noted, proven};
+use stored_rows::{BATCH, StoredRows, misplaced_rows, payments, totals};
 
 /// The answer of `verify --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,34 +50,11 @@ pub struct Check {
     pub hint: Option<String>,
 }
 
-/// The result of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// As it should be.
-    Proven,
-    /// Nothing is lost, but an operator may want to know.
-    Noted,
-    /// Something is missing, or not as paysync left it.
-    Unproven,
-}
-
-impl Verdict {
-    /// The word in tables.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Proven => "proven",
-            Self::Noted => "noted",
-            Self::Unproven => "NOT PROVEN",
-        }
-    }
-}
-
 /// Checks these accounts; sends no request and writes nothing.
 pub async fn verify(store: &Store, accounts: &[Arc<Account>]) -> Result<Verification, StoreError> {
     let mut proofs = Vec::with_capacity(accounts.len());
     for account in accounts {
-        let checks = checks(store, &account.id).await?;
+        let checks = checks(store, account).await?;
         proofs.push(AccountProof {
             id: account.id.clone(),
             proven: checks.iter().all(|check| check.state != Verdict::Unproven),
@@ -89,10 +67,8 @@ pub async fn verify(store: &Store, accounts: &[Arc<Account>]) -> Result<Verifica
     })
 }
 
-/// The result of a check, what was found, and what an operator can do.
-type Finding = (Verdict, String, Option<String>);
-
-async fn checks(store: &Store, id: &str) -> Result<Vec<Check>, StoreError> {
+async fn checks(store: &Store, account: &Account) -> Result<Vec<Check>, StoreError> {
+    let id = account.id.as_str();
     let evidence = store.evidence(id).await?;
     let findings = match evidence.filter(|evidence| !evidence.streams.is_empty()) {
         None => {
@@ -100,19 +76,25 @@ async fn checks(store: &Store, id: &str) -> Result<Vec<Check>, StoreError> {
             vec![("coverage", failed("the account has never been read", hint))]
         }
         Some(evidence) => {
-            let mut payloads = Payloads::default();
+            let mut stored = StoredRows::default();
             let mut after = Some(String::new());
             while let Some(last) = after {
-                let see = |payload: Payload<'_>| payloads.see(payload);
-                after = store.each_payload(id, &last, BATCH, see).await?;
+                let see = |row| stored.see(account, &row);
+                after = store.each_row(id, &last, BATCH, see).await?;
             }
+            let misplaced = misplaced_rows(store, id).await?;
+            let wrong_sums = store.wrong_sums(id).await?;
             vec![
                 ("coverage", coverage(id, &evidence.streams)),
                 ("gaps", gaps(&evidence.streams)),
                 ("ledger", ledger(&evidence)),
                 ("rows", rows(&evidence)),
-                ("payloads", payloads.check()),
+                ("payloads", stored.payloads()),
+                ("columns", stored.columns(id)),
+                ("payments", payments(id, &misplaced)),
+                ("totals", totals(id, &wrong_sums)),
                 ("counts", counts(id, &evidence)),
+                ("freshness", freshness(&evidence.streams)),
                 ("open", open(&evidence)),
                 ("quarantine", quarantine(&evidence)),
             ]
@@ -215,51 +197,19 @@ fn rows(evidence: &Evidence) -> Finding {
     )
 }
 
-/// The payloads of an account so far.
-#[derive(Debug, Default)]
-struct Payloads {
-    seen: u64,
-    expired: u64,
-    missing: u64,
-    altered: u64,
-    /// The first row with a fault.
-    example: Option<String>,
-}
-
-impl Payloads {
-    fn see(&mut self, payload: Payload<'_>) {
-        self.seen += 1;
-        let fault = match payload.text {
-            None if payload.may_be_missing => {
-                self.expired += 1;
-                return;
-            }
-            None => &mut self.missing,
-            Some(text) if Uuid::from_u128(xxh3_128(text.as_bytes())) != payload.hash => {
-                &mut self.altered
-            }
-            Some(_) => return,
-        };
-        *fault += 1;
-        self.example.get_or_insert_with(|| payload.id.to_owned());
-    }
-
-    /// Every row has the payload that it was made of, unless that has expired.
-    fn check(self) -> Finding {
-        let (seen, altered) = (self.seen, self.altered);
-        if let Some(id) = self.example {
-            let missing = are(self.missing, "is", "are");
-            return failed(
-                format!("of {seen} {missing} missing and {altered} altered, as that of {id}"),
-                "payloads were changed behind paysync's back: restore them from a backup",
-            );
-        }
-        let mut detail = format!("{} are those their rows were made of", seen - self.expired);
-        if self.expired > 0 {
-            let expired = are(self.expired, "was deleted", "were deleted");
-            detail = format!("{detail}, {expired} by retention or erased");
-        }
-        proven(detail)
+/// The coverage is judged up to what was last wanted; the time since then is unread, which is no loss.
+fn freshness(streams: &[StreamEvidence]) -> Finding {
+    let overdue = |stream: &&StreamEvidence| stream.overdue_seconds > STALE_SECONDS;
+    match streams.iter().find(overdue) {
+        None => proven("what was due has been read"),
+        Some(found) => noted(
+            format!(
+                "{}: nothing was read since {}",
+                found.stream,
+                instant(found.wanted_until)
+            ),
+            Some("paysync run and paysync sync read on from there"),
+        ),
     }
 }
 
@@ -302,29 +252,4 @@ fn quarantine(evidence: &Evidence) -> Finding {
         0 => proven("empty"),
         items => noted(are(items, "item is", "items are") + " no row", Some(hint)),
     }
-}
-
-fn proven(detail: impl Into<String>) -> Finding {
-    (Verdict::Proven, detail.into(), None)
-}
-
-fn noted(detail: String, hint: Option<&str>) -> Finding {
-    (Verdict::Noted, detail, hint.map(str::to_owned))
-}
-
-fn failed(detail: impl Into<String>, hint: impl Into<String>) -> Finding {
-    (Verdict::Unproven, detail.into(), Some(hint.into()))
-}
-
-/// A count with the word for one or for many.
-fn are(count: impl Into<i128>, one: &str, many: &str) -> String {
-    let count = count.into();
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
-fn instant(instant: Option<DateTime<Utc>>) -> String {
-    instant.map_or_else(
-        || "for ever".to_owned(),
-        |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-    )
 }
