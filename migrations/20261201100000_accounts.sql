@@ -43,3 +43,22 @@ CREATE TABLE paysync.processes (
 COMMENT ON TABLE paysync.processes IS 'Running daemons; each takes its share of the accounts.';
 COMMENT ON COLUMN paysync.processes.holder IS 'Host and process id; the lease_holder of its accounts.';
 COMMENT ON COLUMN paysync.processes.alive_until IS 'End of its last sign of life by this database''s clock; a row past it no longer counts.';
+
+CREATE TABLE paysync.forgotten_accounts (
+    account_id  text COLLATE "C" NOT NULL,
+    begun_at    timestamptz NOT NULL,
+    ended_at    timestamptz,
+    removed     jsonb NOT NULL DEFAULT '{}',
+    lease_token bigint NOT NULL,
+    PRIMARY KEY (account_id, begun_at)
+) WITH (fillfactor = 50);
+
+-- A run that was stopped is resumed by the next one.
+CREATE UNIQUE INDEX forgotten_accounts_unfinished ON paysync.forgotten_accounts (account_id) WHERE ended_at IS NULL;
+
+COMMENT ON TABLE paysync.forgotten_accounts IS 'What paysync forget removed, and when: one row each time that an account was forgotten.';
+COMMENT ON COLUMN paysync.forgotten_accounts.account_id IS 'The account.';
+COMMENT ON COLUMN paysync.forgotten_accounts.begun_at IS 'When its coverage was removed, and so the first of its data.';
+COMMENT ON COLUMN paysync.forgotten_accounts.ended_at IS 'When the last of its data was removed. Null: not all of it is removed yet, and the account cannot be resumed; run paysync forget again.';
+COMMENT ON COLUMN paysync.forgotten_accounts.removed IS 'Rows removed, by table.';
+COMMENT ON COLUMN paysync.forgotten_accounts.lease_token IS 'The account''s lease_token at that time. If the account comes back, its tokens continue from here, so that no process can use an old one.';

@@ -90,7 +90,10 @@ DECLARE
 BEGIN
     -- A zone that this server does not know is refused here, not on every page.
     PERFORM now() AT TIME ZONE zone;
-    INSERT INTO paysync.accounts (account_id, provider, time_zone) VALUES (account, code, zone) ON CONFLICT DO NOTHING;
+    -- An account that was forgotten must not repeat a fencing token: a process may still hold an old one.
+    INSERT INTO paysync.accounts (account_id, provider, time_zone, lease_token)
+    SELECT account, code, zone, coalesce(max(lease_token), 0) FROM paysync.forgotten_accounts WHERE account_id = account
+    ON CONFLICT DO NOTHING;
     INSERT INTO paysync.payment_locks VALUES (account) ON CONFLICT DO NOTHING;
     IF NOT EXISTS (SELECT FROM paysync.accounts WHERE account_id = account AND (provider, time_zone) <> (code, zone)) THEN
         RETURN;

@@ -133,7 +133,7 @@ fn client_of(
 }
 
 /// The name of this process in leases: host, process id and a random number.
-fn holder() -> String {
+pub fn holder() -> String {
     let host = std::env::var("HOSTNAME")
         .ok()
         .filter(|host| !host.is_empty());

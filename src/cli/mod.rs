@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod erase;
+mod forget;
 mod health;
 mod interface;
 mod man;
@@ -66,6 +67,8 @@ enum Command {
     Recount(recount::Args),
     /// Erase the data of one person and keep the sums; cannot be undone
     Erase(erase::Args),
+    /// Remove everything of an account, except a record of it; cannot be undone
+    Forget(forget::Args),
     /// Stop reading an account; survives restarts
     Pause(pause::Args),
     /// Start reading an account again, and lift a suspension
@@ -146,6 +149,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<bool> {
         Command::Replay(args) => replay::run(&load()?, &args).await,
         Command::Recount(args) => recount::run(&load()?, &args).await,
         Command::Erase(args) => erase::run(&load()?, &args).await,
+        Command::Forget(args) => forget::run(&load()?, &args).await,
         Command::Pause(args) => pause::run(&load()?, &args, true).await,
         Command::Resume(args) => pause::run(&load()?, &args, false).await,
         Command::Migrate(args) if args.print_roles => Ok(migrate::print_roles()),

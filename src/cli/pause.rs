@@ -22,6 +22,12 @@ pub(crate) async fn run(config: &Config, args: &Args, paused: bool) -> anyhow::R
     let app = App::new(config, std::slice::from_ref(account))?;
     app.store.reach().await?;
     app.migrate_and_register().await?;
+    let forgotten = app.store.last_forgotten(account).await?;
+    if !paused && forgotten.is_some_and(|record| record.ended_at.is_none()) {
+        bail!(
+            "account {account} is being forgotten: run paysync forget --account {account} until it ends, then resume"
+        );
+    }
     if !app.store.set_paused(account, paused).await? {
         bail!("account {account} is not in the database");
     }

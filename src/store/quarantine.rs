@@ -233,7 +233,7 @@ pub(crate) async fn relabel(
     Ok(())
 }
 
-fn keys<'k>(items: &[&'k QuarantinedItem]) -> (Vec<&'k str>, Vec<Uuid>) {
+pub(crate) fn keys<'k>(items: &[&'k QuarantinedItem]) -> (Vec<&'k str>, Vec<Uuid>) {
     let keys = items.iter().map(|item| (item.stream.as_str(), item.hash));
     keys.unzip()
 }

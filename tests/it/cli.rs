@@ -5,6 +5,7 @@ mod demo;
 mod erase;
 mod errors;
 mod fixture;
+mod forget;
 mod help;
 mod log_fields;
 mod reload;

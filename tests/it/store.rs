@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod erase;
+mod forget;
 mod leases;
 mod page;
 mod progress;

@@ -37,16 +37,22 @@ impl Confirmation {
 
     /// Whether `--yes` or the person at the terminal says yes.
     pub(crate) fn ask(&self, question: &str) -> io::Result<bool> {
-        if self.yes {
-            return Ok(true);
-        }
-        let mut out = io::stdout().lock();
-        write!(out, "{question} [y/N] ")?;
-        out.flush()?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
-        Ok(is_yes(&answer))
+        Ok(self.yes || is_yes(&answer(&format!("{question} [y/N]"))?))
     }
+
+    /// The same, where the person says yes by typing a word.
+    pub(crate) fn ask_for(&self, word: &str, question: &str) -> io::Result<bool> {
+        Ok(self.yes || answer(question)?.trim() == word)
+    }
+}
+
+fn answer(question: &str) -> io::Result<String> {
+    let mut out = io::stdout().lock();
+    write!(out, "{question} ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer)
 }
 
 fn is_yes(answer: &str) -> bool {

@@ -49,6 +49,9 @@ const EACH: &str = "\
   paysync erase --customer jane@example.com --yes
       erase the data of this person, without confirmation
 
+  paysync forget --account acme-eur --dry-run  the number of rows of this account in each table
+  paysync forget --account acme-eur --yes      remove everything of this account, without confirmation
+
   paysync report --account acme-eur --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z
       January, with the counts of the provider
   paysync report --account acme-eur --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z --format csv

@@ -14,7 +14,7 @@ use crate::store::page::payments;
 use crate::store::page::upsert::{Observed, Written};
 use crate::store::pool::DbWork;
 use crate::store::quarantine::{
-    QuarantinedItem, REFUSED, StillInvalid, lock, relabel, remove, superseded,
+    QuarantinedItem, REFUSED, StillInvalid, keys, lock, relabel, remove, superseded,
 };
 use crate::store::{Store, StoreError};
 use paysync_provider::Spec;
@@ -69,6 +69,39 @@ async fn add_to_ledger(
     Ok(())
 }
 
+/// Whether any of these items is still in quarantine. Else the account may have been forgotten since they were
+/// read, and their rows must not come back; the lock delays a forgetting that begins now until the commit.
+async fn are_held(
+    connection: &mut DbWork<'_>,
+    account_id: &str,
+    items: &[Retried<'_>],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query!(
+        "SELECT 1 AS locked FROM paysync.accounts WHERE account_id = $1 FOR SHARE",
+        account_id
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let (streams, hashes) = keys(&items.iter().map(|retried| retried.item).collect::<Vec<_>>());
+    sqlx::query_scalar!(
+        r#"
+        SELECT EXISTS (
+            SELECT
+            FROM UNNEST($2::text[], $3::uuid[]) AS read(stream, payload_hash)
+            JOIN paysync.quarantine AS held
+                ON held.account_id = $1 AND held.stream = read.stream AND held.payload_hash = read.payload_hash
+        ) AND NOT EXISTS (
+            SELECT FROM paysync.forgotten_accounts WHERE account_id = $1 AND ended_at IS NULL
+        ) AS "held!"
+        "#,
+        account_id,
+        &streams as &[&str],
+        &hashes,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 impl Store {
     /// The next items of an account's quarantine, in the order of their keys; empty after the last.
     pub async fn quarantined_after(
@@ -115,6 +148,11 @@ impl Store {
         let mut outcome = RetryOutcome::default();
         let mut connection = self.session().await?;
         let mut transaction = connection.begin().await?;
+        if !are_held(&mut transaction, account_id, items).await? {
+            transaction.rollback().await?;
+            connection.return_to_pool();
+            return Ok(outcome);
+        }
         let (mut leaving, mut invalid) = (Vec::new(), still_invalid(items));
         let mut total = Written::default();
         for round in rounds(items) {

@@ -4,6 +4,7 @@
 
 pub mod daily_totals;
 pub mod erase;
+pub mod forget;
 
 use std::time::Duration;
 

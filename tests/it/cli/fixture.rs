@@ -130,6 +130,16 @@ impl Fixture {
         ran
     }
 
+    /// Runs a command that dies at a failpoint.
+    pub(super) async fn die(&self, arguments: &[&str], failpoints: &str) {
+        let mut command = self.command(arguments);
+        command.arg("--config").arg(&self.configuration);
+        command.env("FAILPOINTS", failpoints);
+        let output = tokio::time::timeout(TIMEOUT, command.output()).await;
+        let output = output.unwrap().unwrap();
+        assert_eq!(output.status.code(), None, "{failpoints}: {output:?}");
+    }
+
     /// Starts a command that goes on.
     pub(super) fn spawn(&self, arguments: &[&str]) -> Running {
         self.spawn_with(&self.configuration, arguments)

@@ -209,6 +209,15 @@ async fn the_daemon_works_with_the_writer_role(pool: PgPool) {
     done(&operator, &["resume", "--account", &account]).await;
     done(&operator, &resync).await;
 
+    done(&operator, &["pause", "--account", &account]).await;
+    let forget = ["forget", "--account", &account, "--yes"];
+    let (code, out, err) = paysync(&operator, &forget).await;
+    assert_eq!(code, 1, "an operator must not forget: {out}");
+    assert!(err.contains("permission denied"), "{err}");
+    done(&writer, &forget).await;
+    assert_eq!(count(&pool, payloads).await, 0);
+    done(&operator, &["resume", "--account", &account]).await;
+
     // Running the roles' statements again takes no right away.
     run(&pool, ROLES).await;
     done(&writer, &["sync"]).await;

@@ -11,7 +11,7 @@ const LONGEST: usize = 400;
 const FULLEST: usize = 12;
 
 /// Folders of alike files: one for each command.
-const ALIKE: &[&str] = &["src/cli"];
+const ALIKE: &[&str] = &["src/cli", "tests/it/cli"];
 
 /// Files with too many lines; a file of tests counts as a whole.
 fn long_files(files: &[(String, String)]) -> Vec<String> {

@@ -265,3 +265,26 @@ async fn refused_rows_stay_in_quarantine(pool: PgPool) {
         .unwrap();
     assert_eq!(done, expected);
 }
+
+/// The account is forgotten between the reading of the items and their retry, or is being forgotten.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_replay_brings_back_no_row_that_was_forgotten(pool: PgPool) {
+    let (store, lease) = leased_store(&pool).await;
+    let both = || vec![quarantined("a", 1, "x"), quarantined("b", 1, "x")];
+    commit(&store, &lease, 1, vec![record("c", 1)], both()).await;
+    let items = kept(&store).await;
+    let retried = retry(&items, "none");
+    store.release(&[lease]).await.unwrap();
+    let forgetting = crate::store::forget::begin(&store).await;
+    let left = async || {
+        let spec = real_provider(PROVIDER).spec();
+        let done = store.retry_quarantine(ACCOUNT, &spec, &retried);
+        assert_eq!(done.await.unwrap(), outcome(0, 0, &[]));
+        count(&pool, "SELECT count(*) FROM paysync.transactions").await
+    };
+    assert_eq!(left().await, 1);
+    crate::store::forget::end(&store, &forgetting, true).await;
+    assert_eq!(left().await, 0);
+    let totals = "SELECT count(*) FROM paysync.window_totals";
+    assert_eq!(count(&pool, totals).await, 0);
+}
