@@ -73,7 +73,7 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// Another version of a row's columns, and another payload if it does not stay. A row that somebody changed
+    /// Another version of a row's columns, and another payload if it does not stay. A row that was changed by hand
     /// keeps its checksum, which says so.
     pub fn of(
         stored: &StoredRow,

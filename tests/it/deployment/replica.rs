@@ -75,8 +75,10 @@ async fn a_logical_replica_is_proven_and_takes_over() {
         unreachable!()
     };
     let mut settings = history(120, 3);
+    let before = start(settings.clone()).await;
     settings.changed = 3;
     let simulator = start(settings).await;
+    let first = config_text(&before, primary, &providers(), SMALL);
     let [on_primary, on_replica] =
         [primary, replica].map(|pool| config_text(&simulator, pool, &providers(), SMALL));
     for text in [&on_primary, &on_replica] {
@@ -98,9 +100,10 @@ async fn a_logical_replica_is_proven_and_takes_over() {
         &format!("CREATE SUBSCRIPTION everything CONNECTION '{url}' PUBLICATION everything WITH (create_slot = false)"),
     )
     .await;
-    // A sync moves windows, and folds its sums at the end.
-    sync_covers(&on_primary).await;
-    forget_everything(&on_primary).await;
+    // Each sync moves windows, and folds its sums at the end; the second brings versions.
+    sync_covers(&first).await;
+    before.stop().await;
+    forget_everything(&first).await;
     sync_covers(&on_primary).await;
 
     let expected = contents(primary).await;

@@ -1,4 +1,4 @@
-//! A checksum of the columns: with it, a row that somebody changed differs from one that an older program read.
+//! A checksum of the columns: with it, a row that was changed by hand differs from one that an older program read.
 
 use bigdecimal::BigDecimal;
 use xxhash_rust::xxh3::xxh3_64;
