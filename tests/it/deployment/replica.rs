@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::engine::{SMALL, forget_everything};
 use crate::support::{
-    assert_exact, assert_recounted, config_of, config_text, eventually, history, providers, start,
-    sync_covers, verification,
+    assert_exact, assert_recounted, config_of, config_text, count, eventually, history, providers,
+    start, sync_covers, verification,
 };
 
 async fn execute(pool: &PgPool, sql: &str) {
@@ -128,6 +128,9 @@ async fn a_logical_replica_is_proven_and_takes_over() {
     forget_everything(&on_replica).await;
     sync_covers(&on_replica).await;
     assert_exact(replica, &simulator, &providers()).await;
+    let unordered = "SELECT count(*) FROM paysync.windows AS earlier JOIN paysync.windows AS later USING (account_id)
+                     WHERE earlier.opened_at < later.opened_at AND earlier.window_id >= later.window_id";
+    assert_eq!(count(replica, unordered).await, 0);
     simulator.stop().await;
     for pool in &pools {
         pool.close().await;
