@@ -181,8 +181,10 @@ FROM (
             WHERE step.account_id = origin.account_id AND step.payment_key = origin.payment_key
               AND step.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')
               AND step.is_test IS NOT TRUE
+            -- Keeps the effect of a step from being found once for each sum that depends on it,
+            OFFSET 0
         ) AS effects
-        -- Keeps the sums from being made once for each column that shows them.
+        -- and the sums from being made once for each column that shows them.
         OFFSET 0
     ) AS step
     WHERE origin.kind IN ('payment', 'authorization', 'capture', 'void', 'refund', 'chargeback')

@@ -116,19 +116,27 @@ fn accounts(
     Ok(accounts)
 }
 
-/// The HTTP client of an account: the shared one, unless the account trusts more authorities.
+/// The HTTP client of an account: the shared one, unless the account trusts more authorities or is read from this
+/// machine.
 fn client_of(
     settings: &config::Account,
     shared: &reqwest::Client,
-) -> Result<reqwest::Client, UsageError> {
+) -> anyhow::Result<reqwest::Client> {
     let Some(file) = &settings.ca_file else {
-        return Ok(shared.clone());
+        // A proxy cannot reach the addresses of this machine.
+        return match settings.base_url.host() {
+            Some(host) if transport::is_local(&host) && settings.base_url.scheme() == "http" => {
+                transport::local_client().context("the HTTP client cannot be built")
+            }
+            _ => Ok(shared.clone()),
+        };
     };
     transport::client_that_trusts(&file.certificates).map_err(|_| {
-        UsageError(format!(
+        let text = format!(
             "account {}: ca_file: a certificate in the file {} cannot be used",
             settings.id, file.path
-        ))
+        );
+        UsageError(text).into()
     })
 }
 

@@ -11,7 +11,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 /// Days of one transaction.
-const RANGE_DAYS: u64 = 31;
+const RANGE_DAYS: u64 = 7;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -16,7 +16,10 @@ use crate::transport::ProviderClient;
 use paysync_provider::item::ItemContext;
 use paysync_provider::model::window::floor;
 use paysync_provider::redact::{Rules, redact_text};
-use paysync_provider::{Provider, Refusal, Response, Role, Spec, StreamSpec, Tier, TimeField};
+use paysync_provider::{
+    Page, PageError, Position, Provider, Refusal, Response, Role, Spec, StreamSpec, Tier,
+    TimeField, wire,
+};
 
 /// Rows that a window should hold where paging is stable, in tenths of a page.
 const STABLE_TARGET_TENTHS: u64 = 200;
@@ -120,10 +123,33 @@ impl Account {
     /// What an error answer means. Its message is stored, logged and shown, and may quote the request: card
     /// numbers are cut and the account's secrets masked.
     pub fn refusal(&self, response: &Response) -> Refusal {
-        let mut response = response.clone();
-        // First, as a long message is truncated, maybe in the middle of a secret.
-        response.body = self.redact_message(&response.body);
-        self.provider.refusal(&response)
+        self.provider.refusal(&self.redacted(response))
+    }
+
+    /// Reads a page. If the answer has none, the error says what the provider says in its place.
+    pub fn page<'r>(
+        &self,
+        at: &Position<'_>,
+        response: &'r Response,
+    ) -> Result<Page<'r>, PageError> {
+        self.provider.page(at, response).map_err(|error| {
+            let PageError::Missing(field) = error else {
+                return error;
+            };
+            let redacted = self.redacted(response);
+            match wire::said(&redacted, |body| self.provider.error_message(body)) {
+                Some(message) => PageError::Refused { field, message },
+                None => error,
+            }
+        })
+    }
+
+    /// First, as a long message is truncated, maybe in the middle of a secret.
+    fn redacted(&self, response: &Response) -> Response {
+        Response {
+            body: self.redact_message(&response.body),
+            ..response.clone()
+        }
     }
 
     /// A text that may quote the provider, with card numbers cut and the account's secrets masked.

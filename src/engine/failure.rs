@@ -29,7 +29,7 @@ pub enum Failure {
         retry_after: Option<Duration>,
     },
     /// A long wait that the provider asked for is not over.
-    #[error("status 429: the provider asked to wait, {} s are left", .0.as_secs())]
+    #[error("the provider asked to wait, {} s are left", .0.as_secs())]
     Waiting(Duration),
     /// An answer with status 200 that cannot be parsed.
     #[error(transparent)]
@@ -110,12 +110,18 @@ impl Failure {
                 | TransportError::UnknownAuthority { .. }
                 | TransportError::Timeout { .. }
                 | TransportError::Broken { .. }
+                | TransportError::Encoding { .. }
                 | TransportError::TooLarge { .. } => Directive::Retry,
                 TransportError::Unsendable(_) | TransportError::Unverified(_) => {
                     Directive::SuspendAccount
                 }
             },
-            Self::Refused { refusal, .. } => match refusal.kind {
+            Self::Refused {
+                refusal,
+                retry_after,
+                ..
+            } => match refusal.kind {
+                RefusalKind::Unavailable if retry_after.is_some() => Directive::Throttle,
                 RefusalKind::Unavailable => Directive::Retry,
                 RefusalKind::RateLimited => Directive::Throttle,
                 RefusalKind::Unauthorized | RefusalKind::Blocked | RefusalKind::Redirected => {
@@ -128,6 +134,7 @@ impl Failure {
                 PageError::NotJson { .. }
                 | PageError::Html
                 | PageError::Missing(_)
+                | PageError::Refused { .. }
                 | PageError::TooMany(_) => Directive::Retry,
                 // Cursors before this one may have been wrong as well.
                 PageError::Cursor(_) => Directive::Restart,
@@ -183,6 +190,9 @@ impl Failure {
                 TransportError::Broken { .. } => {
                     "the provider or a proxy broke the connection; retried until it succeeds"
                 }
+                TransportError::Encoding { .. } => {
+                    "report it to the provider or the operator of the proxy; retried until it succeeds"
+                }
                 TransportError::TooLarge { .. } => "lower the account's page_size",
                 TransportError::Unsendable(_) => {
                     "check the account's credentials for stray characters"
@@ -223,6 +233,9 @@ impl Failure {
                     "the answer was cut short or is not the API's; retried until it succeeds"
                 }
                 PageError::Missing(_) => "check that base_url is the API of this provider",
+                PageError::Refused { .. } => {
+                    "the provider refuses with status 200: check the credentials and options against its message"
+                }
                 PageError::TooMany(_) => {
                     "the provider sends far more than was asked for; check that base_url is the API of this provider"
                 }

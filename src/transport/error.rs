@@ -41,6 +41,14 @@ pub enum TransportError {
         /// The innermost cause.
         cause: String,
     },
+    /// The body is compressed in a way that was not asked for.
+    #[error("the answer from {host} has the encoding {encoding}, which was not asked for")]
+    Encoding {
+        /// Host and port.
+        host: String,
+        /// The encoding.
+        encoding: String,
+    },
     /// The body is larger than [`MAX_BODY_BYTES`].
     #[error("the answer from {host} is larger than {} MiB", MAX_BODY_BYTES >> 20)]
     TooLarge {

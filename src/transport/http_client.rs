@@ -7,6 +7,7 @@ use reqwest::redirect::Policy;
 use rustls::pki_types::CertificateDer;
 
 use super::error::innermost;
+use url::Host;
 
 /// Sent with every request: some providers refuse clients without one.
 pub const USER_AGENT: &str = concat!("paysync/", env!("CARGO_PKG_VERSION"));
@@ -37,6 +38,25 @@ pub fn client_that_trusts(
         let roots = roots.filter_map(|root| Certificate::from_der(root).ok());
         builder().tls_certs_only(roots.chain(more)).build()
     })
+}
+
+/// Whether a host is this machine.
+pub fn is_local(host: &Host<&str>) -> bool {
+    match host {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        Host::Domain(name) => name.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+/// The variable of the environment that names a proxy for a scheme.
+pub(super) fn proxy_variable(scheme: &str) -> Option<&'static str> {
+    let names = match scheme {
+        "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    names.into_iter().find(is_set)
 }
 
 /// A client for addresses of this machine: without proxies and certificates.

@@ -11,5 +11,5 @@ mod provider_client;
 pub mod retry;
 
 pub use error::{MAX_BODY_BYTES, TransportError};
-pub use http_client::{USER_AGENT, client, client_that_trusts, local_client};
+pub use http_client::{USER_AGENT, client, client_that_trusts, is_local, local_client};
 pub use provider_client::{MAX_WAIT_IN_READ, Priority, ProviderClient, ProviderResponse};

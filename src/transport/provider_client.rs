@@ -1,15 +1,18 @@
 //! Requests of one account to its provider.
 
+use std::io::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use flate2::write::MultiGzDecoder;
 use futures_util::StreamExt as _;
 use paysync_provider::{Authenticity, Credential, Method, Provider, Request, Response};
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderName,
+    HeaderValue, RETRY_AFTER,
 };
 use rustls::CertificateError;
 use secrecy::ExposeSecret as _;
@@ -17,6 +20,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::error::{MAX_BODY_BYTES, TransportError, innermost};
+use super::http_client::{is_local, proxy_variable};
 use super::limiter::Limiter;
 use super::retry;
 use crate::tls;
@@ -174,12 +178,30 @@ impl ProviderClient {
         let status = answer.status().as_u16();
         let content_type = header(CONTENT_TYPE).unwrap_or_default();
         let content_type = content_type.to_ascii_lowercase();
-        let retry_after = header(RETRY_AFTER).and_then(|value| retry::retry_after(value, now));
         let date = header(DATE).and_then(|value| httpdate::parse_http_date(value).ok());
         let date = date.map(DateTime::from);
-        let (body, lossy) = match String::from_utf8(self.body(answer).await?) {
+        // Dates of one server, whatever its clock says.
+        let asked_at = date.unwrap_or(now);
+        let retry_after = header(RETRY_AFTER).and_then(|value| retry::retry_after(value, asked_at));
+        let encoding = header(CONTENT_ENCODING).unwrap_or_default();
+        let encoding = encoding.to_ascii_lowercase();
+        let is_gzip = match encoding.as_str() {
+            "" | "identity" => false,
+            "gzip" | "x-gzip" => true,
+            _ => {
+                return Err(TransportError::Encoding {
+                    host: self.host(),
+                    encoding: format!("{encoding:.20}"),
+                });
+            }
+        };
+        let (body, lossy) = match String::from_utf8(self.body(answer, is_gzip).await?) {
             Ok(body) => (body, false),
             Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
+        };
+        let body = match body.strip_prefix('\u{feff}') {
+            Some(body) => body.to_owned(),
+            None => body,
         };
         Ok(ProviderResponse {
             response: Response {
@@ -213,6 +235,7 @@ impl ProviderClient {
         for (name, value) in request.headers {
             http = http.header(name, value);
         }
+        http = http.header(ACCEPT_ENCODING, "gzip");
         if let Some(authorization) = request.authorization {
             let mut value = HeaderValue::from_str(authorization.expose_secret()).map_err(|_| {
                 TransportError::Unsendable("a credential has characters that no header may have")
@@ -226,22 +249,42 @@ impl ProviderClient {
         Ok(http)
     }
 
-    async fn body(&self, answer: reqwest::Response) -> Result<Vec<u8>, TransportError> {
+    async fn body(
+        &self,
+        answer: reqwest::Response,
+        is_gzip: bool,
+    ) -> Result<Vec<u8>, TransportError> {
         let announced = answer.content_length().unwrap_or(0);
-        let announced = usize::try_from(announced).unwrap_or(0);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
         if announced > MAX_BODY_BYTES {
             return Err(TransportError::TooLarge { host: self.host() });
         }
-        let mut body = Vec::with_capacity(announced);
+        // All of its members, one after the other, as servers that compress chunks send them.
+        let mut unpacked = MultiGzDecoder::new(CappedBody::default());
+        let mut plain = CappedBody(Vec::with_capacity(announced));
+        let broken = |error: io::Error| match error.kind() {
+            io::ErrorKind::FileTooLarge => TransportError::TooLarge { host: self.host() },
+            _ => TransportError::Broken {
+                host: self.host(),
+                cause: format!("gzip: {error}"),
+            },
+        };
         let mut chunks = answer.bytes_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| self.error(&error))?;
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(TransportError::TooLarge { host: self.host() });
-            }
-            body.extend_from_slice(&chunk);
+            let written = if is_gzip {
+                unpacked.write_all(&chunk)
+            } else {
+                plain.write_all(&chunk)
+            };
+            written.map_err(broken)?;
         }
-        Ok(body)
+        let body = if is_gzip {
+            unpacked.finish().map_err(broken)?
+        } else {
+            plain
+        };
+        Ok(body.0)
     }
 
     fn host(&self) -> String {
@@ -258,7 +301,14 @@ impl ProviderClient {
                 seconds: self.timeout.as_secs(),
             };
         }
-        let cause = innermost(error);
+        let mut cause = innermost(error);
+        let is_local = self.base_url.host().is_some_and(|host| is_local(&host));
+        if error.is_connect()
+            && !is_local
+            && let Some(variable) = proxy_variable(self.base_url.scheme())
+        {
+            cause = format!("{cause} ({variable} names a proxy)");
+        }
         if !error.is_connect() {
             TransportError::Broken { host, cause }
         } else if tls::certificate_error(error) == Some(&CertificateError::UnknownIssuer) {
@@ -266,6 +316,24 @@ impl ProviderClient {
         } else {
             TransportError::Connect { host, cause }
         }
+    }
+}
+
+/// A body of at most [`MAX_BODY_BYTES`].
+#[derive(Default)]
+struct CappedBody(Vec<u8>);
+
+impl io::Write for CappedBody {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.0.len() + part.len() > MAX_BODY_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -369,6 +437,35 @@ mod tests {
         assert!(packed.len() < MEBIBYTE);
         let head = format!("content-encoding: gzip\r\ncontent-length: {}", packed.len());
         assert!(is_too_large(fetch(&head, std::iter::once(packed)).await));
+    }
+
+    #[tokio::test]
+    async fn an_encoding_that_was_not_asked_for_is_an_error() {
+        let answer = fetch(
+            "content-encoding: br\r\ncontent-length: 2",
+            std::iter::once(b"{}".to_vec()),
+        );
+        let error = answer.await.unwrap_err().to_string();
+        assert!(
+            error.contains("has the encoding br, which was not asked for"),
+            "{error}"
+        );
+    }
+
+    /// `[1,` and `2]`, each compressed by itself: together one body.
+    #[tokio::test]
+    async fn gzip_may_have_several_members() {
+        let members: [&[u8]; 2] = [
+            &[
+                31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 139, 54, 212, 1, 0, 18, 115, 45, 107, 3, 0, 0, 0,
+            ],
+            &[
+                31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 51, 138, 5, 0, 199, 107, 115, 185, 2, 0, 0, 0,
+            ],
+        ];
+        let packed = members.concat();
+        let head = format!("content-encoding: gzip\r\ncontent-length: {}", packed.len());
+        assert_eq!(fetch(&head, std::iter::once(packed)).await, Ok(5));
     }
 
     #[tokio::test(start_paused = true)]

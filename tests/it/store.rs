@@ -26,9 +26,9 @@ use paysync::store::progress::stream::{NewStream, StreamState};
 use paysync::store::progress::window::{OpenWindow, WindowFailure};
 use paysync_provider::item::{PageItems, PreparedItem, Record, Rejected};
 use paysync_provider::model::{Kind, Status, Transaction, Window};
+use paysync_provider::wire::Object;
 use paysync_provider::{
-    Checkpoint, Page, PageError, Position, Provider, RecordError, Refusal, Request, Response,
-    Settings, Spec,
+    Checkpoint, Page, PageError, Position, Provider, RecordError, Request, Response, Settings, Spec,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -159,7 +159,7 @@ impl Provider for Records {
         unreachable!("the store only normalizes")
     }
 
-    fn refusal(&self, _: &Response) -> Refusal {
+    fn error_message(&self, _: &Object<'_>) -> Option<String> {
         unreachable!("the store only normalizes")
     }
 }

@@ -16,7 +16,7 @@ use chrono_tz::Tz;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::{PageError, RecordError, Refusal, SettingsError};
+use crate::error::{PageError, RecordError, SettingsError};
 use crate::model::{Kind, PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
@@ -134,8 +134,8 @@ impl Provider for ConvergeGate {
         normalize(item)
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        message(body)
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 use self::options::{Options, Verify, interval_zone};
 use self::signature::{Order, Values};
-use crate::error::{PageError, RecordError, Refusal, SettingsError};
+use crate::error::{PageError, RecordError, SettingsError};
 use crate::model::{PaymentLinks, Transaction, window};
 use crate::protocol::{Authenticity, Credential, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
@@ -178,8 +178,8 @@ impl Provider for EcommPay {
         }
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        message(body)
     }
 }
 

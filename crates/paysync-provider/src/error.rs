@@ -34,6 +34,14 @@ pub enum PageError {
     /// JSON without a required field.
     #[error("the answer lacks {0}")]
     Missing(&'static str),
+    /// JSON without a required field, in which the provider refuses.
+    #[error("the answer lacks {field}; the provider says: {message}")]
+    Refused {
+        /// The field.
+        field: &'static str,
+        /// What the provider says, on one line.
+        message: String,
+    },
     /// More items than [`wire::MAX_ITEMS`](crate::wire::MAX_ITEMS).
     #[error("the answer holds more than {0} items")]
     TooMany(usize),
@@ -111,7 +119,8 @@ impl RefusalKind {
     /// The kind that follows from an HTTP status alone.
     pub const fn of_status(status: u16, html: bool) -> Self {
         match status {
-            408 | 425 | 500..=599 => Self::Unavailable,
+            // Part of an answer, or one that a proxy changed.
+            201..=299 | 408 | 425 | 500..=599 => Self::Unavailable,
             429 => Self::RateLimited,
             403 if html => Self::Blocked,
             401 | 403 => Self::Unauthorized,

@@ -23,7 +23,7 @@ use url::form_urlencoded;
 
 use self::options::Options;
 use crate::auth::{authorize, hmac_sha512};
-use crate::error::{PageError, RecordError, Refusal, SettingsError};
+use crate::error::{PageError, RecordError, SettingsError};
 use crate::model::{PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Checkpoint, Credential, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
@@ -191,8 +191,8 @@ impl Provider for FireKassa {
         }
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        wire::refusal(response, message)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        message(body)
     }
 }
 

@@ -208,7 +208,10 @@ impl Response {
 
     /// Whether the body is HTML, as from a proxy or a challenge page.
     pub fn is_html(&self) -> bool {
-        self.content_type.starts_with("text/html") || self.body.trim_start().starts_with('<')
+        let body = self.body.trim_start();
+        // Some servers call their JSON a web page.
+        let is_json = body.starts_with(['{', '[']);
+        body.starts_with('<') || (self.content_type.starts_with("text/html") && !is_json)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::{PageError, RecordError, Refusal, SettingsError};
 use crate::model::Transaction;
 use crate::protocol::{Authenticity, Checkpoint, Credential, Page, Position, Request, Response};
 use crate::spec::Spec;
+use crate::wire::{self, Object};
 
 /// One provider in the table.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +109,13 @@ pub trait Provider: Send + Sync {
         Ok(Authenticity::Accepted)
     }
 
-    /// The meaning of an answer with another status than 200, with the provider's message.
-    fn refusal(&self, response: &Response) -> Refusal;
+    /// What the provider's own error fields say in the body of an answer.
+    fn error_message(&self, body: &Object<'_>) -> Option<String>;
+
+    /// The meaning of an answer with another status than 200, with the provider's message. Nothing else of the
+    /// body is told: it may hold payments.
+    fn refusal(&self, response: &Response) -> Refusal {
+        let said = wire::said(response, |body| self.error_message(body));
+        wire::refusal(response, said)
+    }
 }

@@ -17,6 +17,8 @@ pub enum Fault {
     Truncated,
     /// 429, with this `Retry-After`, if any.
     RateLimited(Option<String>),
+    /// 503, with this `Retry-After`.
+    Away(String),
     /// The first half of the correct answer, then a reset of the connection.
     Reset,
     /// 200 with unexpected JSON.
@@ -48,7 +50,12 @@ impl Fault {
     pub(crate) fn is_on_request(&self) -> bool {
         matches!(
             self,
-            Self::Timeout | Self::Html | Self::Web(_) | Self::Status(_) | Self::RateLimited(_)
+            Self::Timeout
+                | Self::Html
+                | Self::Web(_)
+                | Self::Status(_)
+                | Self::RateLimited(_)
+                | Self::Away(_)
         )
     }
 }

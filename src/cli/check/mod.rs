@@ -176,7 +176,7 @@ async fn request(account: &Account, skew: &mut Option<TimeDelta>) -> Result<usiz
             retry_after: answer.retry_after,
         });
     }
-    let page = account.provider.page(&at, &answer.response)?;
+    let page = account.page(&at, &answer.response)?;
     let context = ItemContext {
         provider: &*account.provider,
         spec: &account.spec,

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::engine::read::request::Fetched;
 use crate::number::count;
 use paysync_provider::item::{ItemContext, PageItems};
-use paysync_provider::{Next, Page, PageError, Response};
+use paysync_provider::{Next, Page, PageError, Response, wire};
 
 /// Items prepared before other tasks get their turn.
 const YIELD_EVERY: usize = 100;
@@ -29,21 +29,35 @@ struct ParsedItems<'a> {
     provider_count: Option<u64>,
 }
 
+impl<'a> ParsedItems<'a> {
+    fn of(page: Page<'a>) -> Self {
+        Self {
+            items: PageItems::default(),
+            item_count: count(page.items.len()),
+            unprepared: page.items.into_iter(),
+            next: page.next,
+            provider_count: page.count,
+        }
+    }
+}
+
 impl ParsedPage {
     pub(super) fn parse(
         fetched: Fetched,
-        parse: impl for<'r> FnOnce(&'r Response) -> Result<Page<'r>, PageError>,
+        parse: impl for<'r> Fn(&'r Response) -> Result<Page<'r>, PageError>,
     ) -> Result<Self, PageError> {
-        Self::try_new(fetched, |fetched| {
-            let page = parse(&fetched.response)?;
-            Ok(ParsedItems {
-                items: PageItems::default(),
-                item_count: count(page.items.len()),
-                unprepared: page.items.into_iter(),
-                next: page.next,
-                provider_count: page.count,
-            })
-        })
+        let read_first =
+            Self::try_new_or_recover(fetched, |it| parse(&it.response).map(ParsedItems::of));
+        let (mut fetched, error) = match read_first {
+            Ok(page) => return Ok(page),
+            Err(failed) => failed,
+        };
+        // Single items that are no JSON go to quarantine; the others are read.
+        let PageError::NotJson { .. } = error else {
+            return Err(error);
+        };
+        fetched.response.body = wire::repaired(&fetched.response.body).ok_or(error)?;
+        Self::try_new(fetched, |it| parse(&it.response).map(ParsedItems::of))
     }
 
     /// Prepares all items, and lets other tasks have their turn in between.

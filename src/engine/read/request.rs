@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::progress::window::OpenWindow;
 use crate::telemetry;
 use crate::transport::{Priority, retry};
-use paysync_provider::{Authenticity, PageError, Request, Response};
+use paysync_provider::{Authenticity, PageError, RefusalKind, Request, Response};
 
 /// An answer.
 pub(super) struct Fetched {
@@ -117,11 +117,18 @@ impl<'a> RequestContext<'a> {
         let throttled = match failure.directive() {
             Directive::Retry => Duration::ZERO,
             Directive::Throttle => {
-                let Failure::Refused { retry_after, .. } = &failure else {
+                let Failure::Refused {
+                    refusal,
+                    retry_after,
+                    ..
+                } = &failure
+                else {
                     return Err(failure);
                 };
-                let floor = account.spec.retry_after_floor;
-                let wait = retry_after.unwrap_or_default().max(floor);
+                let mut wait = retry_after.unwrap_or_default();
+                if refusal.kind == RefusalKind::RateLimited {
+                    wait = wait.max(account.spec.retry_after_floor);
+                }
                 account.client.pause(wait);
                 if failure.long_wait().is_some() {
                     return Err(failure);

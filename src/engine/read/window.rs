@@ -188,7 +188,7 @@ impl WindowReader<'_> {
         checkpoint: Option<&Checkpoint>,
         seen: &mut Seen,
     ) -> Result<PreparedPage, Failure> {
-        let provider = &*self.account.provider;
+        let account = &self.account;
         let window = self.window.planned.window;
         let at = Position {
             stream: &self.window.stream,
@@ -196,8 +196,11 @@ impl WindowReader<'_> {
             checkpoint,
             page_size: self.account.page_size,
         };
-        let parse = |fetched| ParsedPage::parse(fetched, |response| provider.page(&at, response));
-        let mut page = self.requests.fetch(|| provider.request(&at), parse).await?;
+        let parse = |fetched| ParsedPage::parse(fetched, |response| account.page(&at, response));
+        let mut page = self
+            .requests
+            .fetch(|| account.provider.request(&at), parse)
+            .await?;
         let bytes = page.fetched().response.body.len();
         self.account
             .page_size_estimate

@@ -8,8 +8,9 @@ use paysync::clock::ShiftedClock;
 use paysync::engine::{Account, Engine, Outcome};
 use paysync::transport;
 use paysync_provider::model;
+use paysync_provider::wire::Object;
 use paysync_provider::{
-    Page, PageError, Paging, Position, Provider, RecordError, Refusal, Request, Response, Spec,
+    Page, PageError, Paging, Position, Provider, RecordError, Request, Response, Spec,
 };
 use paysync_simulator::{BetweenPages, Handle};
 use sqlx::PgPool;
@@ -48,8 +49,8 @@ impl Provider for Plain {
         self.0.normalize(item)
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        self.0.refusal(response)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        self.0.error_message(body)
     }
 }
 

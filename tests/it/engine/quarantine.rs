@@ -222,6 +222,41 @@ async fn unreadable_items_are_quarantined_and_the_rest_is_stored(pool: PgPool) {
 }
 
 /// Invalid bytes send the item that holds them to quarantine, and no other.
+/// Items that are no JSON do not take the others of their page with them.
+#[sqlx::test(migrations = "./migrations")]
+async fn broken_json_quarantines_its_item_only(pool: PgPool) {
+    for provider in providers() {
+        let simulator = start(history(3, 1)).await;
+        let text = config_text(&simulator, &pool, &[provider], SMALL);
+        let first_page = FirstPage::fetch(&simulator, &text).await;
+        let account = &first_page.account.id;
+        let builder = first_page.item_builder(provider);
+        let placeholder = builder.with_description("broken", "\"@@\"", None).item;
+        let broken =
+            ["NaN", "\"a\nb\"", "\"a\\x41\""].map(|value| placeholder.replace("\"@@\"", value));
+        let whole = builder.with_description("whole", "\"whole\"", Some("whole"));
+        let items = broken.iter().chain([&whole.item]).map(String::as_str);
+        let body = first_page.body_with(items);
+        assert!(serde_json::from_str::<Value>(&body).is_err());
+        first_page
+            .read(&simulator, provider, &text, Fault::Body(body))
+            .await;
+
+        let mended = ["null", "\"a\\u000ab\"", "\"a\\\\x41\""];
+        let mended = mended.map(|value| placeholder.replace("\"@@\"", value));
+        let reason = ("unreadable_item".to_owned(), None);
+        let expected = mended.map(|item| (format!("[{item}]"), reason.clone()));
+        let expected = BTreeMap::from(expected);
+        assert_eq!(quarantined_items(&pool, account).await, expected);
+        assert!(row(&pool, account, "whole").await.is_some());
+        delete_rows(&pool, account, &["whole"]).await;
+        forget_everything(&text).await;
+        sync_covers(&text).await;
+        assert_exact(&pool, &simulator, &[provider]).await;
+        simulator.stop().await;
+    }
+}
+
 #[sqlx::test(migrations = "./migrations")]
 async fn invalid_bytes_quarantine_their_item_only(pool: PgPool) {
     for provider in providers() {

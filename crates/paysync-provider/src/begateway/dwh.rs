@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use self::options::Options;
-use crate::error::{PageError, RecordError, Refusal, SettingsError};
+use crate::error::{PageError, RecordError, SettingsError};
 use crate::model::{PaymentLinks, Status, Transaction, window};
 use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
@@ -233,8 +233,8 @@ impl Provider for Dwh {
         item::normalize(item)
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        super::refusal(response)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        super::message(body)
     }
 }
 

@@ -9,9 +9,8 @@ pub mod report;
 
 use chrono_tz::Tz;
 
-use crate::error::{RecordError, Refusal};
+use crate::error::RecordError;
 use crate::model::{Kind, Status, Transaction, money};
-use crate::protocol::Response;
 use crate::wire::{self, Object};
 
 /// Decimals of a currency on this platform; none if neither the platform nor ISO 4217 has the code.
@@ -52,12 +51,7 @@ fn status(text: Option<&str>) -> Status {
     }
 }
 
-/// Reads a refusal in any of the platform's three error shapes.
-fn refusal(response: &Response) -> Refusal {
-    wire::refusal(response, message)
-}
-
-/// `{"error":{…}}`, `{"response":{…}}`, or the same fields at the top.
+/// The message of any of the platform's three error shapes: `{"error":{…}}`, `{"response":{…}}`, or the same fields at the top.
 fn message(body: &Object<'_>) -> Option<String> {
     let nested = |key| body.text(key).or_else(|| details(&body.object(key)));
     nested("error")

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 
 use self::options::{DateType, Options};
 use self::stream::StreamAxis;
-use crate::error::{PageError, RecordError, Refusal, SettingsError};
+use crate::error::{PageError, RecordError, SettingsError};
 use crate::model::{PaymentLinks, Transaction, window};
 use crate::protocol::{Checkpoint, Next, Page, Position, Request, Response};
 use crate::provider::{Entry, Provider, Settings};
 use crate::spec::{Auth, Spec};
-use crate::wire::{self, Raw};
+use crate::wire::{self, Object, Raw};
 
 /// The report in the table of providers.
 pub const ENTRY: Entry = Entry {
@@ -174,8 +174,8 @@ impl Provider for Report {
         item::normalize(item, self.zone)
     }
 
-    fn refusal(&self, response: &Response) -> Refusal {
-        super::refusal(response)
+    fn error_message(&self, body: &Object<'_>) -> Option<String> {
+        super::message(body)
     }
 }
 

@@ -8,13 +8,15 @@ mod card;
 mod items;
 mod object;
 mod refusal;
+mod repair;
 mod text;
 mod time;
 
 pub use card::card_digits;
 pub use items::{Items, MAX_ITEMS, items};
 pub use object::{Object, envelope};
-pub use refusal::{field_errors, joined, one_line, refusal};
+pub use refusal::{field_errors, joined, one_line, refusal, said};
+pub use repair::repaired;
 pub(crate) use text::unescape;
 pub use text::{Raw, flag, keyword, text, text_of};
 pub use time::parse_instant;

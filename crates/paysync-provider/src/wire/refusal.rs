@@ -10,19 +10,28 @@ use crate::protocol::Response;
 /// Longest message, in characters.
 const MESSAGE_LENGTH: usize = 300;
 
-/// The refusal of an answer's status. Its message is what `message` finds in a body that is an object, else
-/// the start of the body.
-pub fn refusal(
+/// What `message` finds in a body that is an object, on one line.
+pub fn said(
     response: &Response,
     message: impl FnOnce(&Object<'_>) -> Option<String>,
-) -> Refusal {
+) -> Option<String> {
+    let message = Object::parse(&response.body).and_then(|body| message(&body))?;
+    Some(one_line(&message)).filter(|line| !line.is_empty())
+}
+
+/// The refusal of an answer's status, with what the provider said. If it said nothing, the message is the type
+/// and the length of the answer, and nothing of its text, which may be a payment.
+pub fn refusal(response: &Response, said: Option<String>) -> Refusal {
     let html = response.is_html();
-    let message = match Object::parse(&response.body).and_then(|body| message(&body)) {
-        Some(message) => one_line(&message),
-        None if html => "a web page, not JSON".to_owned(),
-        None if response.body.trim().is_empty() => "no message".to_owned(),
-        None => one_line(&response.body),
-    };
+    let message = said.unwrap_or_else(|| match response.body.trim().len() {
+        0 => "no message".to_owned(),
+        _ if html => "a web page, not JSON".to_owned(),
+        _ => format!(
+            "no message of the provider's API ({}, {} bytes)",
+            one_line(response.content_type.split(';').next().unwrap_or_default()),
+            response.body.len()
+        ),
+    });
     Refusal {
         kind: RefusalKind::of_status(response.status, html),
         message,

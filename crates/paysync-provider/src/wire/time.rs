@@ -11,8 +11,8 @@ use super::text::scalar_text;
 use crate::error::RecordError;
 
 impl Object<'_> {
-    /// An instant in whole microseconds, from ISO 8601 with `T` or a blank, with or without fraction and
-    /// offset. `zone` applies to times without an offset.
+    /// An instant in whole microseconds, from ISO 8601 with `T` or a blank, with or without seconds, fraction and
+    /// offset. `zone` applies to times without an offset. The day 0000-00-00, as some databases write none, is none.
     pub fn instant(
         &self,
         field: &'static str,
@@ -20,7 +20,9 @@ impl Object<'_> {
     ) -> Result<Option<DateTime<Utc>>, RecordError> {
         let text = scalar_text(self.raw(field), RecordError::Time(field))?;
         let instant = |text: String| parse_instant(&text, zone).ok_or(RecordError::Time(field));
-        text.map(instant).transpose()
+        text.filter(|text| !text.starts_with("0000-00-00"))
+            .map(instant)
+            .transpose()
     }
 }
 
@@ -28,12 +30,17 @@ impl Object<'_> {
 pub fn parse_instant(text: &str, zone: Tz) -> Option<DateTime<Utc>> {
     let with_offset = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z"))
-        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"))
+        // Java and JavaScript leave out seconds that are zero.
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M%#z"))
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M%#z"));
     if let Ok(instant) = with_offset {
         return in_range(instant.to_utc());
     }
     let naive = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
         .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
+        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M"))
+        .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M"))
         .or_else(|_| {
             NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| date.and_time(NaiveTime::MIN))
         })
@@ -101,13 +108,37 @@ mod tests {
             Some("2024-05-31T21:00:00Z")
         );
         for text in [
+            "2018-08-01T08:28",
+            "2018-08-01 08:28",
+            "2018-08-01T08:28Z",
+            "2018-08-01T11:28+03:00",
+            "2018-08-01 11:28+0300",
+        ] {
+            let expected = Some("2018-08-01T08:28:00Z");
+            assert_eq!(instant_of(text, utc).as_deref(), expected, "{text}");
+        }
+        for text in [
             "soon",
+            "2018-08-01T08",
             "2024-13-01T00:00:00Z",
             "2024-02-30",
             "0000-01-01T00:00:00Z",
             "1700000000",
         ] {
             assert_eq!(instant_of(text, utc), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_day_that_is_none_is_none() {
+        for (item, expected) in [
+            ("0000-00-00", Ok(None)),
+            ("0000-00-00 00:00:00", Ok(None)),
+            ("0000-00-01", Err(RecordError::Time("at"))),
+        ] {
+            let item = format!("{{\"at\":\"{item}\"}}");
+            let item = Object::parse(&item).unwrap();
+            assert_eq!(item.instant("at", Tz::UTC), expected);
         }
     }
 

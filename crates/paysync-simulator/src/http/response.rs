@@ -26,6 +26,13 @@ pub(crate) fn send(answer: Answer, fault: Option<Fault>) -> Response<Body> {
             }
             response
         }
+        Some(Fault::Away(after)) => {
+            let mut response = respond(503, JSON, Body::from("{}"));
+            if let Ok(value) = HeaderValue::try_from(after) {
+                response.headers_mut().insert(header::RETRY_AFTER, value);
+            }
+            response
+        }
         Some(Fault::Reset) => {
             let first = half(&answer.body);
             let reset = async {

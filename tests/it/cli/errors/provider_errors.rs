@@ -32,6 +32,7 @@ const NOT_JSON: &str =
 const REDIRECT: &str = "set base_url to the final address: this one answers with a redirect";
 const BLOCKED: &str =
     "a proxy in front of the provider blocks this address or client: ask the provider to allow it";
+const UNAVAILABLE: &str = "the provider is unavailable; retried until it succeeds";
 const AWAY: &str =
     "check base_url, DNS, TLS and the way out to the provider; retried until it succeeds";
 const FILTER: &str =
@@ -277,6 +278,56 @@ async fn a_host_without_the_api_is_reported() {
     let words =
         format!("cannot connect to {address}: received corrupt message of type InvalidContentType");
     check_says(&fixture, &tls, |_| said(&words, AWAY)).await;
+    fixture.end().await;
+}
+
+/// A refusal with status 200 is told in the provider's words, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_with_status_200_is_reported_in_the_providers_words() {
+    let fixture = Fixture::new().await;
+    let refusal = |code| providers::fixture(code, "refusal-401").body;
+    let server = Always::says(|code| (200, "text/html", refusal(code))).await;
+    let expected = |code: &str| {
+        let words = match code {
+            "begateway_dwh" => {
+                "data; the provider says: unauthorized: Unauthorized (You can't have access to this area)"
+            }
+            "begateway_report" => {
+                "transactions; the provider says: unauthorized: Unauthorized (You can't have access to this area)"
+            }
+            "ecommpay" => {
+                "operations; the provider says: Authorization Required: You have no access to project_id = 22"
+            }
+            "firekassa" => "items; the provider says: Unauthenticated.",
+            _ => "result; the provider says: Unauthorized: Invalid token",
+        };
+        let hint = "the provider refuses with status 200: check the credentials and options against its message";
+        said(&format!("the answer lacks {words}"), hint)
+    };
+    let text = elsewhere(&fixture, &server.address);
+    check_says(&fixture, &text, expected).await;
+    sync_says(&fixture, &text, &CODES, expected).await;
+    server.serving.abort();
+    fixture.end().await;
+}
+
+/// Of an answer that is no page, nothing is told but what the provider's error fields say: it may hold payments.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_payment_is_told_as_an_error() {
+    let fixture = Fixture::new().await;
+    for status in [203, 206, 422, 500] {
+        let server = Always::says(|code| (status, "application/json", old_rows(code))).await;
+        let text = elsewhere(&fixture, &server.address);
+        let expected = |code: &str| {
+            let length = old_rows(CODES.into_iter().find(|it| *it == code).unwrap()).len();
+            let words =
+                format!("no message of the provider's API (application/json, {length} bytes)");
+            let hint = if status == 422 { OPTIONS } else { UNAVAILABLE };
+            said(&format!("status {status}: {words}"), hint)
+        };
+        sync_says(&fixture, &text, &CODES, expected).await;
+        server.serving.abort();
+    }
     fixture.end().await;
 }
 

@@ -49,6 +49,24 @@ async fn every_form_of_retry_after_is_understood(pool: PgPool) {
     simulator.stop().await;
 }
 
+/// A provider that is away says when it will be back, as one that asks to go slower.
+#[sqlx::test(migrations = "./migrations")]
+async fn a_provider_that_is_away_is_not_asked_before_its_time(pool: PgPool) {
+    let simulator = start(history(100, 2)).await;
+    let text = config_text(&simulator, &pool, &[PROVIDER], SMALL);
+    let engine = engine_of(&text).await;
+    simulator.fail_next(PROVIDER, Fault::Away("120".to_owned()));
+    let outcomes = sync(&engine, Duration::from_secs(3)).await;
+    assert_eq!(outcomes[&account_of(PROVIDER)], Outcome::GaveUp);
+    // Three places for requests: what was under way already may come in.
+    let requests = simulator.requests(PROVIDER).requests;
+    assert!((1..=3).contains(&requests), "{requests} requests");
+    engine.store.pool().close().await;
+    sync_covers(&text).await;
+    assert_exact(&pool, &simulator, &[PROVIDER]).await;
+    simulator.stop().await;
+}
+
 /// A long wait is the account's own, the status shows it, and a stop does not wait for its end.
 #[sqlx::test(migrations = "./migrations")]
 async fn a_wait_of_hours_is_reported_and_delays_no_other(pool: PgPool) {
