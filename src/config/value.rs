@@ -221,14 +221,23 @@ pub(super) fn options(value: Value, _: &Context<'_>) -> Result<serde_json::Value
 /// A secret: text, a whole number, `{ env = "NAME" }` or `{ file = "path" }`.
 pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
     let forms = "expected text, { env = \"NAME\" } or { file = \"path\" }";
+    let mut source = String::new();
     let secret = match value.kind {
         ValueKind::String(text) => text,
         ValueKind::I64(number) => number.to_string(),
         ValueKind::Table(mut table) if table.len() == 1 => {
             let name = |value| text(value, context).map_err(|_| forms);
             match (table.remove("env"), table.remove("file")) {
-                (Some(variable), _) => from_environment(&name(variable)?, context)?,
-                (_, Some(file)) => from_file(&name(file)?, context)?,
+                (Some(variable), _) => {
+                    let variable = name(variable)?;
+                    source = format!("the environment variable {variable} ");
+                    from_environment(&variable, context)?
+                }
+                (_, Some(file)) => {
+                    let file = name(file)?;
+                    source = format!("the file {file} ");
+                    from_file(&file, context)?
+                }
                 _ => return Err(forms.to_owned()),
             }
         }
@@ -236,6 +245,12 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
     };
     if secret.is_empty() {
         return Err("is empty".to_owned());
+    }
+    // A blank or a quote that a copy brought along would only show as a refusal of the provider.
+    if secret.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "{source}contains white space: a secret is one word"
+        ));
     }
     Ok(SecretString::from(secret))
 }
@@ -293,20 +308,27 @@ fn check_tls_files(url: &str) -> Result<(), String> {
 fn from_environment(name: &str, context: &Context<'_>) -> Result<String, String> {
     match context.environment.get(name) {
         None => Err(format!("the environment variable {name} is not set")),
-        Some(value) if value.is_empty() => Err(format!("the environment variable {name} is empty")),
-        Some(value) => Ok(value.clone()),
+        Some(value) => match bare(value) {
+            "" => Err(format!("the environment variable {name} is empty")),
+            value => Ok(value.to_owned()),
+        },
     }
 }
 
-/// Reads a file without its final line break; a relative path starts at the folder of the configuration.
+/// A text without the byte order mark and the line break that editors and shells add.
+fn bare(text: &str) -> &str {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.trim_end_matches(['\r', '\n'])
+}
+
+/// Reads a file; a relative path starts at the folder of the configuration.
 fn from_file(name: &str, context: &Context<'_>) -> Result<String, String> {
     let folder = context.file.and_then(Path::parent);
     let path = folder.map_or_else(|| name.into(), |folder| folder.join(name));
     let text = std::fs::read_to_string(&path)
         .map_err(|error| format!("the file {} cannot be read: {error}", path.display()))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    if text.is_empty() {
-        return Err(format!("the file {} is empty", path.display()));
+    match bare(&text) {
+        "" => Err(format!("the file {} is empty", path.display())),
+        text => Ok(text.to_owned()),
     }
-    Ok(text.to_owned())
 }

@@ -279,19 +279,20 @@ fn secrets_come_from_text_environment_and_files() {
         account("a", "").replace("{ token = \"t0p\" }", credentials)
     );
     let (folder, path) = written(&text);
-    fs::write(folder.path().join("near.txt"), "two\nlines\r\n").unwrap();
-    let config = Config::load(Some(&path), &environment([("A_TOKEN", "from env")])).unwrap();
+    fs::write(folder.path().join("near.txt"), "\u{feff}from-file\r\n").unwrap();
+    let variables = environment([("A_TOKEN", "\u{feff}from-env\n")]);
+    let config = Config::load(Some(&path), &variables).unwrap();
     let account = &config.accounts[0];
     let part = |key| account.credentials.get(key).unwrap().expose_secret();
     assert_eq!(
         (part("plain"), part("number"), part("var"), part("near")),
-        ("p", "77", "from env", "two\nlines")
+        ("p", "77", "from-env", "from-file")
     );
     assert_eq!(
         account.credentials.keys().collect::<Vec<_>>(),
         ["near", "number", "plain", "var"]
     );
-    assert!(!format!("{config:?}").contains("from env"));
+    assert!(!format!("{config:?}").contains("from-env"));
 
     let (folder, path) = written("[database]\nurl = { file = \"url\" }\n");
     fs::write(folder.path().join("url"), "postgres://secret\n").unwrap();

@@ -83,6 +83,16 @@ fn secrets_that_cannot_be_had_are_named() {
         );
     }
     assert_eq!(with("\"\""), format!("{at}is empty"));
+    let white_space = "contains white space: a secret is one word";
+    assert_eq!(with("\"a b\""), format!("{at}{white_space}"));
+    let text = account("a", "").replace("\"t0p\"", "{ env = \"BLANK\" }");
+    for secret in [" t0p", "t0p ", "t\n0p"] {
+        let error =
+            load_with(&text, [("BLANK", secret), ("DATABASE_URL", "postgres://x")]).unwrap_err();
+        let error = error.to_string();
+        let expected = format!("{at}the environment variable BLANK {white_space}");
+        assert!(error.ends_with(&expected), "{error}");
+    }
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The connections to the database: few at rest, more under load.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{Connection as _, Postgres};
+use sqlx::{Connection as _, Postgres, Row as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::number::size;
@@ -35,6 +36,8 @@ pub(crate) struct Connections {
     pool: PgPool,
     core: Arc<Semaphore>,
     last_burst: Arc<Mutex<Option<Instant>>>,
+    /// Whether the server's default is another isolation than READ COMMITTED.
+    is_isolated: Arc<AtomicBool>,
 }
 
 /// The right to a core connection, until it is dropped; none in a burst.
@@ -43,6 +46,8 @@ pub(super) type CorePermit = Option<OwnedSemaphorePermit>;
 impl Connections {
     /// Connects when it is first used.
     pub(crate) fn new(options: PgConnectOptions, max_connections: u32) -> Self {
+        let is_isolated: Arc<AtomicBool> = Arc::default();
+        let found = is_isolated.clone();
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -54,8 +59,20 @@ impl Connections {
                     Ok(about.idle_for < SKIP_PING_WITHIN || connection.ping().await.is_ok())
                 })
             })
+            .after_connect(move |connection, _| {
+                let found = found.clone();
+                Box::pin(async move {
+                    let default = "SELECT current_setting('default_transaction_isolation') <> 'read committed'";
+                    let default = sqlx::raw_sql(default).fetch_one(connection).await?;
+                    found.store(default.try_get(0)?, Ordering::Relaxed);
+                    Ok(())
+                })
+            })
             .connect_lazy_with(options);
-        Self::of(pool)
+        Self {
+            is_isolated,
+            ..Self::of(pool)
+        }
     }
 
     pub(crate) fn of(pool: PgPool) -> Self {
@@ -63,11 +80,17 @@ impl Connections {
             pool,
             core: Arc::new(Semaphore::new(CORE_CONNECTIONS)),
             last_burst: Arc::default(),
+            is_isolated: Arc::default(),
         }
     }
 
     pub(crate) const fn pool(&self) -> &PgPool {
         &self.pool
+    }
+
+    /// Whether a statement by itself is isolated more than its transaction should be.
+    pub(super) fn is_isolated(&self) -> bool {
+        self.is_isolated.load(Ordering::Relaxed)
     }
 
     pub(super) async fn acquire(

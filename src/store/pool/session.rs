@@ -52,9 +52,11 @@ pub(crate) struct OneShot {
 struct Unprepared<E>(E);
 
 impl Session {
-    /// Begins a transaction.
+    /// Begins a transaction, in which each statement sees what was committed before it, whatever the server's
+    /// default is: the statements lock the rows that they depend on.
     pub(crate) async fn begin(&mut self) -> Result<DbWork<'_>, sqlx::Error> {
-        self.begin_with("BEGIN").await
+        self.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+            .await
     }
 
     /// Begins a transaction with this statement.
@@ -70,7 +72,7 @@ impl Session {
 
     /// For a statement that is a transaction of its own; [`DbWork::commit`] ends it.
     pub(crate) async fn autocommit(&mut self) -> Result<DbWork<'_>, sqlx::Error> {
-        if self.is_unprepared {
+        if self.is_unprepared || self.connections.is_isolated() {
             return self.begin().await;
         }
         Ok(DbWork {

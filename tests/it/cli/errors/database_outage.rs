@@ -7,7 +7,7 @@ use paysync_simulator::Provider;
 use serde_json::Value;
 
 use super::ACCOUNT;
-use crate::cli::fixture::{ClosableProxy, Fixture, get, until};
+use crate::cli::fixture::{ACCOUNTS, ClosableProxy, Fixture, get, until};
 use crate::cli::one_line;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,5 +179,36 @@ async fn an_address_in_use_is_reported_in_one_line() {
         .await;
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(one_line(&ran).contains("--listen"), "{ran:?}");
+    fixture.end().await;
+}
+
+/// Some teams let all their transactions be serializable; pages state what they need.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_servers_default_isolation_costs_no_try() {
+    let fixture = Fixture::new().await;
+    let name = &fixture.database.name;
+    let serializable =
+        format!("ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'");
+    fixture.database.on_server(&[serializable]).await;
+    for _ in 0..3 {
+        let ran = fixture.run(&["sync"]).await;
+        assert_eq!(ran.code, 0, "{ran:?}");
+        for said in ["page rolled back", "reading a window failed"] {
+            assert!(!ran.err.contains(said), "{ran:?}");
+        }
+        let everything = [
+            "resync",
+            "--from",
+            "2000-01-01T00:00:00Z",
+            "--to",
+            "2100-01-01T00:00:00Z",
+            "--yes",
+        ];
+        for (account, _) in ACCOUNTS {
+            let of = ["--account", account];
+            let ran = fixture.run(&[&everything[..], &of].concat()).await;
+            assert_eq!(ran.code, 0, "{ran:?}");
+        }
+    }
     fixture.end().await;
 }
