@@ -130,11 +130,21 @@ pub fn plan(
             started_at: now,
             remaining,
         };
+        let open = progress.open.iter();
+        let open = open.filter(|open| (open.lane, open.tier) == (lane, Some(tier.within)));
+        let open: IntervalSet = open.map(|open| open.window).collect();
+        let is_opened = |remaining: &IntervalSet| remaining.without(&open).is_empty();
         let remaining = match progress.passes.iter().find(|pass| pass.is_of(recheck)) {
-            Some(pass) if pass.remaining.is_empty() && pass.started_at + tier.every <= now => {
+            // Windows of the last pass that wait are carried over.
+            Some(pass) if pass.started_at + tier.every <= now && is_opened(&pass.remaining) => {
                 let young = Window::new(goal.horizon - tier.within, goal.horizon);
                 let covered = young.map(|young| progress.coverage.within(young));
-                let pass = begin(covered.unwrap_or_default());
+                let mut todo = covered.unwrap_or_default();
+                pass.remaining
+                    .windows()
+                    .iter()
+                    .for_each(|left| todo.add(*left));
+                let pass = begin(todo);
                 plan.begin.push(pass.clone());
                 pass.remaining
             }
@@ -145,9 +155,7 @@ pub fn plan(
                 continue;
             }
         };
-        let open = progress.open.iter();
-        let open = open.filter(|open| (open.lane, open.tier) == (lane, Some(tier.within)));
-        let todo = remaining.without(&open.map(|open| open.window).collect());
+        let todo = remaining.without(&open);
         let room = room.saturating_sub(plan.open.len());
         // Rows requested by id are few: their windows only bound the search for them.
         let (length, longest) = match lane {

@@ -1,11 +1,12 @@
 //! One account's loop: load the schedule, start the windows that are due, react to how they end.
 //!
-//! The only state kept between two rounds is which windows are in flight: a first run, a resume and an
+//! The only state kept between two rounds is which windows are in flight and which failed in a row: a first run, a resume and an
 //! ordinary poll all load the same schedule from the database.
 
 mod in_flight;
 mod reaction;
 pub(super) mod schedule;
+mod streaks;
 mod summary;
 
 use metrics::counter;
@@ -28,6 +29,7 @@ use in_flight::InFlightWindows;
 use paysync_provider::redact::RedactionCounts;
 use reaction::on_failure;
 use schedule::{RunMode, Schedule};
+use streaks::FailureStreaks;
 use summary::Summary;
 
 /// How the work on an account ended.
@@ -56,6 +58,7 @@ pub(crate) async fn run_account(
     register(&context).await?;
     let mut tasks = JoinSet::new();
     let mut in_flight = InFlightWindows::default();
+    let mut streaks = FailureStreaks::default();
     let (fetched, mut all_fetched) = mpsc::unbounded_channel();
     let mut last_success = Instant::now();
     let mut suspended = false;
@@ -70,7 +73,7 @@ pub(crate) async fn run_account(
         }
         let mut pause = None;
         if !context.held.stop.is_cancelled() {
-            let schedule = Schedule::load(&context, mode, &in_flight).await?;
+            let schedule = Schedule::load(&context, mode, &in_flight, &streaks).await?;
             suspended = schedule.suspended;
             for ready in schedule.ready {
                 let lane = ready.window.planned.lane;
@@ -117,13 +120,16 @@ pub(crate) async fn run_account(
                 match result {
                     Ok(()) => {
                         last_success = Instant::now();
+                        streaks.record_success(&window.stream);
                         if suspended {
                             context.store.lift_suspension(&context.account.id, false).await?;
                         }
                     }
                     Err(failure) => {
                         let span = window_span(&window);
-                        on_failure(&context, &window, failure).instrument(span).await?;
+                        if on_failure(&context, &window, failure).instrument(span).await? {
+                            streaks.record_failure(&window.stream);
+                        }
                     }
                 }
             }

@@ -99,24 +99,25 @@ fn react(failure: &Failure, lane: Lane, failures: u32, backoff: Duration) -> Fai
     })
 }
 
-/// Does what the failure of a window calls for, in the window's span.
+/// Does what the failure of a window calls for, in the window's span. Returns whether the window waits for its next
+/// try.
 pub(super) async fn on_failure(
     context: &ReadContext,
     window: &OpenWindow,
     failure: Failure,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let failures = u32::try_from(window.failures).unwrap_or(u32::MAX);
     let backoff = retry::jittered(retry::window_backoff(failures));
     let reaction = match react(&failure, window.planned.lane, failures, backoff) {
         FailureAction::Stop => {
             context.held.stop.cancel();
-            return Ok(());
+            return Ok(false);
         }
-        FailureAction::Reschedule => return Ok(()),
+        FailureAction::Reschedule => return Ok(false),
         FailureAction::WaitForDatabase => {
             return match failure {
                 Failure::Store(error) => Err(error),
-                _ => Ok(()),
+                _ => Ok(false),
             };
         }
         FailureAction::React(reaction) => reaction,
@@ -149,14 +150,15 @@ pub(super) async fn on_failure(
             }
         }
     }
-    let Some(times) = due else { return Ok(()) };
+    let waits = !reaction.suspend && !reaction.give_up_pass;
+    let Some(times) = due else { return Ok(waits) };
     let retry_ms = milliseconds(reaction.pause);
     if reaction.suspend {
         error!(error = %message, hint, times, retry_ms, "{}", reaction.message);
     } else {
         warn!(error = %message, hint, times, retry_ms, "{}", reaction.message);
     }
-    Ok(())
+    Ok(waits)
 }
 
 #[cfg(test)]
@@ -245,8 +247,11 @@ mod tests {
                 suspend: true,
                 message,
             };
-            for lane in [Lane::Live, Lane::Rescan, Lane::Backfill] {
-                assert_eq!(reaction(&failure, lane, 5), suspended);
+            assert_eq!(reaction(&failure, Lane::Live, 5), suspended);
+            for lane in [Lane::Rescan, Lane::Backfill] {
+                // What is refused of the past says nothing of new rows.
+                let is_account = subject == Subject::Account;
+                assert_eq!(reaction(&failure, lane, 5).suspend, is_account);
             }
             for lane in [Lane::Repoll, Lane::Audit] {
                 let given_up = Reaction {

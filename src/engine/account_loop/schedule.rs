@@ -10,14 +10,18 @@ use tokio::time::Instant;
 use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::account::Stream;
 use crate::engine::account_loop::in_flight::InFlightWindows;
+use crate::engine::account_loop::streaks::{FailureStreaks, Pause};
 use crate::engine::read::context::ReadContext;
 use crate::engine::read::provider_clock::roll_back_coverage;
 use crate::engine::read::window::ReadyWindow;
 use crate::number::unsigned;
-use crate::plan::{Goal, due_until, gaps, is_complete, next_wakeup, plan};
+use crate::plan::{Goal, Lane, due_until, gaps, is_complete, next_wakeup, plan};
 use crate::store::StoreError;
 use crate::store::progress::stream::StreamState;
 use crate::store::progress::window::OpenWindow;
+
+/// How long a window that failed lets windows go first that did not.
+const LONGEST_YIELD: TimeDelta = TimeDelta::minutes(1);
 
 /// How often a suspended account or stream is tried.
 const PROBE_INTERVAL: Duration = Duration::from_mins(15);
@@ -77,10 +81,11 @@ pub(crate) struct Schedule {
 
 impl Schedule {
     /// Loads the account's progress, and opens windows for the gaps that are due.
-    pub(crate) async fn load(
+    pub(super) async fn load(
         context: &ReadContext,
         mode: RunMode,
         in_flight: &InFlightWindows,
+        streaks: &FailureStreaks,
     ) -> Result<Self, StoreError> {
         let (store, account) = (&context.store, &context.account);
         let state = store.account(&account.id).await?;
@@ -121,16 +126,19 @@ impl Schedule {
                 schedule.wake_up(probe_at.min(now + MAX_SLEEP_SUSPENDED));
             } else {
                 schedule
-                    .add_stream(context, stream, state.clone(), mode, in_flight)
+                    .add_stream(context, stream, state.clone(), mode, in_flight, streaks)
                     .await?;
             }
             let until = due_until(&state.progress, &stream.policy, goal);
             add_seconds(&state, until, &mut seconds);
         }
-        schedule.ready.sort_by_key(|ready| {
+        let mut ready = std::mem::take(&mut schedule.ready);
+        ready.sort_by_key(|ready| {
             let planned = ready.window.planned;
-            (planned.lane, Reverse(planned.window))
+            let yields = schedule.yields(&ready.window);
+            (planned.lane, yields, Reverse(planned.window))
         });
+        schedule.ready = ready;
         if account_probe.is_some() {
             // One request is enough to see whether the account has access again.
             schedule.ready.truncate(usize::from(in_flight.is_empty()));
@@ -147,15 +155,18 @@ impl Schedule {
         mut state: StreamState,
         mode: RunMode,
         in_flight: &InFlightWindows,
+        streaks: &FailureStreaks,
     ) -> Result<(), StoreError> {
         let now = self.now;
         let goal = goal(stream, mode, now);
-        let unfetched = |window: &&OpenWindow| !in_flight.is_fetched(window.id);
-        let taken = state.open.iter().filter(unfetched).count();
-        let room = context.account.concurrency.saturating_sub(taken);
+        let waiting = state.open.iter().filter(|window| self.waits(window));
+        let pause = streaks.pause(&state.stream, waiting.count());
+        let (room, only_live) = self.room(context, &state, in_flight, pause);
         // Windows that become due again while a sync runs are left to the next one: else it might never end.
         let due = mode.as_of(now);
-        let plan = plan(&state.progress, &stream.policy, goal, due, room);
+        let mut plan = plan(&state.progress, &stream.policy, goal, due, room);
+        plan.open
+            .retain(|planned| !only_live || planned.lane == Lane::Live);
         if !plan.open.is_empty() || !plan.begin.is_empty() {
             let wanted_until = due_until(&state.progress, &stream.policy, goal);
             let (store, lease) = (&context.store, &context.held.lease);
@@ -173,18 +184,75 @@ impl Schedule {
             self.wake_up(next_wakeup(&state.progress, &stream.policy));
             self.next_wakeup = self.next_wakeup.max(soonest);
         }
+        let ready = |window| ReadyWindow {
+            stream: stream.clone(),
+            window,
+            length: state.progress.length,
+        };
+        if let Some(pause) = pause {
+            self.wake_up(now + TimeDelta::from_std(pause.left).unwrap_or(MAX_SLEEP));
+            let is_tried = state.open.iter().any(|it| in_flight.contains(it.id));
+            let next = state.open.into_iter().min_by_key(|window| {
+                let is_live = window.planned.lane == Lane::Live;
+                (pause.is_live_next && !is_live, window.retry_at)
+            });
+            let next = next.filter(|_| !is_tried && pause.left.is_zero());
+            self.ready.extend(next.map(ready));
+            return Ok(());
+        }
         for window in state.open {
             match window.retry_at.map(|retry_at| retry_at - self.ahead) {
                 _ if in_flight.contains(window.id) => {}
                 Some(retry_at) if retry_at > now => self.wake_up(retry_at),
-                _ => self.ready.push(ReadyWindow {
-                    stream: stream.clone(),
-                    window,
-                    length: state.progress.length,
-                }),
+                _ => self.ready.push(ready(window)),
             }
         }
         Ok(())
+    }
+
+    /// Whether a window waits for its next try.
+    fn waits(&self, window: &OpenWindow) -> bool {
+        let retry_at = window.retry_at.map(|retry_at| retry_at - self.ahead);
+        retry_at.is_some_and(|retry_at| retry_at > self.now)
+    }
+
+    /// Whether a window that failed lets others go first: for a while after its time has come.
+    fn yields(&self, window: &OpenWindow) -> bool {
+        let retry_at = window.retry_at.map(|retry_at| retry_at - self.ahead);
+        retry_at.is_some_and(|retry_at| retry_at + LONGEST_YIELD > self.now)
+    }
+
+    /// How many windows of a stream may be opened, and whether only live ones.
+    fn room(
+        &self,
+        context: &ReadContext,
+        state: &StreamState,
+        in_flight: &InFlightWindows,
+        pause: Option<Pause>,
+    ) -> (usize, bool) {
+        if let Some(pause) = pause {
+            // One window is tried at a time: one that is open, unless none is as urgent as a new one.
+            let is_urgent =
+                pause.is_live_next && !state.open.iter().any(|it| it.planned.lane == Lane::Live);
+            let is_tried = state.open.iter().any(|it| in_flight.contains(it.id));
+            let may_open =
+                !is_tried && pause.left.is_zero() && (is_urgent || state.open.is_empty());
+            return (usize::from(may_open), is_urgent);
+        }
+        // A window that waits for its next try takes no place.
+        let takes_place = |window: &&OpenWindow| {
+            !in_flight.is_fetched(window.id)
+                && (in_flight.contains(window.id) || !self.yields(window))
+        };
+        let taken: Vec<&OpenWindow> = state.open.iter().filter(takes_place).collect();
+        let room = context.account.concurrency.saturating_sub(taken.len());
+        // Live windows keep a place of their own.
+        let is_live_taken = taken.iter().any(|it| it.planned.lane == Lane::Live);
+        match room {
+            0 if is_live_taken => (0, true),
+            0 => (1, true),
+            _ => (room, false),
+        }
     }
 
     /// Loads the schedule again no later than this.

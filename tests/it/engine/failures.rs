@@ -5,6 +5,7 @@ mod bad_responses;
 mod connections;
 mod rate_limits;
 mod suspension;
+mod unreadable_days;
 
 use std::time::Duration;
 
