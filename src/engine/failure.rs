@@ -98,7 +98,7 @@ impl Failure {
             (Lane::Repoll | Lane::Audit, Directive::SuspendAccount | Directive::SuspendStream) => {
                 Directive::GiveUpPass
             }
-            // What the provider refuses of the past says nothing of new rows.
+            // A refusal of the past says nothing of new rows.
             (Lane::Backfill | Lane::Rescan, Directive::SuspendStream) => Directive::Retry,
             (_, directive) => directive,
         }

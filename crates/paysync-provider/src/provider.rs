@@ -112,8 +112,8 @@ pub trait Provider: Send + Sync {
     /// What the provider's own error fields say in the body of an answer.
     fn error_message(&self, body: &Object<'_>) -> Option<String>;
 
-    /// The meaning of an answer with another status than 200, with the provider's message. Nothing else of the
-    /// body is told: it may hold payments.
+    /// The meaning of an answer with another status than 200, with the provider's message. The message shows
+    /// nothing else of the body, which may hold payments.
     fn refusal(&self, response: &Response) -> Refusal {
         let said = wire::said(response, |body| self.error_message(body));
         wire::refusal(response, said)

@@ -249,7 +249,7 @@ mod tests {
             };
             assert_eq!(reaction(&failure, Lane::Live, 5), suspended);
             for lane in [Lane::Rescan, Lane::Backfill] {
-                // What is refused of the past says nothing of new rows.
+                // A refusal of the past says nothing of new rows.
                 let is_account = subject == Subject::Account;
                 assert_eq!(reaction(&failure, lane, 5).suspend, is_account);
             }

@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use crate::store::progress::stream::StreamState;
 use crate::store::progress::window::OpenWindow;
 
-/// How long a window that failed lets windows go first that did not.
+/// How long other windows precede a window that failed, once its time has come.
 const LONGEST_YIELD: TimeDelta = TimeDelta::minutes(1);
 
 /// How often a suspended account or stream is tried.
@@ -216,7 +216,7 @@ impl Schedule {
         retry_at.is_some_and(|retry_at| retry_at > self.now)
     }
 
-    /// Whether a window that failed lets others go first: for a while after its time has come.
+    /// Whether a window failed, and other windows precede it for now.
     fn yields(&self, window: &OpenWindow) -> bool {
         let retry_at = window.retry_at.map(|retry_at| retry_at - self.ahead);
         retry_at.is_some_and(|retry_at| retry_at + LONGEST_YIELD > self.now)

@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(streaks.pause("a", 1).unwrap().left, Duration::ZERO);
         streaks.record_success("a");
         assert_eq!(streaks.pause("a", 15), None);
-        // What was not seen to fail is tried at once, but one at a time.
+        // A process that starts tries one at once, but one at a time.
         assert_eq!(streaks.pause("a", 16).unwrap().left, Duration::ZERO);
     }
 }

@@ -281,7 +281,7 @@ async fn a_host_without_the_api_is_reported() {
     fixture.end().await;
 }
 
-/// A refusal with status 200 is told in the provider's words, too.
+/// A refusal with status 200 is shown in the provider's words, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_with_status_200_is_reported_in_the_providers_words() {
     let fixture = Fixture::new().await;
@@ -311,7 +311,7 @@ async fn a_refusal_with_status_200_is_reported_in_the_providers_words() {
     fixture.end().await;
 }
 
-/// Of an answer that is no page, nothing is told but what the provider's error fields say: it may hold payments.
+/// An error shows nothing of an answer but what the provider's error fields say: the rest may be payments.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_payment_is_told_as_an_error() {
     let fixture = Fixture::new().await;
