@@ -197,13 +197,14 @@ pub(super) fn paths(value: Value, context: &Context<'_>) -> Result<Vec<String>, 
 
 /// The key of keyed hashes.
 pub(super) fn salt(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
-    let salt = secret(value, context)?;
-    if salt.expose_secret().len() < SHORTEST_SALT {
+    // It never leaves this machine, and may have several words.
+    let (salt, _) = phrase(value, context)?;
+    if salt.len() < SHORTEST_SALT {
         return Err(format!(
             "shorter than {SHORTEST_SALT} bytes: generate one with openssl rand -hex 32"
         ));
     }
-    Ok(salt)
+    Ok(SecretString::from(salt))
 }
 
 /// The provider's options: a table with arbitrary keys.
@@ -218,8 +219,20 @@ pub(super) fn options(value: Value, _: &Context<'_>) -> Result<serde_json::Value
     }
 }
 
-/// A secret: text, a whole number, `{ env = "NAME" }` or `{ file = "path" }`.
+/// A secret of one word, in any form of [`phrase`].
 pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString, String> {
+    let (secret, source) = phrase(value, context)?;
+    // A blank or a quote that a copy brought along would only show as a refusal of the provider.
+    if secret.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!(
+            "{source}contains white space: a secret is one word"
+        ));
+    }
+    Ok(SecretString::from(secret))
+}
+
+/// Text, a whole number, `{ env = "NAME" }` or `{ file = "path" }`; and where it comes from, to begin an error with.
+fn phrase(value: Value, context: &Context<'_>) -> Result<(String, String), String> {
     let forms = "expected text, { env = \"NAME\" } or { file = \"path\" }";
     let mut source = String::new();
     let secret = match value.kind {
@@ -246,13 +259,7 @@ pub(super) fn secret(value: Value, context: &Context<'_>) -> Result<SecretString
     if secret.is_empty() {
         return Err("is empty".to_owned());
     }
-    // A blank or a quote that a copy brought along would only show as a refusal of the provider.
-    if secret.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!(
-            "{source}contains white space: a secret is one word"
-        ));
-    }
-    Ok(SecretString::from(secret))
+    Ok((secret, source))
 }
 
 /// The URL of the database. Never quoted: it may contain a password.

@@ -63,8 +63,10 @@ impl Connections {
                 let found = found.clone();
                 Box::pin(async move {
                     let default = "SELECT current_setting('default_transaction_isolation') <> 'read committed'";
-                    let default = sqlx::raw_sql(default).fetch_one(connection).await?;
-                    found.store(default.try_get(0)?, Ordering::Relaxed);
+                    // A connection that breaks now shows it at its first statement.
+                    if let Ok(row) = sqlx::raw_sql(default).fetch_one(connection).await {
+                        found.store(row.try_get(0)?, Ordering::Relaxed);
+                    }
                     Ok(())
                 })
             })
